@@ -1,0 +1,69 @@
+"""What an embedding is: a rule, and the strength with which a model must obey it."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import final
+
+from torch import Tensor, nn
+
+from constraints.errors import SpecificationError
+from constraints.rules import Rule
+
+__all__ = ["Embedding", "Monitor"]
+
+
+class Embedding(nn.Module, ABC):
+    """A rule and how strongly it is imposed. Whatever the strength, its violation can be measured.
+
+    Args:
+        rule: the rule.
+
+    Attributes:
+        trains: whether it acts in training; if not, a network trained without it is the same network.
+        penalises: whether `penalty` gives a loss.
+        decodes: whether `decode` changes the answer at inference.
+    """
+
+    trains: bool = False
+    penalises: bool = False
+    decodes: bool = False
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        if not isinstance(rule, Rule):
+            raise SpecificationError(f"`{type(self).__name__}` needs a Rule, got {type(rule).__name__}")
+        self.rule = rule
+
+    def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """A scalar loss, >= 0 and 0 where the rule holds; 0 for embeddings that do not penalise."""
+        return y.new_zeros(())
+
+    def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The answer given at inference; by default the model's own."""
+        return y
+
+    @final
+    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Violation of each sample, `(*batch,)`."""
+        return self.rule.measure(model, x, y)
+
+    def settings(self) -> dict[str, float | str]:
+        """The numbers that define this embedding, for records."""
+        return {}
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return ", ".join(f"{key}={value}" for key, value in self.settings().items())
+
+
+@final
+class Monitor(Embedding):
+    """The rule is measured and nothing else: what a model obeys by itself.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import Bounds
+        >>> Monitor(Bounds(low=0.0)).measure(nn.Identity(), torch.zeros(1), torch.tensor([[-2.0]]))
+        tensor([2.])
+    """

@@ -1,0 +1,130 @@
+"""Hard: a network that obeys by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from constraints.embeddings.embedding import Embedding
+from constraints.embeddings.intersection import JointRule, find_conflict
+from constraints.errors import InfeasibleError, UnsupportedError
+from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule
+
+__all__ = ["ConstrainedNetwork", "Hard", "join"]
+
+
+@final
+class Hard(Embedding):
+    """The network's answer is mapped onto the rule, in training and after; the gradient flows through the map.
+
+    Args:
+        rule: a rule with a map onto its set: an `OutputRule` whose `explain()` lists Hard.
+
+    Raises:
+        UnsupportedError: no such map is known; nothing is ever "hard" in name only.
+
+    Example:
+        >>> from constraints.rules import FixedSum
+        >>> network = join(nn.Linear(4, 3), {"shares": Hard(FixedSum())})
+        >>> torch.allclose(network(torch.randn(5, 4)).sum(-1), torch.ones(5))
+        True
+    """
+
+    trains = True
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule)
+        possible = rule.explain().embeddings
+        if not isinstance(rule, OutputRule) or "Hard" not in possible:
+            raise UnsupportedError(
+                f"rule `{rule.name}` cannot be Hard: no map onto it is known. It can be {', '.join(possible)}"
+            )
+
+    def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The nearest obeying answer."""
+        assert isinstance(self.rule, OutputRule)
+        return self.rule.enforce(y, x)
+
+
+@final
+class ConstrainedNetwork(nn.Module):
+    """A network followed by maps onto rules.
+
+    Args:
+        network: the network, called with `x` alone.
+        rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other).
+    """
+
+    def __init__(self, network: nn.Module, rules: Sequence[OutputRule]) -> None:
+        super().__init__()
+        self.network = network
+        self.enforced = nn.ModuleList(rules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The obeying answer."""
+        y: Tensor = self.network(x)
+        for rule in self.enforced:
+            assert isinstance(rule, OutputRule)
+            y = rule.enforce(y, x)
+        return y
+
+    def forward_cells(self, x: Tensor, cells: Tensor) -> Tensor:
+        """The answer for some cells only, of a network that has such a method itself, `(k, classes)`."""
+        y: Tensor = self.network.forward_cells(x, cells)  # type: ignore[operator]
+        for rule in self.enforced:
+            if not isinstance(rule, AllowedClasses):
+                raise UnsupportedError(f"rule `{rule.name}` needs all outputs, so the network cannot be asked for some")
+            y = rule.enforce_at(y, cells)
+        return y
+
+
+def join(network: nn.Module, embeddings: Mapping[str, Embedding]) -> nn.Module:
+    """Wrap a network so that all Hard rules hold together.
+
+    Hard rules on overlapping outputs become one projection onto their intersection: projecting in turn would not keep
+    the first. Without Hard rules the network itself is returned.
+
+    Args:
+        network: the network.
+        embeddings: all of a module's embeddings; only the Hard ones act.
+
+    Raises:
+        InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
+        UnsupportedError: rules that overlap and for which no joint projection is known.
+    """
+    hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
+    if not hard:
+        return network
+    conflict = find_conflict(hard)
+    if conflict:
+        named = ", ".join(f"`{name}`" for name in conflict)
+        raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")
+    masks = [rule for rule in hard.values() if isinstance(rule, CellRule)]
+    vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and rule not in masks}
+    if masks and vectors:
+        raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
+    rules = list(masks)
+    for group in _overlapping(vectors):
+        rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group))
+    return ConstrainedNetwork(network, rules)
+
+
+def _overlapping(rules: Mapping[str, OutputRule]) -> list[dict[str, OutputRule]]:
+    """Partition rules into groups that share outputs; a rule on all outputs overlaps every other."""
+    groups: list[tuple[set[int] | None, dict[str, OutputRule]]] = []
+    for name, rule in rules.items():
+        columns = None if rule.index is None else set(rule.index.tolist())
+        merged: dict[str, OutputRule] = {}
+        apart = []
+        for other, members in groups:
+            if columns is None or other is None or columns & other:
+                merged |= members
+                columns = None if columns is None or other is None else columns | other
+            else:
+                apart.append((other, members))
+        merged[name] = rule
+        groups = [*apart, (columns, merged)]
+    return [{name: members[name] for name in rules if name in members} for _, members in groups]

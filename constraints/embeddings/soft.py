@@ -1,0 +1,64 @@
+"""Soft: the rule as a loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import final
+
+from torch import Tensor, nn
+
+from constraints.embeddings.embedding import Embedding
+from constraints.errors import SpecificationError
+from constraints.rules import Rule
+
+__all__ = ["Soft", "absolute", "squared"]
+
+
+def squared(excess: Tensor) -> Tensor:
+    """`excess ** 2`: smooth, but it lets small violations stand."""
+    return excess.square()
+
+
+def absolute(excess: Tensor) -> Tensor:
+    """`|excess|`: an exact penalty, zero at a finite weight, but not smooth."""
+    return excess.abs()
+
+
+@final
+class Soft(Embedding):
+    r"""The rule as a penalty :math:`w\,\frac1B\sum_b\sum_j \varphi(\text{excess}_{bj})` added to the task's loss.
+
+    Args:
+        rule: the rule.
+        weight: `w > 0`, in units of the task's loss per unit of `measure`.
+        measure: :math:`\varphi` of the violated part of each condition: `squared`, `absolute` or a function of yours.
+
+    Raises:
+        SpecificationError: a weight that is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import Bounds
+        >>> Soft(Bounds(low=0.0), weight=10.0).penalty(nn.Identity(), torch.zeros(1), torch.tensor([[-2.0], [1.0]]))
+        tensor(20.)
+    """
+
+    trains = True
+    penalises = True
+
+    def __init__(self, rule: Rule, *, weight: float = 1.0, measure: Callable[[Tensor], Tensor] = squared) -> None:
+        super().__init__(rule)
+        if not (weight > 0 and math.isfinite(weight)):
+            raise SpecificationError(f"`Soft` needs a finite weight > 0, got weight={weight}")
+        self.weight = float(weight)
+        self.penalised = measure
+
+    def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The weighted penalty, `()`."""
+        excess = self.rule.constraint.excess(self.rule.evaluate(model, x, y), self.rule.context(x))
+        return self.weight * self.penalised(excess).sum(dim=-1).mean()
+
+    def settings(self) -> dict[str, float | str]:
+        """Weight and penalty."""
+        return {"weight": self.weight, "measure": getattr(self.penalised, "__name__", repr(self.penalised))}

@@ -1,0 +1,36 @@
+"""The error family: every message names what was asked, what was expected and what was got."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConstraintError",
+    "InfeasibleError",
+    "NonFiniteError",
+    "ShapeError",
+    "SpecificationError",
+    "UnsupportedError",
+]
+
+
+class ConstraintError(ValueError):
+    """Base of every error that `constraints` raises on purpose."""
+
+
+class SpecificationError(ConstraintError):
+    """A set, rule or embedding was described in a way that makes no sense."""
+
+
+class InfeasibleError(SpecificationError):
+    """No point satisfies what was asked, or rules contradict each other."""
+
+
+class ShapeError(ConstraintError):
+    """A tensor does not have the shape that the set or rule was built for."""
+
+
+class NonFiniteError(ConstraintError):
+    """A NaN or an infinity where a number was needed."""
+
+
+class UnsupportedError(ConstraintError):
+    """A rule was put into an embedding that cannot hold it."""

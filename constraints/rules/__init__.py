@@ -1,0 +1,28 @@
+"""Rules: what must hold of a model."""
+
+from constraints.rules.cells import AllowedClasses, CellRule
+from constraints.rules.census import Census, CountLimit
+from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality
+from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
+from constraints.rules.scores import EagerScores, LazyScores, Scores
+from constraints.rules.transition import Transition
+
+__all__ = [
+    "AllowedClasses",
+    "Balance",
+    "Bounds",
+    "CellRule",
+    "Census",
+    "CountLimit",
+    "EagerScores",
+    "Explanation",
+    "FieldRule",
+    "FixedSum",
+    "Guarantee",
+    "LazyScores",
+    "LinearEquality",
+    "OutputRule",
+    "Rule",
+    "Scores",
+    "Transition",
+]

@@ -1,0 +1,281 @@
+"""What a rule is: a quantity of a model, and the set in which it must lie."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.sets import Constraint, ProjectableConstraint
+
+__all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
+
+
+class Guarantee(StrEnum):
+    """How sure the strongest possible embedding of a rule is."""
+
+    EXACT = "exact to rounding"
+    TOLERANCE = "to tolerance, with a certificate a sample"
+    SOFT = "none: encouraged or measured only"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What is known of a rule before it is trained.
+
+    Attributes:
+        rule: its name.
+        kind: the class of set found.
+        embeddings: names of the embeddings that can hold it, strongest first.
+        guarantee: what the strongest of them guarantees.
+        cost: what that costs a sample, in words.
+    """
+
+    rule: str
+    kind: str
+    embeddings: tuple[str, ...]
+    guarantee: Guarantee
+    cost: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rule}: {self.kind}\n  embeddings: {', '.join(self.embeddings)}\n"
+            f"  guarantee: {self.guarantee.value}\n  cost: {self.cost}"
+        )
+
+
+class Rule(nn.Module, ABC):
+    """A rule says that a quantity of a model lies in a set.
+
+    Args:
+        constraint: the set.
+        name: how tables and errors call the rule; by default the class name in snake case.
+        unit: unit of the quantity, as engineers write it ("mol", "K").
+        source: where the rule is from: a DOI, a norm, a manual.
+    """
+
+    def __init__(self, constraint: Constraint, *, name: str | None = None, unit: str = "", source: str = "") -> None:
+        super().__init__()
+        if not isinstance(constraint, Constraint):
+            raise SpecificationError(f"`{type(self).__name__}` needs a Constraint, got {type(constraint).__name__}")
+        self.constraint = constraint
+        self.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.unit = unit
+        self.source = source
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The unreduced quantity, differentiable, `(*batch, n)`."""
+
+    def context(self, x: Tensor | None) -> Tensor | None:
+        """The set's input-dependent parameter (a target, a total) for each sample; None where it has none."""
+        return None
+
+    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied."""
+        return self.constraint.violation(self.evaluate(model, x, y), self.context(x))
+
+    @abstractmethod
+    def explain(self) -> Explanation:
+        """The class found, the embeddings possible, what they guarantee and cost."""
+
+    def extra_repr(self) -> str:
+        """The name, and the unit where there is one."""
+        return f"name={self.name!r}" + (f", unit={self.unit!r}" if self.unit else "")
+
+
+class OutputRule(Rule, ABC):
+    """A rule on one output of the model, its input allowed.
+
+    Args:
+        constraint: the set in which the quantity must lie.
+        outputs: which outputs it speaks of, by column or, in a module that names its outputs, by name; all by default.
+        name: see `Rule`.
+        unit: see `Rule`.
+        source: see `Rule`.
+
+    Example:
+        >>> from constraints.sets import Box
+        >>> class Positive(OutputRule):
+        ...     def __init__(self):
+        ...         super().__init__(Box(low=0.0), outputs=[0])
+        >>> rule = Positive()
+        >>> rule.enforce(torch.tensor([[-1.0, -2.0]]), x=None)
+        tensor([[ 0., -2.]])
+    """
+
+    index: Tensor | None
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        *,
+        outputs: Sequence[int | str] | None = None,
+        name: str | None = None,
+        unit: str = "",
+        source: str = "",
+    ) -> None:
+        super().__init__(constraint, name=name, unit=unit, source=source)
+        self.outputs = None if outputs is None else tuple(outputs)
+        self.register_buffer("index", None, persistent=False)
+        if self.outputs is not None:
+            self._check_outputs(self.outputs)
+            if all(isinstance(o, int) for o in self.outputs):
+                self.index = torch.tensor(self.outputs, dtype=torch.long)
+
+    def _check_outputs(self, outputs: tuple[int | str, ...]) -> None:
+        size = self.constraint.size
+        if not outputs or len(set(outputs)) != len(outputs) or any(isinstance(o, int) and o < 0 for o in outputs):
+            raise SpecificationError(
+                f"rule `{self.name}` needs distinct outputs, columns >= 0 or names, got {list(outputs)}"
+            )
+        if size is not None and type(self).quantity is OutputRule.quantity and len(outputs) != size:
+            raise SpecificationError(f"rule `{self.name}` needs {size} outputs, got {len(outputs)}: {list(outputs)}")
+
+    def bind(self, names: Sequence[str] | None) -> None:
+        """Resolve the outputs that the rule names, in a module whose outputs are called `names`.
+
+        Raises:
+            SpecificationError: the rule names an output that does not exist.
+        """
+        if self.outputs is None:
+            return
+        if names is None:
+            if self.index is None:
+                raise SpecificationError(
+                    f"rule `{self.name}` names outputs {list(self.outputs)}, but the module does not name its outputs: "
+                    f"pass outputs=[...] to it"
+                )
+            return
+        known = list(names)
+        missing = [o for o in self.outputs if (o >= len(known) if isinstance(o, int) else o not in known)]
+        if missing:
+            raise SpecificationError(f"rule `{self.name}` names outputs {missing}, expected some of {known}")
+        columns = [o if isinstance(o, int) else known.index(o) for o in self.outputs]
+        self.index = torch.tensor(columns, dtype=torch.long)
+
+    def select(self, y: Tensor) -> Tensor:
+        """The outputs that the rule speaks of, `(*batch, k)`."""
+        if self.outputs is None:
+            return y
+        if self.index is None:
+            raise SpecificationError(f"rule `{self.name}` names outputs {list(self.outputs)}: call `bind(names)` first")
+        highest = max((o for o in self.outputs if isinstance(o, int)), default=-1)
+        if highest >= y.shape[-1]:
+            raise ShapeError(f"rule `{self.name}` speaks of output {highest}, but the model has only {y.shape[-1]}")
+        return y.index_select(-1, self.index)
+
+    def quantity(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The quantity of the selected outputs, differentiable, `(*batch, k)` to `(*batch, n)`; by default themselves."""
+        return y
+
+    def observe(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The quantity as it is measured; differs from `quantity` where a model's answer is a decision (argmax)."""
+        return self.quantity(y, x)
+
+    @final
+    def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity of the model's output `y`."""
+        return self.quantity(self.select(y), x)
+
+    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Violation of each sample, `(*batch,)`."""
+        return self.constraint.violation(self.observe(self.select(y), x), self.context(x))
+
+    @property
+    def enforceable(self) -> bool:
+        """Whether an output can be mapped onto the rule: Hard, and projection in Decode, are possible."""
+        return isinstance(self.constraint, ProjectableConstraint) and type(self).quantity is OutputRule.quantity
+
+    def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The nearest output that obeys, `(*batch, n)`; outputs that the rule does not speak of stay as they are.
+
+        Raises:
+            UnsupportedError: no map onto the rule is known.
+        """
+        constraint = self.constraint
+        if not self.enforceable or not isinstance(constraint, ProjectableConstraint):
+            raise UnsupportedError(
+                f"rule `{self.name}` cannot be guaranteed: no map onto it is known. Use Soft, AugmentedLagrangian or Monitor"
+            )
+        obeying = constraint.project(self.select(y), self.context(x))
+        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+
+    def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The obeying answer at inference; by default the enforced output."""
+        return self.enforce(y, x)
+
+    def explain(self) -> Explanation:
+        """See `Rule.explain`."""
+        kind = f"output in {type(self.constraint).__name__}"
+        soft = ("Soft", "AugmentedLagrangian", "Monitor")
+        if self.enforceable:
+            return Explanation(
+                rule=self.name,
+                kind=kind,
+                embeddings=("Hard", "Decode", *soft),
+                guarantee=Guarantee.EXACT,
+                cost="closed-form projection",
+            )
+        return Explanation(
+            rule=self.name, kind=kind, embeddings=soft, guarantee=Guarantee.SOFT, cost="one evaluation of the quantity"
+        )
+
+
+class FieldRule(Rule, ABC):
+    """A rule on the function that a model is: its derivatives, its symmetries.
+
+    `quantity` is called with gradients enabled and `points` that require them, also in validation.
+
+    Example:
+        >>> from constraints.sets import Box
+        >>> class Rising(FieldRule):
+        ...     '''The output does not fall as the input grows.'''
+        ...     def __init__(self):
+        ...         super().__init__(Box(low=0.0))
+        ...     def quantity(self, field, points):
+        ...         u = field(points)
+        ...         return torch.autograd.grad(u.sum(), points, create_graph=True)[0]
+        >>> falling = nn.Linear(1, 1)
+        >>> _ = nn.init.constant_(falling.weight, -2.0)
+        >>> Rising().measure(falling, torch.zeros(3, 1), torch.zeros(3, 1)).tolist()
+        [2.0, 2.0, 2.0]
+    """
+
+    @abstractmethod
+    def quantity(self, field: nn.Module, points: Tensor) -> Tensor:
+        """The quantity at each point, `(*batch, d)` to `(*batch, n)`."""
+
+    def points(self, x: Tensor) -> Tensor:
+        """Where the rule is tested; by default at the model's own inputs."""
+        return x
+
+    @final
+    def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity at the rule's points.
+
+        Lightning validates in inference mode, whose tensors can never carry a gradient: the points are copied
+        outside it, where derivatives work as in training.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            points = self.points(x)
+            points = (points.clone() if points.is_inference() else points.detach()).requires_grad_()
+            return self.quantity(model, points)
+
+    def explain(self) -> Explanation:
+        """See `Rule.explain`."""
+        return Explanation(
+            rule=self.name,
+            kind=f"field in {type(self.constraint).__name__}",
+            embeddings=("Soft", "AugmentedLagrangian", "Monitor"),
+            guarantee=Guarantee.SOFT,
+            cost="one more evaluation of the model, with the derivatives that the quantity asks for",
+        )

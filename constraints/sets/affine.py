@@ -1,0 +1,91 @@
+"""Affine sets: linear equalities, of any rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from constraints.errors import InfeasibleError, ShapeError, SpecificationError
+from constraints.functional import project_affine
+from constraints.sets.constraint import ProjectableConstraint, as_buffer
+
+__all__ = ["Affine"]
+
+
+@final
+class Affine(ProjectableConstraint):
+    r"""The affine set :math:`\{y : A y = b\}`, its projection in closed form with a cached factorisation.
+
+    The `context` is an input-dependent target `b`, `(*batch, m)`; without one the fixed target holds.
+
+    Args:
+        matrix: `A`, `(m, n)`.
+        target: fixed `b`, `(m,)`, or None where each sample brings its own as the context.
+
+    Raises:
+        InfeasibleError: a fixed target that no point attains.
+        SpecificationError: dependent rows with an input-dependent target: most targets would then be unattainable.
+
+    Example:
+        >>> total = Affine([[1.0, 1.0, 1.0]], target=[3.0])
+        >>> total.project(torch.zeros(3))
+        tensor([1., 1., 1.])
+        >>> Affine([[1.0, 1.0]]).project(torch.zeros(2, 2), torch.tensor([[2.0], [4.0]]))
+        tensor([[1., 1.],
+                [2., 2.]])
+    """
+
+    matrix: Tensor
+    inverse: Tensor
+    target: Tensor | None
+
+    def __init__(
+        self, matrix: Sequence[Sequence[float]] | Tensor, target: Sequence[float] | Tensor | None = None
+    ) -> None:
+        super().__init__()
+        a = as_buffer("Affine", "matrix", matrix)
+        if a.dim() != 2 or 0 in a.shape:
+            raise ShapeError(f"`Affine` needs a matrix of shape (m, n), got shape {tuple(a.shape)}")
+        rank = int(torch.linalg.matrix_rank(a))
+        if target is None and rank < a.shape[0]:
+            raise SpecificationError(
+                f"`Affine` with an input-dependent target needs independent rows, got {a.shape[0]} rows of rank {rank}"
+            )
+        inverse = torch.linalg.pinv(a)
+        b = None
+        if target is not None:
+            b = as_buffer("Affine", "target", target)
+            if b.shape != a.shape[:1]:
+                raise ShapeError(f"`Affine` needs a target of shape ({a.shape[0]},), got {tuple(b.shape)}")
+            gap = (a @ (inverse @ b) - b).abs().max().item()
+            if gap > 1e-9 * max(1.0, b.abs().max().item()):
+                raise InfeasibleError(
+                    f"`Affine` needs equalities that can hold together, got {a.shape[0]} rows of rank {rank} "
+                    f"that miss the target {b.tolist()} by {gap:.3g} at best"
+                )
+        self.size = a.shape[1]
+        self.equalities = a.shape[0]
+        self.register_buffer("matrix", a, persistent=False)
+        self.register_buffer("inverse", inverse, persistent=False)
+        self.register_buffer("target", b, persistent=False)
+
+    def _target(self, value: Tensor, context: Tensor | None) -> Tensor:
+        if context is None:
+            if self.target is None:
+                raise SpecificationError("`Affine` without a fixed target needs one as context, got None")
+            return self.target.to(value)
+        if context.shape[-1] != self.equalities:
+            raise ShapeError(f"`Affine` needs a target (*batch, {self.equalities}), got {tuple(context.shape)}")
+        return context.to(value)
+
+    def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """`A y - b`, `(*batch, m)`."""
+        return value @ self.matrix.to(value).mT - self._target(value, context)
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nearest point with `A y = b`, `(*batch, n)`."""
+        self._require_shape(value)
+        return project_affine(value, self.matrix.to(value), self.inverse.to(value), self._target(value, context))

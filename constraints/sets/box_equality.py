@@ -1,0 +1,96 @@
+"""A box cut by one linear equality: budgets with limits on every part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from constraints.errors import InfeasibleError, ShapeError, SpecificationError
+from constraints.functional import project_box_equality
+from constraints.sets.box import Box
+from constraints.sets.constraint import ProjectableConstraint, as_buffer
+
+__all__ = ["BoxEquality"]
+
+
+@final
+class BoxEquality(ProjectableConstraint):
+    r"""The set :math:`\{y : l \le y \le u,\ a^\top y = b\}`, projected exactly in :math:`O(n \log n)`.
+
+    The `context` is an input-dependent `b`, `(*batch, 1)`; it must be attainable inside the box, which only the
+    caller can know for each sample: `check` tells afterwards.
+
+    Args:
+        coefficients: `a`, `(n,)`, not all zero.
+        target: fixed `b`, or None where each sample brings its own as the context.
+        low: lower bounds, a number or `(n,)`.
+        high: upper bounds, a number or `(n,)`.
+
+    Raises:
+        InfeasibleError: a fixed target that no point of the box attains.
+
+    Example:
+        >>> plan = BoxEquality([1.0, 1.0], target=1.5, low=0.0, high=1.0)
+        >>> plan.project(torch.tensor([2.0, 0.0]))
+        tensor([1.0000, 0.5000])
+    """
+
+    coefficients: Tensor
+    target: Tensor | None
+    equalities = 1
+
+    def __init__(
+        self,
+        coefficients: Sequence[float] | Tensor,
+        *,
+        target: float | Tensor | None = None,
+        low: float | Sequence[float] | Tensor = -math.inf,
+        high: float | Sequence[float] | Tensor = math.inf,
+    ) -> None:
+        super().__init__()
+        a = as_buffer("BoxEquality", "coefficients", coefficients)
+        if a.dim() != 1 or not a.any():
+            raise SpecificationError(
+                f"`BoxEquality` needs coefficients (n,) that are not all zero, got {a.tolist()}"
+            )
+        self.box = Box(low=low, high=high)
+        if self.box.size not in (None, a.shape[0]):
+            raise ShapeError(f"`BoxEquality` needs {a.shape[0]} bounds, got {self.box.size}")
+        reach = a.where(a != 0, 0.0)
+        ends = torch.stack([reach * self.box.low, reach * self.box.high]).nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf)
+        least, most = float(ends.amin(dim=0).sum()), float(ends.amax(dim=0).sum())
+        b = None if target is None else as_buffer("BoxEquality", "target", target)
+        if b is not None and not least <= float(b) <= most:
+            raise InfeasibleError(
+                f"`BoxEquality` needs a target within [{least:g}, {most:g}], all that the box attains, got {float(b):g}"
+            )
+        self.size = a.shape[0]
+        self.register_buffer("coefficients", a, persistent=False)
+        self.register_buffer("target", b, persistent=False)
+
+    def _target(self, value: Tensor, context: Tensor | None) -> Tensor:
+        if context is not None:
+            return context.to(value)
+        if self.target is None:
+            raise SpecificationError("`BoxEquality` without a fixed target needs one as context, got None")
+        return self.target.to(value)
+
+    def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """`a y - b`, then the box's residuals: `(*batch, 1 + n)`."""
+        balance = (value * self.coefficients.to(value)).sum(dim=-1, keepdim=True) - self._target(value, context)
+        return torch.cat([balance, self.box.residual(value)], dim=-1)
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nearest point of the box on the hyperplane, `(*batch, n)`."""
+        self._require_shape(value)
+        return project_box_equality(
+            value,
+            self.box.low.to(value),
+            self.box.high.to(value),
+            self.coefficients.to(value),
+            self._target(value, context),
+        )

@@ -1,0 +1,88 @@
+"""What a set is: something that a value violates or not, and perhaps a map onto it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import NonFiniteError, ShapeError
+from constraints.functional import default_tolerance
+
+__all__ = ["Constraint", "ProjectableConstraint", "as_buffer"]
+
+
+class Constraint(nn.Module, ABC):
+    """A set in which a quantity must lie.
+
+    A set is described by its signed residual, one component a scalar condition: the first `equalities` components
+    must be 0, the others at most 0. A set may depend on the input of the model through a `context` (a target, a
+    total); what it means is said by each set.
+
+    Attributes:
+        event_dim: how many trailing dimensions form one value (1 for vectors).
+        equalities: how many leading residual components are equalities.
+        size: length `n` of one value, or None where any length is accepted.
+    """
+
+    event_dim: int = 1
+    equalities: int = 0
+    size: int | None = None
+
+    @abstractmethod
+    def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Signed residual, `(*batch, n)` to `(*batch, m)`: equalities are 0, inequalities <= 0 inside the set."""
+
+    def excess(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Violation of each condition, `(*batch, m)`, >= 0: the residual without its feasible side."""
+        residual = self.residual(value, context)
+        if self.equalities == 0:
+            return residual.clamp(min=0.0)
+        if self.equalities == residual.shape[-1]:
+            return residual.abs()
+        k = self.equalities
+        return torch.cat([residual[..., :k].abs(), residual[..., k:].clamp(min=0.0)], dim=-1)
+
+    def violation(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Largest violated condition, `(*batch, *event)` to `(*batch,)`: >= 0, and 0 iff inside."""
+        self._require_shape(value)
+        return self.excess(value, context).amax(dim=-1)
+
+    def check(self, value: Tensor, context: Tensor | None = None, *, atol: float | None = None) -> Tensor:
+        """Whether each sample is inside, `(*batch,)` bool; NaN is never inside.
+
+        Args:
+            value: `(*batch, n)`.
+            context: the set's input-dependent parameter, where it has one.
+            atol: tolerance in the value's unit; by default from the dtype, the size and the magnitude.
+        """
+        tolerance = default_tolerance(value, terms=value.shape[-1]) if atol is None else atol
+        return self.violation(value, context) <= tolerance
+
+    def _require_shape(self, value: Tensor) -> None:
+        if value.dim() < self.event_dim or (self.size is not None and value.shape[-1] != self.size):
+            expected = "(*batch, n)" if self.size is None else f"(*batch, {self.size})"
+            raise ShapeError(f"`{type(self).__name__}` needs a value of shape {expected}, got {tuple(value.shape)}")
+
+
+class ProjectableConstraint(Constraint, ABC):
+    """A set onto which values can be mapped: feasible, idempotent, differentiable."""
+
+    @abstractmethod
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nearest point of the set, `(*batch, n)` to `(*batch, n)`."""
+
+
+def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float, *, finite: bool = True) -> Tensor:
+    """Turn a user's numbers into a float64 tensor, refusing NaN (and infinities where `finite`).
+
+    Sets are factorised and stored in float64 and cast to the value's dtype where they are used, so that one rule
+    serves float32 and float64 models at their full precision.
+    """
+    tensor = torch.as_tensor(numbers, dtype=torch.float64)
+    if tensor.isnan().any() or (finite and not tensor.isfinite().all()):
+        kind = "finite numbers" if finite else "numbers that are not NaN"
+        raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
+    return tensor.detach() if isinstance(numbers, Tensor) and not numbers.requires_grad else tensor

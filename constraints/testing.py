@@ -1,0 +1,209 @@
+"""Laws that every set, rule and embedding must pass. Run them on yours.
+
+Each law raises an `AssertionError` that says which law failed, for which dtype and by how much. `check_set`,
+`check_rule` and `check_embedding` run all that apply.
+
+Example:
+    >>> from constraints.sets import Box
+    >>> check_set(Box(low=0.0, high=1.0), torch.linspace(-2.0, 2.0, 12).reshape(4, 3))
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import torch
+from torch import Tensor, nn
+
+from constraints.embeddings import Embedding, Hard, join
+from constraints.functional import default_tolerance
+from constraints.rules import CellRule, OutputRule, Rule
+from constraints.sets import Constraint, ProjectableConstraint
+
+__all__ = [
+    "check_embedding",
+    "check_rule",
+    "check_set",
+    "law_batch_shape",
+    "law_dtype",
+    "law_feasible",
+    "law_gradcheck",
+    "law_idempotent",
+    "law_nearest",
+    "law_serialises",
+    "law_violation",
+]
+
+
+def check_set(
+    constraint: Constraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
+) -> None:
+    """Run every law of sets.
+
+    Args:
+        constraint: the set.
+        values: test values, `(batch, n)`, some of them outside; random ones, away from kinks, suit gradcheck best.
+        context: the set's input-dependent parameter, `(batch, k)`, where it has one.
+        second_order: whether to test second derivatives too.
+    """
+    law_violation(constraint, values, context)
+    law_serialises(constraint)
+    if isinstance(constraint, ProjectableConstraint):
+        law_feasible(constraint, values, context)
+        law_idempotent(constraint, values, context)
+        law_batch_shape(constraint, values, context)
+        law_dtype(constraint, values, context)
+        law_gradcheck(constraint, values, context, second_order=second_order)
+
+
+def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Run every law of rules: violations are well formed, the explanation is true, enforced outputs obey.
+
+    Args:
+        rule: the rule, bound to its outputs.
+        model: the model that gave `y`.
+        x: inputs, `(batch, d)`.
+        y: outputs, `(batch, *event)`.
+    """
+    violation = rule.measure(model, x, y)
+    assert violation.shape[:1] == y.shape[:1], f"{rule.name}: one violation a sample, got shape {tuple(violation.shape)}"
+    assert bool((violation >= 0).all()), f"{rule.name}: violations are >= 0, got {float(violation.min())}"
+    quantity = rule.evaluate(model, x, y)
+    assert quantity.dtype == y.dtype, f"{rule.name}: quantity keeps the dtype {y.dtype}, got {quantity.dtype}"
+    law_serialises(rule)
+    possible = rule.explain().embeddings
+    assert "Monitor" in possible, f"{rule.name}: every rule can be monitored, got {possible}"
+    if isinstance(rule, OutputRule) and "Hard" in possible:
+        _obeys(rule, model, x, rule.enforce(y, x), "enforce")
+    if isinstance(rule, OutputRule) and "Decode" in possible and type(rule).decode is not OutputRule.decode:
+        _obeys(rule, model, x, rule.decode(y, x), "decode")
+
+
+def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None:
+    """Run every law of embeddings: it measures, penalises with a gradient, guarantees what it says, and serialises.
+
+    Args:
+        embedding: the embedding, its rule bound.
+        network: a network that maps `x` to outputs of the rule.
+        x: inputs, `(batch, d)`.
+    """
+    name = type(embedding).__name__
+    wrapped = join(network, {embedding.rule.name: embedding})
+    y = wrapped(x)
+    if isinstance(embedding, Hard):
+        _obeys(embedding.rule, wrapped, x, y, name)
+    assert (wrapped is not network) == isinstance(embedding, Hard), f"{name}: only Hard wraps the network"
+    penalty = embedding.penalty(wrapped, x, y)
+    assert penalty.dim() == 0 and bool(penalty.isfinite()), f"{name}: the penalty is a finite scalar, got {penalty}"
+    if embedding.penalises and bool((embedding.measure(wrapped, x, y) > 1e-3).any()):
+        grads = torch.autograd.grad(penalty, list(network.parameters()), allow_unused=True)
+        moved = any(g is not None and bool(g.abs().sum() > 0) for g in grads)
+        assert moved, f"{name}: a violated rule must give the network a gradient"
+    if not embedding.penalises:
+        assert not penalty.requires_grad and float(penalty) == 0.0, f"{name}: no penalty, got {float(penalty)}"
+    decoded = embedding.decode(y, x)
+    assert decoded.shape == y.shape, f"{name}: decode keeps the shape {tuple(y.shape)}, got {tuple(decoded.shape)}"
+    law_serialises(embedding)
+
+
+def law_violation(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
+    """Violations are `(*batch,)`, never negative, and NaN is never inside."""
+    violation = constraint.violation(values, context)
+    batch = values.shape[: values.dim() - constraint.event_dim]
+    assert violation.shape == batch, f"violation: expected shape {tuple(batch)}, got {tuple(violation.shape)}"
+    assert bool((violation >= 0).all()), f"violation: expected >= 0, got {float(violation.min())}"
+    assert not bool(constraint.check(torch.full_like(values, torch.nan), context).any()), "check: NaN counted as inside"
+
+
+def law_feasible(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
+    """Projected values are inside, to the tolerance of their dtype."""
+    for dtype in (torch.float32, torch.float64):
+        given, ctx = values.to(dtype), None if context is None else context.to(dtype)
+        y = constraint.project(given, ctx)
+        worst = constraint.violation(y, ctx)
+        # Rounding is that of the numbers met on the way, so the scale is that of input and output.
+        allowed = torch.maximum(default_tolerance(given, terms=given.shape[-1]), default_tolerance(y, terms=y.shape[-1]))
+        assert bool((worst <= allowed).all()), f"feasible ({dtype}): violation {float(worst.max()):.3g} is beyond rounding"
+
+
+def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
+    """Projecting twice is projecting once, and a value inside stays where it is."""
+    for dtype in (torch.float32, torch.float64):
+        given, ctx = values.to(dtype), None if context is None else context.to(dtype)
+        once = constraint.project(given, ctx)
+        apart = (constraint.project(once, ctx) - once).abs().amax(dim=-1)
+        allowed = torch.maximum(default_tolerance(given, terms=given.shape[-1]), default_tolerance(once))
+        assert bool((apart <= allowed).all()), f"idempotent ({dtype}): second projection moved by {float(apart.max()):.3g}"
+
+
+def law_nearest(
+    constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None, *, others: int = 64
+) -> None:
+    """No other point found in the set is nearer: `<v - p, q - p> <= 0` for points `q` of a convex set."""
+    v = values.double()
+    p = constraint.project(v, context)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(others):
+        q = constraint.project(v + torch.randn(v.shape, generator=generator, dtype=v.dtype) * 3.0, context)
+        angle = ((v - p) * (q - p)).sum(dim=-1)
+        scale = 1.0 + v.abs().amax(dim=-1) ** 2
+        assert bool((angle <= 1e-9 * scale).all()), f"nearest: a point of the set is nearer, by {float(angle.max()):.3g}"
+
+
+def law_batch_shape(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
+    """Samples do not see each other: any batch shape gives the same rows."""
+    whole = constraint.project(values, context)
+    assert whole.shape == values.shape, f"batch shape: expected {tuple(values.shape)}, got {tuple(whole.shape)}"
+    first = constraint.project(values[0], None if context is None else context[0])
+    torch.testing.assert_close(first, whole[0], msg=lambda m: f"batch shape: a sample alone differs. {m}")
+    deep = constraint.project(values[:, None], None if context is None else context[:, None])
+    torch.testing.assert_close(deep[:, 0], whole, msg=lambda m: f"batch shape: a deeper batch differs. {m}")
+    empty = constraint.project(values[:0], None if context is None else context[:0])
+    assert empty.shape == values[:0].shape, "batch shape: an empty batch must stay empty"
+
+
+def law_dtype(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
+    """float32 in, float32 out; float64 in, float64 out, and the two agree."""
+    low = constraint.project(values.float(), None if context is None else context.float())
+    high = constraint.project(values.double(), None if context is None else context.double())
+    assert low.dtype == torch.float32 and high.dtype == torch.float64, f"dtype: got {low.dtype} and {high.dtype}"
+    scale = 1.0 + float(values.abs().max())
+    gap = float((low.double() - high).abs().max()) if values.numel() else 0.0
+    assert gap <= 1e-4 * scale, f"dtype: float32 and float64 differ by {gap:.3g}"
+
+
+def law_gradcheck(
+    constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
+) -> None:
+    """Gradients (and second derivatives) to the value and the context agree with differences."""
+    inputs = [values.detach().double().requires_grad_()]
+    if context is not None:
+        inputs.append(context.detach().double().requires_grad_())
+    assert torch.autograd.gradcheck(constraint.project, inputs), "gradcheck"
+    if second_order and constraint.project(*inputs).requires_grad:
+        assert torch.autograd.gradgradcheck(constraint.project, inputs), "gradgradcheck"
+
+
+def law_serialises(module: nn.Module) -> None:
+    """State dict (loaded with `weights_only=True`), pickle and deepcopy all give the module back."""
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    copied = copy.deepcopy(module)
+    copied.load_state_dict(torch.load(file, weights_only=True))
+    restored = pickle.loads(pickle.dumps(module))  # noqa: S301 - our own bytes
+    for other in (copied, restored):
+        ours, theirs = dict(module.named_buffers()), dict(other.named_buffers())
+        assert ours.keys() == theirs.keys(), f"serialise: buffers {ours.keys() ^ theirs.keys()} were lost or won"
+        for key, buffer in ours.items():
+            torch.testing.assert_close(theirs[key], buffer, equal_nan=True, msg=lambda m: f"serialise: {m}")
+
+
+def _obeys(rule: Rule, model: nn.Module, x: Tensor, y: Tensor, how: str) -> None:
+    worst = rule.measure(model, x, y)
+    flat = y.reshape(len(y), -1)
+    allowed = 1e-12 if isinstance(rule, CellRule) else 8.0 * default_tolerance(flat, terms=flat.shape[-1])
+    shaped = worst.reshape(len(y), -1).amax(dim=-1)
+    assert bool((shaped <= allowed).all()), f"{rule.name}: {how} left a violation of {float(worst.max()):.3g}"

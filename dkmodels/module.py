@@ -1,0 +1,229 @@
+"""A Lightning module that carries rules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+from constraints import AugmentedLagrangian, Embedding, NonFiniteError, OutputRule, SpecificationError, join
+from constraints.functional import default_tolerance
+from dkmodels.metrics import RuleViolation, SatisfactionRate
+from dkmodels.random import RandomStream
+
+__all__ = ["KnowledgeModule"]
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class KnowledgeModule(LightningModule, ABC):
+    """A network, a task and rules about it. A subclass writes `task_loss`; everything else has a default.
+
+    Hard rules become part of the network, Soft and AugmentedLagrangian ones part of the loss, Decode acts in
+    validation, test and prediction, and *every* rule is measured in validation and test:
+    `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`).
+
+    Rules that need derivatives (`FieldRule`) work under the Trainer's default `inference_mode=True`: they evaluate the
+    model on copied points outside it.
+
+    Args:
+        network: maps `x` to `y`.
+        rules: embeddings by the name under which they are logged.
+        outputs: names of the columns of `y`, where rules name them.
+        metrics: metrics of `(answer, target)`, logged in validation and test.
+        optimizer: from parameters to an optimiser; Adam by default.
+        learning_rate: of that default, > 0.
+
+    Raises:
+        SpecificationError: a rule names an output that does not exist, or is not an embedding.
+        InfeasibleError: hard rules that contradict each other.
+
+    Example:
+        >>> from constraints import Hard, FixedSum
+        >>> class Shares(KnowledgeModule):
+        ...     def task_loss(self, y, target):
+        ...         return nn.functional.mse_loss(y, target)
+        >>> module = Shares(nn.Linear(4, 3), rules={"shares": Hard(FixedSum())})
+        >>> torch.allclose(module(torch.randn(2, 4)).sum(-1), torch.ones(2))
+        True
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        rules: Mapping[str, Embedding] | None = None,
+        *,
+        outputs: Sequence[str] | None = None,
+        metrics: MetricCollection | Mapping[str, Metric] | None = None,
+        optimizer: OptimizerFactory | None = None,
+        learning_rate: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        embeddings = dict(rules or {})
+        for name, embedding in embeddings.items():
+            if not isinstance(embedding, Embedding):
+                raise SpecificationError(
+                    f"rule `{name}` needs an embedding, such as Soft(rule), got {type(embedding).__name__}"
+                )
+            if not name or "." in name or "/" in name:
+                raise SpecificationError(f"a rule needs a name without dots and slashes, got {name!r}")
+            if isinstance(embedding.rule, OutputRule):
+                embedding.rule.bind(outputs)
+        if not learning_rate > 0:
+            raise SpecificationError(f"`{type(self).__name__}` needs learning_rate > 0, got {learning_rate}")
+        self.network = join(network, embeddings)
+        self.rules = nn.ModuleDict(embeddings)
+        self.outputs = None if outputs is None else tuple(outputs)
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.violations = nn.ModuleDict({name: RuleViolation() for name in embeddings})
+        self.satisfactions = nn.ModuleDict({name: SatisfactionRate() for name in embeddings})
+        self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
+        # Rules may draw random numbers; in a stream of their own they shift neither batches nor dropout.
+        self.rule_stream = RandomStream(torch.initial_seed() % 2**31)
+
+    # --- what a user writes ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def task_loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """The loss without any rule, `()`."""
+
+    def unpack(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Input and target of a batch; by default the batch is `(x, target)`."""
+        x, target = batch
+        return x, target
+
+    def answer(self, y: Tensor) -> Tensor:
+        """What metrics compare with the target; by default `y` itself."""
+        return y
+
+    # --- what Lightning calls ----------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's answer; hard rules hold."""
+        y: Tensor = self.network(x)
+        return y
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Task loss and the penalties of the rules."""
+        x, target = self.unpack(batch)
+        y = self(x)
+        loss = self.task_loss(y, target)
+        penalties: dict[str, Tensor] = {}
+        for name, embedding in self.embeddings().items():
+            if embedding.penalises:
+                with self.rule_stream:
+                    penalties[name] = embedding.penalty(self.network, x, y)
+        total = torch.stack([loss, *penalties.values()]).sum() if penalties else loss
+        self._require_finite(total, x, y, target, penalties)
+        self.log("train/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(x))
+        if penalties:
+            shown = {f"train/penalty/{name}": value.detach() for name, value in penalties.items()}
+            self.log_dict(shown, on_step=False, on_epoch=True, batch_size=len(x))
+        return total
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Loss, metrics and violations."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Loss, metrics and violations."""
+        self._evaluate("test", batch)
+
+    def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
+        """The decoded answer to a batch: `x`, or `(x, ...)`."""
+        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return self.decode(self(x), x)
+
+    def on_train_epoch_end(self) -> None:
+        """Move the multipliers."""
+        for name, embedding in self.embeddings().items():
+            if isinstance(embedding, AugmentedLagrangian):
+                embedding.update()
+                self.log(f"train/multiplier/{name}", embedding.multiplier.abs().max())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._report("test")
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser given, or Adam."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        if self.optimizer is not None:
+            return self.optimizer(parameters)
+        return torch.optim.Adam(parameters, lr=self.learning_rate)
+
+    # --- rules -------------------------------------------------------------------------------------------------
+
+    def embeddings(self) -> dict[str, Embedding]:
+        """The embeddings by name."""
+        return {name: e for name, e in self.rules.items() if isinstance(e, Embedding)}
+
+    def decode(self, y: Tensor, x: Tensor) -> Tensor:
+        """The answer given at inference: every Decode rule applied in turn."""
+        for embedding in self.embeddings().values():
+            if embedding.decodes:
+                y = embedding.decode(y, x)
+        return y
+
+    def measure(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Violation of each sample by rule, `(batch,)` each."""
+        measured = {}
+        for name, embedding in self.embeddings().items():
+            with self.rule_stream:
+                measured[name] = embedding.measure(self.network, x, y).detach()
+        return measured
+
+    def _evaluate(self, stage: str, batch: Any) -> None:
+        x, target = self.unpack(batch)
+        y = self(x)
+        self.log(f"{stage}/loss", self.task_loss(y, target), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
+        decided = self.decode(y, x)
+        if len(self.metrics):
+            self.metrics.update(self.answer(decided), target)
+        if self.rules:
+            atol = default_tolerance(decided.reshape(len(x), -1), terms=decided[0].numel()).amax()
+            for name, violation in self.measure(x, decided).items():
+                self.violations[name].update(violation)
+                self.satisfactions[name].update(violation, atol)
+
+    def _report(self, stage: str) -> None:
+        logged: dict[str, Tensor] = {}
+        if len(self.metrics):
+            logged |= {f"{stage}/{name}": value for name, value in self.metrics.compute().items()}
+            self.metrics.reset()
+        for name in self.rules:
+            violation, satisfaction = self.violations[name], self.satisfactions[name]
+            assert isinstance(violation, RuleViolation) and isinstance(satisfaction, SatisfactionRate)
+            logged |= {f"{stage}/violation/{name}/{kind}": v for kind, v in violation.compute().items()}
+            logged[f"{stage}/satisfaction/{name}"] = satisfaction.compute()
+            violation.reset()
+            satisfaction.reset()
+        # Metrics are already the same on every process.
+        self.log_dict({key: value.float() for key, value in logged.items()}, rank_zero_only=False)
+
+    def _require_finite(
+        self, total: Tensor, x: Tensor, y: Tensor, target: Tensor, penalties: Mapping[str, Tensor]
+    ) -> None:
+        # Looking at a value on an accelerator waits for it, so there it is done only now and then.
+        if total.device.type != "cpu" and self._trainer is not None and self.trainer.global_step % 50:
+            return
+        if torch.isfinite(total):
+            return
+        parts = {"input": x, "target": target, "output": y, **{f"penalty of rule `{k}`": v for k, v in penalties.items()}}
+        broken = [
+            name for name, part in parts.items() if part.is_floating_point() and not torch.isfinite(part).all()
+        ]
+        raise NonFiniteError(
+            f"`{type(self).__name__}` needs a finite loss, got {float(total.detach())}; not finite: "
+            f"{', '.join(broken) or 'the task loss'}"
+        )
