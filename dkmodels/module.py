@@ -76,7 +76,7 @@ class KnowledgeModule(LightningModule, ABC):
                 embedding.rule.bind(outputs)
         if not learning_rate > 0:
             raise SpecificationError(f"`{type(self).__name__}` needs learning_rate > 0, got {learning_rate}")
-        self.network = join(network, embeddings)
+        self.network = join(network, embeddings, outputs=None if outputs is None else len(outputs))
         self.rules = nn.ModuleDict(embeddings)
         self.outputs = None if outputs is None else tuple(outputs)
         self.learning_rate = learning_rate

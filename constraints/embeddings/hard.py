@@ -81,7 +81,7 @@ class ConstrainedNetwork(nn.Module):
         return y
 
 
-def join(network: nn.Module, embeddings: Mapping[str, Embedding]) -> nn.Module:
+def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: int | None = None) -> nn.Module:
     """Wrap a network so that all Hard rules hold together.
 
     Hard rules on overlapping outputs become one projection onto their intersection: projecting in turn would not keep
@@ -90,6 +90,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding]) -> nn.Module:
     Args:
         network: the network.
         embeddings: all of a module's embeddings; only the Hard ones act.
+        outputs: how many outputs there are, where that is known.
 
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
@@ -98,7 +99,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding]) -> nn.Module:
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
         return network
-    conflict = find_conflict(hard)
+    conflict = find_conflict(hard, outputs)
     if conflict:
         named = ", ".join(f"`{name}`" for name in conflict)
         raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")
@@ -108,7 +109,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding]) -> nn.Module:
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
     rules = list(masks)
     for group in _overlapping(vectors):
-        rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group))
+        rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group, outputs))
     return ConstrainedNetwork(network, rules)
 
 

@@ -60,15 +60,20 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return tensor.detach().double().cpu().numpy()
 
 
-def _width(rules: Mapping[str, Rule]) -> int:
-    """How many outputs the rules speak of together."""
+def _width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, bool]:
+    """How many outputs the rules speak of together, and whether that is known or only the least it can be."""
+    if outputs is not None:
+        return outputs, True
     widths = [1]
+    known = True
     for rule in rules.values():
         if isinstance(rule, OutputRule) and rule.index is not None:
             widths.append(int(rule.index.max()) + 1)
         elif rule.constraint.size is not None:
-            widths.append(rule.constraint.size)
-    return max(widths)
+            return rule.constraint.size, True
+        else:
+            known = False
+    return max(widths), known
 
 
 def _stack(systems: list[_Linear], width: int) -> _Linear:
@@ -98,19 +103,26 @@ def _feasible(system: _Linear) -> bool:
     return found.status != 2
 
 
-def find_conflict(rules: Mapping[str, Rule]) -> tuple[str, ...]:
+def find_conflict(rules: Mapping[str, Rule], outputs: int | None = None) -> tuple[str, ...]:
     """The names of the smallest subset of linear rules that no output satisfies together; empty where all can hold.
 
     Equalities whose target depends on the input are left out: whether they can hold is a question for each sample.
+    So are sums over all outputs where it is not known how many there are.
+
+    Args:
+        rules: the rules by name, bound.
+        outputs: how many outputs there are, where that is known.
 
     Example:
         >>> from constraints.rules import Bounds
         >>> find_conflict({"up": Bounds(low=1.0), "down": Bounds(high=0.0), "any": Bounds(low=-5.0)})
         ('up', 'down')
     """
-    width = _width(rules)
+    width, known = _width(rules, outputs)
     systems: dict[str, _Linear] = {}
     for name, rule in rules.items():
+        if not known and isinstance(rule.constraint, Simplex) and isinstance(rule, OutputRule) and rule.index is None:
+            continue
         if isinstance(rule, OutputRule) and not isinstance(rule, AllowedClasses):
             system = _linear(rule, width)
             if system is not None:
@@ -135,15 +147,22 @@ class JointRule(OutputRule):
 
     Args:
         rules: the rules by name, at least two.
+        outputs: how many outputs there are, where that is known.
 
     Raises:
         UnsupportedError: no joint projection is known for this combination.
-        SpecificationError: equalities that depend on each other and on the input.
+        SpecificationError: equalities that depend on each other and on the input, or a number of outputs that nobody
+            has said.
     """
 
-    def __init__(self, rules: Mapping[str, OutputRule]) -> None:
-        width = _width(rules)
+    def __init__(self, rules: Mapping[str, OutputRule], outputs: int | None = None) -> None:
+        width, known = _width(rules, outputs)
         names = ", ".join(f"`{name}`" for name in rules)
+        if not known:
+            raise SpecificationError(
+                f"hard rules {names} speak of all outputs, and it is not known how many there are: name the outputs in "
+                f"the module, or say which `outputs` each rule speaks of"
+            )
         systems = [_linear(rule, width) for rule in rules.values()]
         if any(system is None for system in systems):
             raise UnsupportedError(f"no joint projection is known for hard rules {names}: embed all but one as Soft")

@@ -1,0 +1,220 @@
+"""Embeddings: the same rule, five strengths."""
+
+import pytest
+import torch
+from torch import nn
+
+from constraints import (
+    AllowedClasses,
+    AugmentedLagrangian,
+    Bounds,
+    Box,
+    Census,
+    CountLimit,
+    Decode,
+    FieldRule,
+    FixedSum,
+    Hard,
+    InfeasibleError,
+    LinearEquality,
+    Monitor,
+    Soft,
+    SpecificationError,
+    UnsupportedError,
+    absolute,
+    join,
+)
+from constraints.testing import check_embedding
+
+
+class Target(LinearEquality):
+    def __init__(self):
+        super().__init__([[1.0, 1.0, 1.0]])
+
+    def target(self, x):
+        return x[..., :1]
+
+
+class Rising(FieldRule):
+    def __init__(self):
+        super().__init__(Box(low=0.0))
+
+    def quantity(self, field, points):
+        return torch.autograd.grad(field(points).sum(), points, create_graph=True)[0]
+
+
+def network(outputs=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, outputs))
+
+
+X = torch.rand(8, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("embed", [Hard, Soft, AugmentedLagrangian, Decode, Monitor])
+@pytest.mark.parametrize(
+    "rule", [lambda: Bounds(low=0.5), FixedSum, Target, lambda: LinearEquality([[1.0, -1.0, 0.0]], [2.0])]
+)
+def test_laws(embed, rule):
+    check_embedding(embed(rule()), network(), X)
+
+
+@pytest.mark.parametrize("embed", [Soft, AugmentedLagrangian, Monitor])
+def test_laws_of_fields(embed):
+    check_embedding(embed(Rising()), network(), X)
+
+
+@pytest.mark.parametrize("embed", [Soft, AugmentedLagrangian, Decode, Monitor])
+def test_laws_of_cells(embed):
+    net = nn.Sequential(network(20), nn.Unflatten(-1, (5, 4)))
+    check_embedding(embed(Census([CountLimit((1,), 1, 1), CountLimit((0,), 3, 4)], classes=4)), net, X)
+    if embed is not Decode:
+        check_embedding(embed(AllowedClasses([[True, True, False, True]] * 5)), net, X)
+
+
+def test_soft_is_the_mean_of_the_penalised_excess():
+    rule = Bounds(low=0.0)
+    y = torch.tensor([[-2.0, 1.0], [-1.0, -3.0]])
+    assert float(Soft(rule, weight=0.5).penalty(nn.Identity(), y, y)) == pytest.approx(0.5 * (4 + 1 + 9) / 2)
+    assert float(Soft(rule, measure=absolute).penalty(nn.Identity(), y, y)) == pytest.approx((2 + 1 + 3) / 2)
+
+
+def test_the_multiplier_finds_the_lagrange_multiplier():
+    """min (y1-2)^2 + (y2-1)^2 with y1+y2 = 1: lambda* = 2 by hand, and y* = (1, 0)."""
+    y = nn.Parameter(torch.zeros(1, 2))
+    al = AugmentedLagrangian(LinearEquality([[1.0, 1.0]], [1.0]), rho=1.0)
+    seen = []
+    for _ in range(12):
+        optimizer = torch.optim.LBFGS([y], max_iter=50, tolerance_grad=1e-10)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = ((y - torch.tensor([2.0, 1.0])) ** 2).sum() + al.eval().penalty(nn.Identity(), y, y)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        al.train().penalty(nn.Identity(), y, y)
+        al.update()
+        seen.append(float(al.multiplier))
+    assert seen[0] != seen[1], "the multiplier moves"
+    assert seen[-1] == pytest.approx(2.0, abs=1e-3)
+    torch.testing.assert_close(y.detach(), torch.tensor([[1.0, 0.0]]), atol=1e-3, rtol=0)
+
+
+def test_the_multiplier_of_an_inequality_stays_zero_where_it_is_inactive():
+    al = AugmentedLagrangian(Bounds(low=0.0, high=10.0))
+    y = torch.tensor([[5.0]])
+    for _ in range(3):
+        assert float(al.penalty(nn.Identity(), y, y)) <= 0.0
+        al.update()
+    assert float(al.multiplier) == 0.0
+    y = torch.tensor([[12.0]])
+    al.penalty(nn.Identity(), y, y)
+    al.update()
+    assert float(al.multiplier) > 0.0
+
+
+def test_multipliers_survive_a_checkpoint():
+    al = AugmentedLagrangian(Bounds(low=0.0))
+    y = torch.tensor([[-1.0, -2.0, 3.0]])
+    al.penalty(nn.Identity(), y, y)
+    al.update()
+    fresh = AugmentedLagrangian(Bounds(low=0.0))
+    fresh.load_state_dict(al.state_dict())
+    torch.testing.assert_close(fresh.multiplier, al.multiplier)
+    assert fresh.multiplier.shape == (3,)
+    al.update()  # an epoch that saw nothing changes nothing
+    torch.testing.assert_close(fresh.multiplier, al.multiplier)
+
+
+def test_multipliers_need_one_number_of_conditions():
+    al = AugmentedLagrangian(Bounds(low=0.0))
+    al.penalty(nn.Identity(), X, torch.zeros(1, 3))
+    with pytest.raises(SpecificationError, match="3 conditions and now has 2"):
+        al.penalty(nn.Identity(), X, torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Soft(FixedSum(), weight=0.0),
+        lambda: Soft(FixedSum(), weight=float("nan")),
+        lambda: AugmentedLagrangian(FixedSum(), rho=-1.0),
+        lambda: AugmentedLagrangian(FixedSum(), growth=0.5),
+        lambda: Monitor("mass"),
+    ],
+)
+def test_refuses_bad_settings(build):
+    with pytest.raises(SpecificationError):
+        build()
+
+
+def test_never_silently_hard():
+    with pytest.raises(UnsupportedError, match="cannot be Hard"):
+        Hard(Rising())
+    with pytest.raises(UnsupportedError, match="cannot be Hard"):
+        Hard(Census.exactly_one(of=[1], classes=3))
+    with pytest.raises(UnsupportedError, match="cannot be decoded"):
+        Decode(Rising())
+
+
+# --- several hard rules ----------------------------------------------------------------------------------------
+
+
+def both_hold(rules, outputs=3):
+    wrapped = join(network(outputs), {name: Hard(rule) for name, rule in rules.items()}, outputs=outputs)
+    y = wrapped(X).detach()
+    for name, rule in rules.items():
+        assert float(rule.measure(wrapped, X, y).max()) < 1e-5, name
+    return wrapped
+
+
+def test_two_hard_rules_are_projected_together():
+    both_hold({"sum": LinearEquality([[1.0, 1.0, 1.0]], [1.0]), "bounds": Bounds(low=0.0, high=0.5)})
+    both_hold({"a": LinearEquality([[1.0, 1.0, 1.0]], [1.0]), "b": LinearEquality([[1.0, -1.0, 0.0]], [0.2])})
+    both_hold({"a": Target(), "b": LinearEquality([[1.0, -1.0, 0.0]], [0.2])})
+    both_hold({"a": Bounds(low=0.0), "b": Bounds(high=0.3, outputs=[1])})
+    both_hold({"share": FixedSum(1.0), "cap": Bounds(high=0.4)})
+    both_hold({"part": FixedSum(1.0, outputs=[0, 1]), "other": Bounds(low=2.0, outputs=[2])})
+    both_hold({"sum": Target(), "positive": Bounds(low=0.0)})
+
+
+def test_contradictions_name_the_smallest_conflict():
+    rules = {
+        "sum": Hard(LinearEquality([[1.0, 1.0, 1.0]], [5.0])),
+        "innocent": Hard(Bounds(low=-9.0)),
+        "cap": Hard(Bounds(high=1.0)),
+    }
+    with pytest.raises(InfeasibleError, match="no output satisfies `sum`, `cap` together"):
+        join(network(), rules)
+    with pytest.raises(InfeasibleError, match="`up`, `down`"):
+        join(network(), {"up": Hard(Bounds(low=1.0)), "down": Hard(Bounds(high=0.0, outputs=[2]))})
+    with pytest.raises(InfeasibleError, match="`a`, `b`"):
+        join(
+            network(),
+            {
+                "a": Hard(LinearEquality([[1.0, 1.0, 0.0]], [1.0])),
+                "b": Hard(LinearEquality([[2.0, 2.0, 0.0]], [1.0])),
+            },
+        )
+
+
+def test_what_cannot_be_joined_is_refused():
+    with pytest.raises(SpecificationError, match="not known how many"):
+        join(network(), {"share": Hard(FixedSum(1.0)), "cap": Hard(Bounds(high=0.4))})
+    with pytest.raises(UnsupportedError, match="bounds with 2 equalities"):
+        join(
+            network(),
+            {"two": Hard(LinearEquality([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], [1.0, 1.0])), "box": Hard(Bounds(low=0.0))},
+        )
+    with pytest.raises(SpecificationError, match="independent rows"):
+        join(network(), {"a": Hard(Target()), "b": Hard(LinearEquality([[2.0, 2.0, 2.0]], [1.0]))})
+
+
+def test_masks_join_with_masks():
+    net = nn.Sequential(network(8), nn.Unflatten(-1, (2, 4)))
+    one = AllowedClasses([[True, True, False, True]] * 2, name="one")
+    two = AllowedClasses([[True, False, True, True]] * 2, name="two")
+    probabilities = join(net, {"one": Hard(one), "two": Hard(two)})(X).softmax(-1)
+    assert float(probabilities[..., 1:3].max()) == 0.0

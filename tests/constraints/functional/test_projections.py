@@ -1,0 +1,107 @@
+"""Projections against independent solvers."""
+
+import math
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from constraints.functional import default_tolerance, project_affine, project_box_equality, project_simplex
+
+
+def nearest(value, build):
+    """The nearest point by a general convex solver."""
+    y = cp.Variable(len(value))
+    cp.Problem(cp.Minimize(cp.sum_squares(y - value)), build(y)).solve(solver=cp.CLARABEL)
+    return y.value
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_simplex_is_the_nearest_point(seed):
+    rng = np.random.default_rng(seed)
+    value, total = rng.normal(size=7) * 3, float(rng.uniform(0.1, 5))
+    ours = project_simplex(torch.from_numpy(value), torch.tensor(total, dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(ours, nearest(value, lambda y: [y >= 0, cp.sum(y) == total]), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_box_equality_is_the_nearest_point(seed):
+    rng = np.random.default_rng(seed)
+    n = 6
+    value, a = rng.normal(size=n) * 3, rng.normal(size=n)
+    low, high = -rng.uniform(0, 2, n), rng.uniform(0, 2, n)
+    low[0], high[1], a[2] = -math.inf, math.inf, 0.0
+    inside = np.clip(rng.normal(size=n), np.maximum(low, -9), np.minimum(high, 9))
+    target = float(a @ inside)
+    ours = project_box_equality(
+        *(torch.from_numpy(np.asarray(v, dtype=float)) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64)
+    ).numpy()
+    finite = [(i, b) for i, b in enumerate(low) if np.isfinite(b)], [(i, b) for i, b in enumerate(high) if np.isfinite(b)]
+    theirs = nearest(
+        value,
+        lambda y: [a @ y == target, *(y[i] >= b for i, b in finite[0]), *(y[i] <= b for i, b in finite[1])],
+    )
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 12).flatmap(
+        lambda n: st.tuples(
+            *(st.lists(st.floats(-5, 5, allow_subnormal=False), min_size=n, max_size=n) for _ in range(2)),
+            st.lists(st.floats(0, 3), min_size=n, max_size=n),
+            st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=n, max_size=n).filter(any),
+            st.floats(0, 1),
+        )
+    )
+)
+def test_box_equality_matches_root_finding(case):
+    """Ties, zero coefficients, empty intervals and targets at the very edge of what is attainable."""
+    value, low, width, a, share = (np.asarray(part, dtype=float) for part in case)
+    high = low + width
+    least, most = np.minimum(a * low, a * high).sum(), np.maximum(a * low, a * high).sum()
+    target = float(np.clip(least + share * (most - least), least, most))
+    ours = project_box_equality(*(torch.from_numpy(v) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64))
+    ours = ours.numpy()
+
+    def level(tau):
+        return a @ np.clip(value - tau * a, low, high) - target
+
+    assert (ours >= low - 1e-12).all() and (ours <= high + 1e-12).all()
+    assert abs(a @ ours - target) <= 1e-11 * (1 + np.abs(a) @ np.abs(ours))
+    if level(-1e3) > 1e-9 and level(1e3) < -1e-9:
+        tau = brentq(level, -1e3, 1e3, xtol=1e-14)
+        np.testing.assert_allclose(ours, np.clip(value - tau * a, low, high), atol=1e-8)
+
+
+def test_affine_handles_any_rank_and_bad_scale():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(2, 6))
+    matrix = torch.from_numpy(np.vstack([base, base[:1] * 2 - base[1:], 1e4 * base[:1]]))
+    target = matrix @ torch.from_numpy(rng.normal(size=6))
+    value = torch.from_numpy(rng.normal(size=(5, 6)))
+    y = project_affine(value, matrix, torch.linalg.pinv(matrix), target)
+    assert float(((y @ matrix.mT - target) / matrix.abs().amax(dim=1)).abs().max()) < 1e-13
+    expected = np.stack([nearest(v, lambda y: [base @ y == (base @ np.linalg.lstsq(matrix.numpy(), target.numpy(), rcond=None)[0])]) for v in value.numpy()])
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
+
+
+def test_gradients_reach_the_sets_own_parameters():
+    g = torch.Generator().manual_seed(3)
+    v, a = (torch.randn(4, 5, generator=g, dtype=torch.float64).requires_grad_() for _ in range(2))
+    b = torch.zeros(4, 1, dtype=torch.float64).requires_grad_()
+    low, high = (torch.full((5,), s, dtype=torch.float64).requires_grad_() for s in (-0.7, 0.9))
+    assert torch.autograd.gradcheck(lambda *p: project_box_equality(p[0], p[3], p[4], p[1], p[2]), (v, a, b, low, high))
+    total = torch.tensor(1.3, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(project_simplex, (v, total))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tolerance_follows_dtype_and_magnitude(dtype):
+    small, large = default_tolerance(torch.ones(3, dtype=dtype)), default_tolerance(1e6 * torch.ones(3, dtype=dtype))
+    assert float(large / small) == pytest.approx(1e6)
+    assert float(small) == pytest.approx(64 * torch.finfo(dtype).eps)
