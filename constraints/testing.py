@@ -68,7 +68,9 @@ def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
         y: outputs, `(batch, *event)`.
     """
     violation = rule.measure(model, x, y)
-    assert violation.shape[:1] == y.shape[:1], f"{rule.name}: one violation a sample, got shape {tuple(violation.shape)}"
+    assert violation.shape[:1] == y.shape[:1], (
+        f"{rule.name}: one violation a sample, got shape {tuple(violation.shape)}"
+    )
     assert bool((violation >= 0).all()), f"{rule.name}: violations are >= 0, got {float(violation.min())}"
     quantity = rule.evaluate(model, x, y)
     assert quantity.dtype == y.dtype, f"{rule.name}: quantity keeps the dtype {y.dtype}, got {quantity.dtype}"
@@ -124,8 +126,12 @@ def law_feasible(constraint: ProjectableConstraint, values: Tensor, context: Ten
         y = constraint.project(given, ctx)
         worst = constraint.violation(y, ctx)
         # Rounding is that of the numbers met on the way, so the scale is that of input and output.
-        allowed = torch.maximum(default_tolerance(given, terms=given.shape[-1]), default_tolerance(y, terms=y.shape[-1]))
-        assert bool((worst <= allowed).all()), f"feasible ({dtype}): violation {float(worst.max()):.3g} is beyond rounding"
+        allowed = torch.maximum(
+            default_tolerance(given, terms=given.shape[-1]), default_tolerance(y, terms=y.shape[-1])
+        )
+        assert bool((worst <= allowed).all()), (
+            f"feasible ({dtype}): violation {float(worst.max()):.3g} is beyond rounding"
+        )
 
 
 def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -135,7 +141,9 @@ def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: T
         once = constraint.project(given, ctx)
         apart = (constraint.project(once, ctx) - once).abs().amax(dim=-1)
         allowed = torch.maximum(default_tolerance(given, terms=given.shape[-1]), default_tolerance(once))
-        assert bool((apart <= allowed).all()), f"idempotent ({dtype}): second projection moved by {float(apart.max()):.3g}"
+        assert bool((apart <= allowed).all()), (
+            f"idempotent ({dtype}): second projection moved by {float(apart.max()):.3g}"
+        )
 
 
 def law_nearest(
@@ -149,7 +157,9 @@ def law_nearest(
         q = constraint.project(v + torch.randn(v.shape, generator=generator, dtype=v.dtype) * 3.0, context)
         angle = ((v - p) * (q - p)).sum(dim=-1)
         scale = 1.0 + v.abs().amax(dim=-1) ** 2
-        assert bool((angle <= 1e-9 * scale).all()), f"nearest: a point of the set is nearer, by {float(angle.max()):.3g}"
+        assert bool((angle <= 1e-9 * scale).all()), (
+            f"nearest: a point of the set is nearer, by {float(angle.max()):.3g}"
+        )
 
 
 def law_batch_shape(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -193,7 +203,7 @@ def law_serialises(module: nn.Module) -> None:
     file.seek(0)
     copied = copy.deepcopy(module)
     copied.load_state_dict(torch.load(file, weights_only=True))
-    restored = pickle.loads(pickle.dumps(module))  # noqa: S301 - our own bytes
+    restored = pickle.loads(pickle.dumps(module))
     for other in (copied, restored):
         ours, theirs = dict(module.named_buffers()), dict(other.named_buffers())
         assert ours.keys() == theirs.keys(), f"serialise: buffers {ours.keys() ^ theirs.keys()} were lost or won"

@@ -80,7 +80,7 @@ class ClassificationModule(KnowledgeModule):
     ) -> None:
         if classes < 2:
             raise SpecificationError(f"`ClassificationModule` needs classes >= 2, got {classes}")
-        accuracy: dict[str, Metric] = {"accuracy": _Accuracy(num_classes=classes, average="micro")}
+        accuracy: dict[str, Metric | MetricCollection] = {"accuracy": _Accuracy(num_classes=classes, average="micro")}
         options.setdefault("metrics", MetricCollection(accuracy))
         super().__init__(network, rules, **options)
         self.classes = classes

@@ -186,15 +186,19 @@ class KnowledgeModule(LightningModule, ABC):
     def _evaluate(self, stage: str, batch: Any) -> None:
         x, target = self.unpack(batch)
         y = self(x)
-        self.log(f"{stage}/loss", self.task_loss(y, target), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
+        self.log(
+            f"{stage}/loss", self.task_loss(y, target), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x)
+        )
         decided = self.decode(y, x)
         if len(self.metrics):
             self.metrics.update(self.answer(decided), target)
         if self.rules:
             atol = default_tolerance(decided.reshape(len(x), -1), terms=decided[0].numel()).amax()
             for name, violation in self.measure(x, decided).items():
-                self.violations[name].update(violation)
-                self.satisfactions[name].update(violation, atol)
+                sizes, rates = self.violations[name], self.satisfactions[name]
+                assert isinstance(sizes, RuleViolation) and isinstance(rates, SatisfactionRate)
+                sizes.update(violation)
+                rates.update(violation, atol)
 
     def _report(self, stage: str) -> None:
         logged: dict[str, Tensor] = {}
@@ -219,10 +223,13 @@ class KnowledgeModule(LightningModule, ABC):
             return
         if torch.isfinite(total):
             return
-        parts = {"input": x, "target": target, "output": y, **{f"penalty of rule `{k}`": v for k, v in penalties.items()}}
-        broken = [
-            name for name, part in parts.items() if part.is_floating_point() and not torch.isfinite(part).all()
-        ]
+        parts = {
+            "input": x,
+            "target": target,
+            "output": y,
+            **{f"penalty of rule `{k}`": v for k, v in penalties.items()},
+        }
+        broken = [name for name, part in parts.items() if part.is_floating_point() and not torch.isfinite(part).all()]
         raise NonFiniteError(
             f"`{type(self).__name__}` needs a finite loss, got {float(total.detach())}; not finite: "
             f"{', '.join(broken) or 'the task loss'}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
@@ -107,7 +106,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and rule not in masks}
     if masks and vectors:
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
-    rules = list(masks)
+    rules: list[OutputRule] = list(masks)
     for group in _overlapping(vectors):
         rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group, outputs))
     return ConstrainedNetwork(network, rules)

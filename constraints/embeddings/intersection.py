@@ -98,9 +98,9 @@ def _feasible(system: _Linear) -> bool:
     fixed = ~np.isnan(system.target)
     if not fixed.any():
         return True
-    bounds = np.stack([system.low, system.high], axis=1)
-    found = linprog(np.zeros(len(system.low)), A_eq=system.matrix[fixed], b_eq=system.target[fixed], bounds=bounds)
-    return found.status != 2
+    bounds = list(zip(system.low.tolist(), system.high.tolist(), strict=True))
+    found = linprog(np.zeros(len(bounds)), A_eq=system.matrix[fixed], b_eq=system.target[fixed], bounds=bounds)
+    return int(found.status) != 2  # 2: infeasible
 
 
 def find_conflict(rules: Mapping[str, Rule], outputs: int | None = None) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ class AugmentedLagrangian(Embedding):
         saved = state_dict.get(prefix + "multiplier")
         if saved is not None and saved.shape != self.multiplier.shape:
             self.multiplier = torch.zeros_like(saved, device=self.multiplier.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def settings(self) -> dict[str, float | str]:
         """How the weight grows."""

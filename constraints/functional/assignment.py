@@ -41,7 +41,7 @@ def assign_with_limits(
         array([1, 0])
     """
     cells, classes = scores.shape
-    labels = scores.argmax(axis=1)
+    labels: NDArray[np.int64] = scores.argmax(axis=1)
     counts = groups @ np.bincount(labels, minlength=classes)
     if np.all(counts >= low) and np.all(counts <= high):
         return labels
@@ -57,4 +57,5 @@ def assign_with_limits(
             f"`assign_with_limits` needs limits that some labelling of {cells} cells obeys, got low={low.tolist()}, "
             f"high={high.tolist()}: {found.message}"
         )
-    return np.asarray(found.x).reshape(cells, classes).argmax(axis=1)
+    labels = np.asarray(found.x).reshape(cells, classes).argmax(axis=1)
+    return labels

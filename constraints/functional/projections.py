@@ -84,9 +84,7 @@ def project_simplex(value: Tensor, total: Tensor) -> Tensor:
     return (value - tau).clamp(min=0.0)
 
 
-def project_box_equality(
-    value: Tensor, low: Tensor, high: Tensor, coefficients: Tensor, target: Tensor
-) -> Tensor:
+def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients: Tensor, target: Tensor) -> Tensor:
     r"""Nearest point of :math:`\{y : l \le y \le u,\ a^\top y = b\}`.
 
     The solution is :math:`y(\tau) = \mathrm{clip}(v - \tau a, l, u)` where :math:`a^\top y(\tau)` falls piecewise

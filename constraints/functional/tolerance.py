@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,4 +31,4 @@ def default_tolerance(value: Tensor, *, terms: int = 1) -> Tensor:
     """
     eps = torch.finfo(value.dtype).eps
     scale = value.detach().abs().amax(dim=-1).clamp(min=1.0)
-    return 64.0 * eps * max(terms, 1) ** 0.5 * scale
+    return scale * (64.0 * eps * math.sqrt(max(terms, 1)))

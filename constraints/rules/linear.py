@@ -59,7 +59,8 @@ class LinearEquality(OutputRule):
         depends = type(self).target is not LinearEquality.target
         if depends == (values is not None):
             raise SpecificationError(
-                f"`{type(self).__name__}` needs either fixed values or a `target` method, got {'both' if depends else 'neither'}"
+                f"`{type(self).__name__}` needs either fixed values or a `target` method, got "
+                f"{'both' if depends else 'neither'}"
             )
         super().__init__(Affine(coefficients, values), outputs=outputs, name=name, unit=unit, source=source)
 

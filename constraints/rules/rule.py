@@ -174,7 +174,7 @@ class OutputRule(Rule, ABC):
         return y.index_select(-1, self.index)
 
     def quantity(self, y: Tensor, x: Tensor | None = None) -> Tensor:
-        """The quantity of the selected outputs, differentiable, `(*batch, k)` to `(*batch, n)`; by default themselves."""
+        """The quantity of the selected outputs, differentiable, `(*batch, k)` to `(*batch, n)`; by default they."""
         return y
 
     def observe(self, y: Tensor, x: Tensor | None = None) -> Tensor:
@@ -204,7 +204,8 @@ class OutputRule(Rule, ABC):
         constraint = self.constraint
         if not self.enforceable or not isinstance(constraint, ProjectableConstraint):
             raise UnsupportedError(
-                f"rule `{self.name}` cannot be guaranteed: no map onto it is known. Use Soft, AugmentedLagrangian or Monitor"
+                f"rule `{self.name}` cannot be guaranteed: no map onto it is known. "
+                f"Use Soft, AugmentedLagrangian or Monitor"
             )
         obeying = constraint.project(self.select(y), self.context(x))
         return obeying if self.index is None else y.index_copy(-1, self.index, obeying)

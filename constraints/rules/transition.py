@@ -95,6 +95,31 @@ class Transition(CellRule, ABC, Generic[State]):
     def advance(self, state: State, index: int) -> State:
         """The state after the successor at `index` of `successors(state)`."""
 
+    def begin(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.integer], bool]:
+        """How a sequence begins.
+
+        Args:
+            scores: log-probabilities, `(cells, classes)`.
+
+        Returns:
+            Labels `(cells,)`, by default what is read, and whether they are known otherwise than by reading.
+        """
+        return self.reread(scores), False
+
+    def reread(self, scores: NDArray[np.floating]) -> NDArray[np.integer]:
+        """The most probable labels `(cells,)` of a legal state, by default of any state."""
+        labels: NDArray[np.integer] = scores.argmax(axis=1)
+        return labels
+
+    def lost(self, labels: NDArray[np.integer], read: NDArray[np.integer]) -> bool:
+        """Whether contradicted cells mean that a transition was missed; by default where there are two or more.
+
+        Args:
+            labels: what was believed of these cells, `(k,)`.
+            read: what is read now, `(k,)`.
+        """
+        return len(labels) >= 2
+
     def before(self, x: Tensor) -> Tensor:
         """Labels before each sample, from the model's input, `(*batch, cells)`."""
         return x

@@ -54,14 +54,14 @@ class BoxEquality(ProjectableConstraint):
         super().__init__()
         a = as_buffer("BoxEquality", "coefficients", coefficients)
         if a.dim() != 1 or not a.any():
-            raise SpecificationError(
-                f"`BoxEquality` needs coefficients (n,) that are not all zero, got {a.tolist()}"
-            )
+            raise SpecificationError(f"`BoxEquality` needs coefficients (n,) that are not all zero, got {a.tolist()}")
         self.box = Box(low=low, high=high)
         if self.box.size not in (None, a.shape[0]):
             raise ShapeError(f"`BoxEquality` needs {a.shape[0]} bounds, got {self.box.size}")
         reach = a.where(a != 0, 0.0)
-        ends = torch.stack([reach * self.box.low, reach * self.box.high]).nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf)
+        ends = torch.stack([reach * self.box.low, reach * self.box.high]).nan_to_num(
+            nan=0.0, posinf=math.inf, neginf=-math.inf
+        )
         least, most = float(ends.amin(dim=0).sum()), float(ends.amax(dim=0).sum())
         b = None if target is None else as_buffer("BoxEquality", "target", target)
         if b is not None and not least <= float(b) <= most:

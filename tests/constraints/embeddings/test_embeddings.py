@@ -87,7 +87,7 @@ def test_the_multiplier_finds_the_lagrange_multiplier():
     for _ in range(12):
         optimizer = torch.optim.LBFGS([y], max_iter=50, tolerance_grad=1e-10)
 
-        def closure():
+        def closure(optimizer=optimizer):
             optimizer.zero_grad()
             loss = ((y - torch.tensor([2.0, 1.0])) ** 2).sum() + al.eval().penalty(nn.Identity(), y, y)
             loss.backward()

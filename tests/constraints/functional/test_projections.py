@@ -38,9 +38,13 @@ def test_box_equality_is_the_nearest_point(seed):
     inside = np.clip(rng.normal(size=n), np.maximum(low, -9), np.minimum(high, 9))
     target = float(a @ inside)
     ours = project_box_equality(
-        *(torch.from_numpy(np.asarray(v, dtype=float)) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64)
+        *(torch.from_numpy(np.asarray(v, dtype=float)) for v in (value, low, high, a)),
+        torch.tensor(target, dtype=torch.float64),
     ).numpy()
-    finite = [(i, b) for i, b in enumerate(low) if np.isfinite(b)], [(i, b) for i, b in enumerate(high) if np.isfinite(b)]
+    finite = (
+        [(i, b) for i, b in enumerate(low) if np.isfinite(b)],
+        [(i, b) for i, b in enumerate(high) if np.isfinite(b)],
+    )
     theirs = nearest(
         value,
         lambda y: [a @ y == target, *(y[i] >= b for i, b in finite[0]), *(y[i] <= b for i, b in finite[1])],
@@ -65,7 +69,9 @@ def test_box_equality_matches_root_finding(case):
     high = low + width
     least, most = np.minimum(a * low, a * high).sum(), np.maximum(a * low, a * high).sum()
     target = float(np.clip(least + share * (most - least), least, most))
-    ours = project_box_equality(*(torch.from_numpy(v) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64))
+    ours = project_box_equality(
+        *(torch.from_numpy(v) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64)
+    )
     ours = ours.numpy()
 
     def level(tau):
@@ -86,7 +92,12 @@ def test_affine_handles_any_rank_and_bad_scale():
     value = torch.from_numpy(rng.normal(size=(5, 6)))
     y = project_affine(value, matrix, torch.linalg.pinv(matrix), target)
     assert float(((y @ matrix.mT - target) / matrix.abs().amax(dim=1)).abs().max()) < 1e-13
-    expected = np.stack([nearest(v, lambda y: [base @ y == (base @ np.linalg.lstsq(matrix.numpy(), target.numpy(), rcond=None)[0])]) for v in value.numpy()])
+    expected = np.stack(
+        [
+            nearest(v, lambda y: [base @ y == (base @ np.linalg.lstsq(matrix.numpy(), target.numpy(), rcond=None)[0])])
+            for v in value.numpy()
+        ]
+    )
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
 
 

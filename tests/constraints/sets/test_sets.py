@@ -5,7 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constraints import Affine, Box, BoxEquality, InfeasibleError, NonFiniteError, ShapeError, Simplex, SpecificationError
+from constraints import (
+    Affine,
+    Box,
+    BoxEquality,
+    InfeasibleError,
+    NonFiniteError,
+    ShapeError,
+    Simplex,
+    SpecificationError,
+)
 from constraints.testing import check_set, law_feasible, law_idempotent, law_nearest, law_violation
 
 
@@ -106,5 +115,7 @@ def test_closed_forms_compile_without_a_break():
         return box.project(value), simplex.project(value), affine.project(value), both.project(value)
 
     value = normal(4, 3).float()
-    for ours, theirs in zip(torch.compile(compiled, fullgraph=True, backend="aot_eager")(value), layer(value), strict=True):
+    for ours, theirs in zip(
+        torch.compile(compiled, fullgraph=True, backend="aot_eager")(value), layer(value), strict=True
+    ):
         torch.testing.assert_close(ours, theirs)

@@ -1,0 +1,174 @@
+"""One cell of a study: an arm at a seed, trained and evaluated."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+import psutil
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
+
+from dkmodels.module import KnowledgeModule
+from dkmodels.random import RandomStream, seed_streams
+from dkmodels.study.arm import Arm
+from dkmodels.study.errors import StoreError, UsageError
+from dkmodels.study.store import FORMAT, Store, write_atomic
+from dkmodels.study.task import Data, Task, quiet_trainer
+
+__all__ = ["build", "fit_key", "load_fit", "run_cell"]
+
+LoggerFactory = Callable[[Path], Logger]
+
+
+def fit_key(task: Task, arm: Arm) -> str:
+    """What identifies the training of an arm: its rules that act in training.
+
+    Arms that differ only in what happens after training (Decode, Monitor) share one fit: with the same seed their
+    weights would be the same to the last bit.
+    """
+    rules = task.rules()
+    training = [name for name in arm.rules if rules[name].trains]
+    return Arm(" + ".join(training) or "none").slug
+
+
+def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
+    """The untrained module of a cell, its weights drawn from the seed's own stream."""
+    streams = seed_streams(seed)
+    torch.manual_seed(streams["weights"])
+    network = task.network(seed)
+    rules = task.rules()
+    unknown = [name for name in arm.rules if name not in rules]
+    if unknown:
+        raise UsageError(f"arm `{arm.name}` names rules {unknown}, expected some of {list(rules)}")
+    module = task.module(network, {name: rules[name] for name in rules if name in arm.rules})
+    module.rule_stream = RandomStream(streams["rules"])
+    return module
+
+
+@final
+class _Curves(Callback):
+    """What was logged at each epoch."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, list[list[float]]] = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for name, value in trainer.callback_metrics.items():
+            self.curves.setdefault(name, []).append([trainer.current_epoch + 1, float(value)])
+
+
+def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerFactory | None = None) -> None:
+    """Train and keep weights, curves and figures in one file."""
+    module = build(task, arm, seed)
+    streams = seed_streams(seed)
+    torch.manual_seed(streams["batches"])
+    curves = _Curves()
+    process = psutil.Process()
+    loggers: Any = logger(path.parent.parent / "logs" / path.stem) if logger else False
+    options = {"max_epochs": task.profile.epochs, "logger": loggers, "callbacks": [curves], **task.trainer_options()}
+    trainer = quiet_trainer(**options)
+    wall, cpu = time.perf_counter(), time.process_time()
+    val = None if data.val is None else data.loader(data.val)
+    trainer.fit(module, data.loader(data.train, seed=streams["batches"]), val)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    record = {
+        "state": module.state_dict(),
+        "curves": curves.curves,
+        "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
+        "steps": trainer.global_step,
+        "rss": process.memory_info().rss,
+    }
+    file = io.BytesIO()
+    torch.save(record, file)
+    write_atomic(path, file.getvalue())
+
+
+def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModule, dict[str, Any]]:
+    """The trained module of an arm, in evaluation mode, and the record of its training.
+
+    Raises:
+        StoreError: a file that cannot be read as a fit.
+    """
+    try:
+        record = torch.load(path, weights_only=True)
+    except FileNotFoundError:
+        raise StoreError(f"{path} is not there: run the study first") from None
+    module = build(task, arm, seed)
+    module.load_state_dict(record.pop("state"))
+    return module.eval(), record
+
+
+@lru_cache(maxsize=1)
+def cached_data(task: Task, seed: int) -> Data:
+    """The data of the latest seed: arms of one seed run after each other."""
+    return task.data(seed)
+
+
+def run_cell(
+    task: Task, arm: Arm, seed: int, store: Store, *, command: str = "", logger: LoggerFactory | None = None
+) -> dict[str, Any]:
+    """Train (or take the shared fit), evaluate, and write the cell's file; a failure is written with its traceback."""
+    started = time.perf_counter()
+    rules = task.rules()
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "task": task.title(),
+        "profile": task.profile_name,
+        "arm": arm.name,
+        "seed": seed,
+        "rules": {
+            name: {"rule": rules[name].rule.name, "embedding": type(rules[name]).__name__, **rules[name].settings()}
+            for name in arm.rules
+            if name in rules
+        },
+        "command": command,
+        "pid": os.getpid(),
+    }
+    try:
+        data = cached_data(task, seed)
+        path = store.fit_path(fit_key(task, arm), seed)
+        shared = path.exists()
+        if shared:
+            try:
+                module, training = load_fit(task, arm, seed, path)
+            except Exception:  # a damaged file of a fit is no reason to fail: train again
+                shared = False
+        if not shared:
+            fit(task, arm, seed, data, path, logger)
+            module, training = load_fit(task, arm, seed, path)
+        evaluated = time.perf_counter()
+        torch.manual_seed(seed_streams(seed)["rules"])
+        metrics = {name: float(value) for name, value in task.evaluate(module, data, seed).items()}
+        seconds = {**training["seconds"], "evaluate": time.perf_counter() - evaluated}
+        record |= {
+            "status": "done",
+            "metrics": metrics,
+            "curves": training["curves"],
+            "seconds": {**seconds, "cell": time.perf_counter() - started},
+            "system": {"steps": training["steps"], "rss_mib": psutil.Process().memory_info().rss / 2**20},
+            "fit": path.name,
+            "trained_here": not shared,
+            "traceback": None,
+        }
+    except (KeyboardInterrupt, StoreError):
+        raise
+    except Exception as error:
+        record |= {
+            "status": "failed",
+            "metrics": {},
+            "curves": {},
+            "seconds": {"cell": time.perf_counter() - started},
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+        }
+    store.write_json(store.cell_path(arm.slug, seed), record)
+    return record

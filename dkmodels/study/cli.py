@@ -1,0 +1,267 @@
+"""The command line of studies; `python -m dkmodels` and `python -m benchmarks` share it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from constraints import ConstraintError
+from dkmodels.study.analysis import Analysis
+from dkmodels.study.arm import Arm
+from dkmodels.study.cell import LoggerFactory, run_cell
+from dkmodels.study.compare import compare
+from dkmodels.study.effect import read_effects
+from dkmodels.study.errors import StoreError, UsageError
+from dkmodels.study.schedule import Shard
+from dkmodels.study.store import Store
+from dkmodels.study.study import Study
+from dkmodels.study.table import print_advice, print_effects
+from dkmodels.study.task import Task, load_task
+from dkmodels.study.tracking import Tracker
+from dkmodels.study.worker import quieten
+
+__all__ = ["main"]
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(
+    tasks: Mapping[str, str] | None = None, arguments: Sequence[str] | None = None, *, program: str = "dkmodels"
+) -> int:
+    """Run the command line; returns the exit code.
+
+    Args:
+        tasks: references of shipped tasks by name.
+        arguments: the words after the program; those of the process by default.
+        program: how the program is called.
+    """
+    shipped = dict(tasks or {})
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Results are wide tables; where output is piped nobody knows how wide.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    options = _parser(program, shipped).parse_args(words)
+    command: str = options.command
+    given: Namespace = options[command]
+    actions: dict[str, Callable[[], int]] = {
+        "list": lambda: _list(shipped, console),
+        "run": lambda: _run(given, shipped, f"python -m {program} {shlex.join(words)}", console),
+        "cell": lambda: _cell(given, shipped, console),
+        "status": lambda: _status(given.results, console),
+        "report": lambda: _report(given.results, console),
+        "advise": lambda: _advise(given.results, console),
+        "compare": lambda: _compare(given.old, given.new, console),
+    }
+    try:
+        return actions[command]()
+    except (UsageError, ConstraintError) as error:
+        return _say(error, USAGE)
+    except StoreError as error:
+        return _say(error, FAILED)
+    except KeyboardInterrupt:
+        print("interrupted: nothing that is done is lost, the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _parser(program: str, shipped: Mapping[str, str]) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"python -m {program}", description="What is each rule worth?")
+    commands = parser.add_subcommands(dest="command", required=True)
+    commands.add_subcommand("list", ArgumentParser(description="The shipped tasks."))
+    naming = "a shipped task, path/to/file.py:Class or package.module:Class"
+    run = ArgumentParser(description="Train all arms over paired seeds; what is done already is not run again.")
+    run.add_argument("task", type=str, help=naming)
+    run.add_argument("--profile", type=str, default="standard", help="how large: quick, standard or full")
+    run.add_argument("--seeds", type=int, default=None, help="how many (default: the profile's)")
+    run.add_argument("--out", type=str, default=None, help="results folder (default: results/<task>)")
+    run.add_argument("--workers", type=int, default=None, help="processes side by side (default: one a core)")
+    run.add_argument("--arms", type=list[str], default=None, help='only these, as ["none", "all"]')
+    run.add_argument("--shard", type=str, default=None, help="i/N: only this part, for several machines")
+    run.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
+    run.add_argument("--costs", type=bool, default=True, help="measure time, memory, FLOPs and energy")
+    run.add_argument("--track", type=bool, default=True, help="keep the runs in MLflow (sqlite, in the results folder)")
+    run.add_argument("--logger", type=str, default="none", help="training curves besides: none, csv or tensorboard")
+    commands.add_subcommand("run", run)
+    cell = ArgumentParser(description="Run one cell and print its metrics, to reproduce it.")
+    cell.add_argument("task", type=str, help=naming)
+    cell.add_argument("--profile", type=str, default="standard")
+    cell.add_argument("--arm", type=str, required=True)
+    cell.add_argument("--seed", type=int, required=True)
+    cell.add_argument("--out", type=str, default="results/cell")
+    commands.add_subcommand("cell", cell)
+    for name, text in (
+        ("status", "What is done, failed and missing."),
+        ("report", "Write tables and report.html again from the cells."),
+        ("advise", "Which rules to keep, and whether to go on."),
+    ):
+        sub = ArgumentParser(description=text)
+        sub.add_argument("results", type=str, help="results folder")
+        commands.add_subcommand(name, sub)
+    both = ArgumentParser(description="Did an effect get worse? Exit code 1 where one did, beyond its interval.")
+    both.add_argument("old", type=str, help="results folder, or effects.json")
+    both.add_argument("new", type=str, help="results folder, or effects.json")
+    commands.add_subcommand("compare", both)
+    return parser
+
+
+def _task(name: str, profile: str, shipped: Mapping[str, str]) -> tuple[Task, str]:
+    if name not in shipped and ":" not in name:
+        known = f"one of {', '.join(shipped)}, or " if shipped else ""
+        raise UsageError(f"unknown task {name!r}, expected {known}path/to/file.py:Class or package.module:Class")
+    reference = shipped.get(name, name)
+    return load_task(reference, profile), reference
+
+
+def _list(shipped: Mapping[str, str], console: Console) -> int:
+    if not shipped:
+        console.print("no shipped tasks here; name your own: path/to/file.py:Class")
+    for name, reference in shipped.items():
+        task = load_task(reference)
+        sizes = ", ".join(f"{key} ({profile.seeds} seeds)" for key, profile in task.profiles.items())
+        console.print(
+            f"{name}: {task.description}\n  rules: {', '.join(task.rules())}\n  profiles: {sizes}", markup=False
+        )
+    return DONE
+
+
+def _logger(name: str) -> LoggerFactory | None:
+    if name == "none":
+        return None
+    if name == "csv":
+        return _csv
+    if name == "tensorboard":
+        return _tensorboard
+    raise UsageError(f"--logger needs none, csv or tensorboard, got {name!r}")
+
+
+def _csv(folder: Path) -> Any:
+    from pytorch_lightning.loggers import CSVLogger
+
+    return CSVLogger(str(folder), name="", version="")
+
+
+def _tensorboard(folder: Path) -> Any:
+    from pytorch_lightning.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(str(folder), name="", version="")
+
+
+def _run(options: Namespace, shipped: Mapping[str, str], command: str, console: Console) -> int:
+    task, reference = _task(options.task, options.profile, shipped)
+    arms = task.arms()
+    if options.arms is not None:
+        unknown = [name for name in options.arms if name not in {arm.name for arm in arms}]
+        if unknown:
+            raise UsageError(f"unknown arms {unknown}, expected some of {[arm.name for arm in arms]}")
+        arms = [arm for arm in arms if arm.name in options.arms]
+    study = Study(
+        task,
+        arms,
+        seeds=options.seeds,
+        out=options.out or f"results/{task.title()}",
+        workers=(os.cpu_count() or 1) if options.workers is None else options.workers,
+        reference=reference,
+        tracker=Tracker() if options.track else None,
+        logger=_logger(options.logger),
+        console=console,
+    )
+    shard = None if options.shard is None else Shard.parse(options.shard)
+    study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command)
+    if shard is None or not study.missing():
+        analysis = study.analyse()
+        print_effects(analysis.effects, metrics=analysis.metrics, console=console)
+        print_advice(analysis.advice, console=console)
+        console.print(f"report: {study.store.folder / 'report.html'}", markup=False)
+    return _failures(study.store, console)
+
+
+def _failures(store: Store, console: Console) -> int:
+    failed = [cell for cell in store.cells() if cell["status"] == "failed"]
+    for cell in failed:
+        console.print(f"failed: {cell['arm']}, seed {cell['seed']}: {cell.get('error')}", markup=False, style="red")
+    if failed:
+        console.print("their tracebacks stand in the report; --retry-failed runs them again")
+    return FAILED if failed else DONE
+
+
+def _cell(options: Namespace, shipped: Mapping[str, str], console: Console) -> int:
+    task, _ = _task(options.task, options.profile, shipped)
+    quieten()
+    arms: dict[str, Arm] = {arm.name: arm for arm in task.arms()}
+    if options.arm not in arms:
+        raise UsageError(f"unknown arm {options.arm!r}, expected one of {list(arms)}")
+    import torch
+
+    torch.set_num_threads(1)  # as in a study
+    record = run_cell(task, arms[options.arm], options.seed, Store(options.out))
+    if record["status"] == "failed":
+        console.print(record["traceback"], markup=False)
+        return FAILED
+    for name, value in record["metrics"].items():
+        console.print(f"{name}: {value:.6g}", markup=False)
+    return DONE
+
+
+def _status(folder: str, console: Console) -> int:
+    store = Store(folder)
+    manifest = store.manifest()
+    cells = {(cell["arm"], cell["seed"]): cell["status"] for cell in store.cells()}
+    wanted = [(arm["name"], seed) for arm in manifest["arms"] for seed in manifest["seeds"]]
+    done = sum(cells.get(key) == "done" for key in wanted)
+    failed = sum(cells.get(key) == "failed" for key in wanted)
+    console.print(
+        f"{manifest['task']} ({manifest['profile']}): {done} of {len(wanted)} cells done, {failed} failed, "
+        f"{len(wanted) - done - failed} missing; costs of {len(store.costs())} seeds measured"
+    )
+    return _failures(store, console)
+
+
+def _report(folder: str, console: Console) -> int:
+    store = Store(folder)
+    analysis = Analysis.of(store)
+    exhibits: list[tuple[str, str]] = []
+    try:
+        exhibits = load_task(analysis.manifest["reference"], analysis.manifest["profile"]).exhibits(store.cells(), store.costs())
+    except (UsageError, ImportError) as error:
+        console.print(f"without the task's own exhibits: {error}", markup=False)
+    analysis.write_tables()
+    console.print(f"report: {analysis.write_report(exhibits)}", markup=False)
+    print_effects(analysis.effects, metrics=analysis.metrics, console=console)
+    return DONE
+
+
+def _advise(folder: str, console: Console) -> int:
+    print_advice(Analysis.of(Store(folder)).advice, console=console)
+    return DONE
+
+
+def _compare(old: str, new: str, console: Console) -> int:
+    def read(where: str) -> Any:
+        path = Path(where)
+        path = path / "effects.json" if path.is_dir() else path
+        if not path.is_file():
+            raise UsageError(f"{path} is not there: run the study, or its report, first")
+        try:
+            return read_effects(path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    try:
+        changes = compare(read(old), read(new))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    worse = [change for change in changes if change.worse]
+    for change in changes:
+        console.print(str(change), markup=False, style="red" if change.worse else None)
+    console.print(f"{len(changes)} effects compared, {len(worse)} got worse beyond their intervals")
+    return FAILED if worse else DONE

@@ -1,0 +1,13 @@
+"""What can go wrong with a study before or beside its training."""
+
+from __future__ import annotations
+
+__all__ = ["StoreError", "UsageError"]
+
+
+class UsageError(ValueError):
+    """The study was asked for in a way that makes no sense; exit code 2."""
+
+
+class StoreError(RuntimeError):
+    """The results cannot be written or read; exit code 1."""

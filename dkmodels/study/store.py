@@ -1,0 +1,201 @@
+"""The results folder: one JSON file a cell is the truth, everything else is made from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, final
+
+from dkmodels.study.errors import StoreError, UsageError
+from dkmodels.study.metric import Measurement, Metric
+
+__all__ = ["Store", "write_atomic"]
+
+FORMAT = 1
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file so that, whatever happens, it is there whole or not at all.
+
+    Raises:
+        StoreError: a full disk, a read-only folder; one clear line.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: non-finite numbers become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+@final
+class Store:
+    """A results folder.
+
+    Args:
+        folder: it; made where it is not there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    # --- the study ---------------------------------------------------------------------------------------------
+
+    @property
+    def manifest_path(self) -> Path:
+        """What the study is: task, profile, seeds, arms, metrics, contrasts, environment."""
+        return self.folder / "study.json"
+
+    def manifest(self) -> dict[str, Any]:
+        """The study that this folder holds.
+
+        Raises:
+            UsageError: none.
+        """
+        manifest = self._read(self.manifest_path)
+        if manifest is None:
+            raise UsageError(f"{self.folder} holds no study (there is no study.json in it)")
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Set what the study is; a folder that holds another study is refused.
+
+        Raises:
+            UsageError: it does.
+        """
+        old = self._read(self.manifest_path)
+        if old is not None:
+            for key in ("task", "profile"):
+                if old.get(key) != manifest[key]:
+                    raise UsageError(
+                        f"{self.folder} holds a study with {key} {old.get(key)!r}, expected {manifest[key]!r}: choose another --out"
+                    )
+            seeds = sorted({*old.get("seeds", []), *manifest["seeds"]})
+            manifest = {**manifest, "seeds": seeds, "created": old.get("created", manifest.get("created"))}
+        self.write_json(self.manifest_path, manifest)
+
+    # --- cells -------------------------------------------------------------------------------------------------
+
+    def cell_path(self, slug: str, seed: int) -> Path:
+        """Where a cell is."""
+        return self.folder / "cells" / f"{slug}--seed-{seed}.json"
+
+    def fit_path(self, key: str, seed: int) -> Path:
+        """Where the weights of a fit are."""
+        return self.folder / "fits" / f"{key}--seed-{seed}.ckpt"
+
+    def cost_path(self, seed: int) -> Path:
+        """Where the costs of a seed are."""
+        return self.folder / "costs" / f"seed-{seed}.json"
+
+    def cells(self) -> list[dict[str, Any]]:
+        """All cells, done and failed, ordered by seed and arm; broken files are set aside with a warning."""
+        found = [self._read(path) for path in sorted((self.folder / "cells").glob("*.json"))]
+        return sorted((cell for cell in found if cell), key=lambda cell: (cell["seed"], cell["arm"]))
+
+    def cell(self, slug: str, seed: int) -> dict[str, Any] | None:
+        """One cell, or None where it was not run."""
+        return self._read(self.cell_path(slug, seed))
+
+    def costs(self) -> list[dict[str, Any]]:
+        """All measured costs, a dict a seed."""
+        found = [self._read(path) for path in sorted((self.folder / "costs").glob("*.json"))]
+        return sorted((cost for cost in found if cost), key=lambda cost: int(cost["seed"]))
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Write JSON atomically."""
+        write_atomic(path, json.dumps(_finite(value), indent=1) + "\n")
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        for scratch in self.folder.glob("**/.*.tmp"):
+            owner = scratch.name.rsplit(".", 2)[-2]
+            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+                with suppress(OSError):
+                    scratch.unlink()
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
+        try:
+            value = json.loads(text)
+            if isinstance(value, dict) and (path.parent.name != "cells" or {"arm", "seed", "status"} <= value.keys()):
+                return value
+        except json.JSONDecodeError:
+            pass
+        aside = path.with_suffix(".broken")
+        with suppress(OSError):
+            os.replace(path, aside)
+        warnings.warn(f"{path} is damaged: set aside as {aside.name}, to be run again", stacklevel=2)
+        return None
+
+    # --- tables ------------------------------------------------------------------------------------------------
+
+    def measurements(self, metrics: Sequence[Metric]) -> list[Measurement]:
+        """Every declared metric of every cell that is done, and every cost."""
+        declared = {metric.name for metric in metrics}
+        rows = []
+        for cell in self.cells():
+            if cell["status"] != "done":
+                continue
+            for name, value in cell["metrics"].items():
+                if name in declared and value is not None:
+                    count = cell.get("counts", {}).get(name)
+                    rows.append(
+                        Measurement(
+                            arm=cell["arm"],
+                            seed=cell["seed"],
+                            metric=name,
+                            value=value,
+                            count=tuple(count) if count else None,
+                        )
+                    )
+        for cost in self.costs():
+            for row in cost["rows"]:
+                if row["metric"] in declared and row["value"] is not None:
+                    rows.append(Measurement(seed=cost["seed"], **row))
+        return rows
+
+    def write_results(self, metrics: Sequence[Metric]) -> Path:
+        """Write results.csv: one tidy row a value."""
+        kinds = {metric.name: metric for metric in metrics}
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["arm", "seed", "metric", "value", "unit", "kind", "direction", "method", "phase"])
+        for m in self.measurements(metrics):
+            metric = kinds[m.metric]
+            writer.writerow(
+                [m.arm, m.seed, m.metric, repr(m.value), metric.unit, metric.kind, metric.direction, m.method, m.phase]
+            )
+        path = self.folder / "results.csv"
+        write_atomic(path, text.getvalue())
+        return path

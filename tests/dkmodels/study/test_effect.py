@@ -1,0 +1,229 @@
+"""Effects: what is compared with what, and which verdict a row gets."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from dkmodels.study.effect import (
+    Effect,
+    Verdict,
+    effects,
+    judge,
+    read_effects,
+    smallest_decidable_n,
+    write_effects,
+)
+from dkmodels.study.metric import ADD_ONE_IN, Contrast, Measurement, Metric
+from dkmodels.study.statistics import Interval
+
+CONTRAST = Contrast(rule="carbon", embedding="Hard", arm="carbon", baseline="none", family=ADD_ONE_IN)
+MAE = Metric(name="mae", direction="min", unit="mol", gain=0.1, primary=True)
+TIME = Metric(name="time", direction="min", unit="s", kind="cost", gain=0.05)
+
+
+def rows(metric: str, arm: list[float], baseline: list[float], method: str = "", phase: str = "") -> list[Measurement]:
+    return [
+        Measurement(arm=name, seed=seed, metric=metric, value=value, method=method, phase=phase)
+        for name, values in (("carbon", arm), ("none", baseline))
+        for seed, value in enumerate(values)
+    ]
+
+
+def one(metric: Metric, arm: list[float], baseline: list[float]) -> Effect:
+    (effect,) = effects("task", rows(metric.name, arm, baseline), [metric], [CONTRAST])
+    return effect
+
+
+def test_correctness_is_a_difference() -> None:
+    effect = one(MAE, [1.0, 1.1, 1.2, 1.1, 1.0, 0.9], [2.0, 2.0, 2.3, 2.1, 2.0, 2.1])
+    assert effect.difference == pytest.approx(-6.2 / 6)
+    assert effect.relative == pytest.approx(-6.2 / 12.5)
+    assert effect.low is not None and effect.high is not None and effect.low < effect.difference < effect.high < 0
+    assert (effect.p, effect.p_adjusted, effect.n_seeds, effect.improved) == (2 / 64, 2 / 64, 6, 1.0)
+    assert effect.verdict is Verdict.KEEP
+
+
+def test_cost_is_a_log_ratio() -> None:
+    base = [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
+    effect = one(TIME, [1.1 * b for b in base], base)
+    assert effect.difference == pytest.approx(math.log(1.1))
+    assert effect.relative == pytest.approx(0.1)
+    assert effect.improved == 0.0
+    assert effect.verdict is Verdict.HARMFUL
+
+
+def test_relative_of_a_zero_baseline_is_none() -> None:
+    assert one(MAE, [1.0, 2.0], [0.0, 0.0]).relative is None
+
+
+@pytest.mark.parametrize(("direction", "verdict"), [("max", Verdict.KEEP), ("min", Verdict.HARMFUL)])
+def test_direction_turns_the_verdict(direction: Literal["max", "min"], verdict: Verdict) -> None:
+    metric = Metric(name="score", direction=direction, gain=0.1)
+    assert one(metric, [1.0, 1.1, 1.2, 1.1, 1.0, 0.9], [0.0] * 6).verdict is verdict
+
+
+def test_a_hard_rule_without_variance_is_judged() -> None:
+    assert one(MAE, [0.0] * 6, [0.5] * 6).verdict is Verdict.KEEP
+    assert one(MAE, [0.5] * 6, [0.5] * 6).verdict is Verdict.EQUIVALENT
+    assert one(MAE, [0.5] * 6, [0.5] * 6).p == 1.0
+
+
+def test_certain_but_useless_gain_is_equivalent() -> None:
+    effect = one(MAE, [1.99, 1.98, 1.99, 1.98, 1.99, 1.98], [2.0] * 6)
+    assert effect.p == 2 / 64
+    assert effect.verdict is Verdict.EQUIVALENT
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_too_few_seeds_are_undecided(n: int) -> None:
+    effect = one(MAE, [1.0 + 0.001 * i for i in range(n)], [2.0] * n)
+    assert effect.verdict is Verdict.UNDECIDED
+    assert (effect.low is None) is (n == 1)
+
+
+def test_only_common_seeds_count() -> None:
+    measured = [
+        row for row in rows("mae", [1.0] * 8, [2.0] * 8) if (row.arm, row.seed) not in {("none", 3), ("carbon", 5)}
+    ]
+    (effect,) = effects("task", measured, [MAE], [CONTRAST])
+    assert effect.n_seeds == 6
+
+
+def test_contrast_without_common_seeds_has_no_row() -> None:
+    assert effects("task", rows("mae", [1.0], []), [MAE], [CONTRAST]) == []
+    assert effects("task", rows("undeclared", [math.nan], []), [MAE], [CONTRAST]) == []
+
+
+def test_methods_are_split_and_never_mixed() -> None:
+    measured = rows("time", [1.0, 1.1], [2.0, 2.2], "rapl", "train") + rows("time", [3.0], [4.0], "estimate", "train")
+    found = effects("task", measured, [TIME], [CONTRAST])
+    assert [(row.method, row.phase, row.n_seeds) for row in found] == [("rapl", "train", 2), ("estimate", "train", 1)]
+    mixed = [replace(row, method="rapl" if row.arm == "none" else "estimate") for row in rows("time", [1.0], [2.0])]
+    with pytest.raises(
+        ValueError, match=r"one method only: metric 'time'.*seed 0 has \['estimate'\].*'carbon'.*\['rapl'\]"
+    ):
+        effects("task", mixed, [TIME], [CONTRAST])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"needs finite values, got .* for arm 'carbon', seed 1, metric 'mae'"):
+        one(MAE, [1.0, value], [1.0, 1.0])
+
+
+def test_costs_must_be_positive() -> None:
+    with pytest.raises(ValueError, match=r"log ratio, which needs values > 0, got 0.0 for arm 'none', seed 0"):
+        one(TIME, [1.0], [0.0])
+
+
+def test_repetitions_are_refused() -> None:
+    with pytest.raises(ValueError, match="one value each, got a second one for arm 'carbon', seed 0"):
+        effects("task", rows("mae", [1.0], [2.0]) * 2, [MAE], [CONTRAST])
+    with pytest.raises(ValueError, match="distinct names"):
+        effects("task", [], [MAE, MAE], [CONTRAST])
+    with pytest.raises(ValueError, match="`contrasts` must be distinct"):
+        effects("task", [], [MAE], [CONTRAST, CONTRAST])
+
+
+def test_holm_families_are_a_metric_a_phase_and_a_family_of_contrasts() -> None:
+    arms = [f"r{i}" for i in range(3)]
+    contrasts = [replace(CONTRAST, rule=arm, arm=arm) for arm in arms]
+    contrasts.append(replace(CONTRAST, rule="r0", arm="r0", family="extra"))
+    measured = [
+        Measurement(arm=arm, seed=seed, metric="time", value=2.0 - 0.5 * (arm != "none"), phase=phase)
+        for arm in ("none", *arms)
+        for seed in range(6)
+        for phase in ("train", "infer")
+    ]
+    found = effects("task", measured, [TIME], contrasts)
+    assert {(row.family, row.p_adjusted) for row in found} == {(ADD_ONE_IN, 3 * 2 / 64), ("extra", 2 / 64)}
+    assert {row.verdict for row in found if row.family == ADD_ONE_IN} == {Verdict.UNDECIDED}  # three need seven seeds
+    assert {row.verdict for row in found if row.family == "extra"} == {Verdict.KEEP}
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_smallest_decidable_n(size: int) -> None:
+    n = smallest_decidable_n(size)
+    assert size * 2 / 2**n <= 0.05 < size * 2 / 2 ** (n - 1)
+
+
+def test_verdicts_exclude_each_other() -> None:
+    """Over a grid of intervals, at most one of the three conditions can hold, so that their order is of no effect."""
+    for mean in (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0):
+        for half in (0.0, 0.1, 0.6, 1.5):
+            wide, narrow = (
+                Interval(mean, mean - half, mean + half),
+                Interval(mean, mean - 0.8 * half, mean + 0.8 * half),
+            )
+            found = judge(wide, narrow, 0.01, sign=1, margin=1.0, n=9, family_size=1)
+            mirrored = judge(wide, narrow, 0.01, sign=-1, margin=1.0, n=9, family_size=1)
+            swap = {Verdict.KEEP: Verdict.HARMFUL, Verdict.HARMFUL: Verdict.KEEP}
+            assert mirrored is swap.get(found, found)
+            inside = max(abs(narrow.low), abs(narrow.high)) < 1.0
+            assert (found is Verdict.EQUIVALENT) is inside
+            assert (found is Verdict.KEEP) is (wide.low > 0 and mean >= 1.0)
+
+
+def test_files_keep_everything(tmp_path: Path) -> None:
+    found = [one(MAE, [1.0], [2.0]), one(TIME, [1.0, 1.2, 1.4], [2.0, 2.2, 2.5])]
+    write_effects(tmp_path / "effects.json", found)
+    assert read_effects(tmp_path / "effects.json") == found
+    assert [path.name for path in tmp_path.iterdir()] == ["effects.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "effects.json"
+    effect = one(MAE, [1.0], [2.0])
+    write_effects(path, [effect])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_effects(path, [replace(effect, p=math.nan)])
+    assert read_effects(path) == [effect]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ["{}", '[{"task": "t"}]', "[1]"])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match="must be a JSON list of objects with the fields"):
+        read_effects(tmp_path / "x.json")
+
+
+def test_unknown_verdict_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "effects.json"
+    write_effects(path, [one(MAE, [1.0], [2.0])])
+    path.write_text(json.dumps([{**json.loads(path.read_text())[0], "verdict": "MAYBE"}]))
+    with pytest.raises(ValueError, match="MAYBE"):
+        read_effects(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": " "},
+        {"direction": "up"},
+        {"kind": "speed"},
+        {"gain": 0.0},
+        {"gain": math.nan},
+        {"kind": "cost", "rate": True},
+    ],
+)
+def test_metric_is_checked(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"metric|Metric"):
+        Metric(**{"name": "m", "direction": "max", "gain": 1.0, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [(-1, 2), (3, 2), (0, 0)])
+def test_count_is_checked(count: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        Measurement(arm="a", seed=0, metric="m", value=0.0, count=count)
+
+
+def test_contrast_is_of_two_arms() -> None:
+    with pytest.raises(ValueError, match="two different arms, got 'a' twice"):
+        Contrast(rule="r", embedding="", arm="a", baseline="a", family="x")

@@ -1,0 +1,274 @@
+"""KnowledgeModule under Trainer, CLI, checkpoints, and in two processes."""
+
+import os
+import sys
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from constraints import (
+    AugmentedLagrangian,
+    Bounds,
+    Box,
+    Census,
+    CountLimit,
+    Decode,
+    FieldRule,
+    FixedSum,
+    Hard,
+    InfeasibleError,
+    LinearEquality,
+    Monitor,
+    NonFiniteError,
+    Soft,
+    SpecificationError,
+)
+from dkmodels import ClassificationModule, KnowledgeModule, RegressionModule, RuleMonitor
+
+
+class Shares(KnowledgeModule):
+    def task_loss(self, y, target):
+        return nn.functional.mse_loss(y, target)
+
+
+class Rising(FieldRule):
+    def __init__(self):
+        super().__init__(Box(low=0.0))
+
+    def quantity(self, field, points):
+        return torch.autograd.grad(field(points).sum(), points, create_graph=True)[0]
+
+
+class Sampled(FieldRule):
+    """Draws its own points: random numbers that must not disturb the batches."""
+
+    def __init__(self):
+        super().__init__(Box(low=0.0))
+
+    def points(self, x):
+        return torch.rand(7, x.shape[-1])
+
+    def quantity(self, field, points):
+        return field(points)
+
+
+def net(outputs=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, outputs))
+
+
+def loader(outputs=3, n=32):
+    g = torch.Generator().manual_seed(0)
+    y = torch.rand(n, outputs, generator=g)
+    return DataLoader(TensorDataset(torch.rand(n, 4, generator=g), y / y.sum(-1, keepdim=True)), batch_size=8)
+
+
+def trainer(tmp_path, **options):
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "max_epochs": 2}
+    return Trainer(default_root_dir=tmp_path, **{**quiet, "logger": False, "enable_checkpointing": False, **options})
+
+
+@pytest.mark.parametrize("embed", [Hard, Soft, AugmentedLagrangian, Decode, Monitor])
+def test_every_embedding_trains_and_is_measured(tmp_path, embed):
+    module = Shares(net(), rules={"shares": embed(FixedSum())})
+    t = trainer(tmp_path)
+    t.fit(module, loader(), loader())
+    logged = t.callback_metrics
+    assert {"val/loss", "val/violation/shares/mean", "val/violation/shares/max", "val/satisfaction/shares"} <= set(logged)
+    assert ("train/penalty/shares" in logged) == embed(FixedSum()).penalises
+    if embed in (Hard, Decode):
+        assert float(logged["val/violation/shares/max"]) < 1e-5
+        assert float(logged["val/satisfaction/shares"]) == 1.0
+    else:
+        assert float(logged["val/violation/shares/max"]) > 1e-3
+        assert float(logged["val/satisfaction/shares"]) < 1.0
+    if embed is AugmentedLagrangian:
+        assert float(logged["train/multiplier/shares"]) != 0.0
+
+
+def test_field_rules_work_in_inference_mode(tmp_path):
+    module = RegressionModule(net(1), rules={"rising": Soft(Rising()), "watched": Monitor(Rising())})
+    t = trainer(tmp_path, inference_mode=True)
+    t.fit(module, loader(1), loader(1))
+    (logged,) = t.test(module, loader(1), verbose=False)
+    assert logged["test/violation/rising/max"] >= 0.0
+    assert logged["test/violation/rising/mean"] == pytest.approx(logged["test/violation/watched/mean"])
+    assert {"test/rmse", "test/mae"} <= set(logged)
+
+
+def test_a_rule_that_draws_numbers_does_not_disturb_the_batches(tmp_path):
+    def weights(rules):
+        torch.manual_seed(1)
+        module = RegressionModule(nn.Sequential(net(3), nn.Dropout(0.5)), rules)
+        torch.manual_seed(2)
+        shuffled = DataLoader(loader().dataset, batch_size=8, shuffle=True)
+        seen = []
+        module.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+        trainer(tmp_path).fit(module, shuffled)
+        return torch.cat(seen)
+
+    torch.testing.assert_close(weights({}), weights({"points": Soft(Sampled(), weight=1e-9)}))
+
+
+def test_checkpoints_load_with_weights_only(tmp_path):
+    def build():
+        return Shares(net(), rules={"al": AugmentedLagrangian(Bounds(low=0.3)), "shares": Hard(FixedSum())})
+
+    module = build()
+    t = trainer(tmp_path)
+    t.fit(module, loader())
+    path = tmp_path / "model.ckpt"
+    t.save_checkpoint(path)
+    assert torch.load(path, weights_only=True)["state_dict"]
+    restored = Shares.load_from_checkpoint(
+        path,
+        network=net(),
+        rules={"al": AugmentedLagrangian(Bounds(low=0.3)), "shares": Hard(FixedSum())},
+        weights_only=True,
+    )
+    x = torch.rand(3, 4)
+    torch.testing.assert_close(restored(x), module(x))
+    multipliers = [m.rules["al"].multiplier for m in (restored, module)]
+    torch.testing.assert_close(*multipliers)
+    t = trainer(tmp_path, max_epochs=4)
+    t.fit(build(), loader(), ckpt_path=path, weights_only=True)
+    assert t.current_epoch == 4
+
+
+def test_any_logger(tmp_path):
+    module = Shares(net(), rules={"shares": Soft(FixedSum())})
+    logger = CSVLogger(tmp_path)
+    trainer(tmp_path, logger=logger, log_every_n_steps=1, callbacks=[RuleMonitor(2)]).fit(module, loader(), loader())
+    text = (next(tmp_path.glob("**/metrics.csv"))).read_text()
+    assert "train/violation/shares" in text
+    assert "val/violation/shares/max" in text
+
+
+def test_monitor_callback_keeps_a_history(tmp_path):
+    monitor = RuleMonitor(every_n_steps=3)
+    module = Shares(nn.Sequential(net(), nn.BatchNorm1d(3)), rules={"shares": Monitor(FixedSum())})
+    trainer(tmp_path, callbacks=[monitor]).fit(module, loader())
+    assert [row["step"] for row in monitor.history] == [1.0, 4.0, 7.0]
+    assert all(row["shares"] >= 0 for row in monitor.history)
+    fresh = RuleMonitor()
+    fresh.load_state_dict(monitor.state_dict())
+    assert fresh.history == monitor.history
+    with pytest.raises(SpecificationError, match="every_n_steps >= 1, got 0"):
+        RuleMonitor(0)
+
+
+def test_predictions_are_decoded(tmp_path):
+    module = Shares(net(), rules={"shares": Decode(FixedSum())})
+    predicted = torch.cat(trainer(tmp_path).predict(module, loader()))
+    torch.testing.assert_close(predicted.sum(-1), torch.ones(32))
+
+
+def test_cells_are_classified_and_counted(tmp_path):
+    census = Census([CountLimit((1,), 1, 1)], classes=3)
+    module = ClassificationModule(
+        nn.Sequential(net(15), nn.Unflatten(-1, (5, 3))), {"one": Decode(census), "soft": Soft(census)}, classes=3
+    )
+    data = TensorDataset(torch.rand(16, 4), torch.randint(0, 3, (16, 5)))
+    t = trainer(tmp_path)
+    t.fit(module, DataLoader(data, batch_size=4), DataLoader(data, batch_size=4))
+    assert float(t.callback_metrics["val/violation/one/max"]) == 0.0
+    assert 0.0 <= float(t.callback_metrics["val/accuracy"]) <= 1.0
+
+
+def test_nan_says_where(tmp_path):
+    data = loader().dataset.tensors
+    broken = data[1].clone()
+    broken[3, 1] = torch.nan
+    with pytest.raises(NonFiniteError, match="not finite: target"):
+        trainer(tmp_path).fit(Shares(net()), DataLoader(TensorDataset(data[0], broken), batch_size=8))
+
+
+def test_refuses_what_makes_no_sense():
+    with pytest.raises(InfeasibleError, match="`up`, `down`"):
+        Shares(net(), rules={"up": Hard(Bounds(low=1.0)), "down": Hard(Bounds(high=0.0))})
+    with pytest.raises(SpecificationError, match=r"\['d'\], expected some of \['a', 'b', 'c'\]"):
+        Shares(net(), rules={"r": Soft(Bounds(low=0.0, outputs=["d"]))}, outputs=["a", "b", "c"])
+    with pytest.raises(SpecificationError, match="needs an embedding, such as Soft"):
+        Shares(net(), rules={"r": FixedSum()})
+    with pytest.raises(SpecificationError, match="without dots"):
+        Shares(net(), rules={"a.b": Soft(FixedSum())})
+    with pytest.raises(SpecificationError, match="learning_rate > 0, got 0"):
+        Shares(net(), learning_rate=0)
+    with pytest.raises(SpecificationError, match="classes >= 2, got 1"):
+        ClassificationModule(net(), classes=1)
+
+
+def test_named_outputs_reach_hard_rules():
+    module = Shares(
+        net(),
+        rules={"ab": Hard(LinearEquality([[1.0, 1.0]], [1.0], outputs=["a", "c"])), "cap": Hard(Bounds(high=0.6))},
+        outputs=["a", "b", "c"],
+    )
+    y = module(torch.rand(5, 4))
+    torch.testing.assert_close(y[:, 0] + y[:, 2], torch.ones(5))
+    assert float(y.detach().max()) <= 0.6 + 1e-6
+
+
+class Configured(Shares):
+    """As a LightningCLI user writes it: plain settings."""
+
+    def __init__(self, width: int = 8, weight: float = 1.0):
+        super().__init__(
+            nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)),
+            rules={"shares": Soft(FixedSum(), weight=weight)},
+        )
+        self.save_hyperparameters()
+
+    def train_dataloader(self):
+        return loader()
+
+
+def test_lightning_cli(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["cli"])
+    words = ["fit", "--model.width=5", "--model.weight=2.0", "--trainer.max_epochs=1", "--trainer.accelerator=cpu",
+             "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}", "--optimizer=SGD",
+             "--optimizer.lr=0.1"]  # fmt: skip
+    cli = LightningCLI(Configured, args=words, save_config_kwargs={"overwrite": True})
+    assert isinstance(cli.trainer.optimizers[0], torch.optim.SGD)
+    assert cli.model.network[0].out_features == 5
+    path = next(tmp_path.glob("**/*.ckpt"))
+    again = Configured.load_from_checkpoint(path, weights_only=True)
+    assert again.rules["shares"].weight == 2.0
+
+
+def _in_process(rank, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    al = AugmentedLagrangian(Bounds(low=0.0))
+    module = Shares(net(), rules={"al": al})
+    ddp = nn.parallel.DistributedDataParallel(module)  # refuses unused parameters at the second step
+    x = torch.rand(6, 4, generator=torch.Generator().manual_seed(rank))
+    y = torch.full((6, 3), -1.0 - rank)
+    for _ in range(2):
+        (module.task_loss(ddp(x), y) + al.penalty(module.network, x, ddp(x) * 0 + y)).backward()
+    al.update()
+    metric = module.violations["al"]
+    metric.update(al.measure(module.network, x, y))
+    torch.save({"multiplier": al.multiplier, **metric.compute()}, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_agree(tmp_path):
+    """Multipliers and metrics are those of all samples: 1 and 2 violated, so 1.5 on the mean and 2 at most."""
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    torch.multiprocessing.spawn(_in_process, args=(port, str(tmp_path)), nprocs=2)
+    seen = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for got in seen:
+        torch.testing.assert_close(got["multiplier"], torch.full((3,), 1.5))
+        assert float(got["mean"]) == pytest.approx(1.5)
+        assert float(got["max"]) == 2.0
