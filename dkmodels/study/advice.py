@@ -11,7 +11,7 @@ from typing import final
 
 from dkmodels.study.effect import Effect, Verdict
 from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Metric
-from dkmodels.study.rule_advice import SMOKE, Judge, RuleAdvice, family_of, price, shift
+from dkmodels.study.rule_advice import SMOKE, Judge, RuleAdvice, family_of, headlines, price, shift
 from dkmodels.study.statistics import FactorialEffect, ShapleyValue
 
 
@@ -166,10 +166,7 @@ def advise(
 
 
 def _judge(effects: Sequence[Effect], metrics: dict[str, Metric]) -> Judge:
-    chosen: dict[str, dict[str, Metric]] = {}
-    for kind in ("correctness", "cost"):
-        of_kind = {name: metric for name, metric in metrics.items() if metric.kind == kind}
-        chosen[kind] = {name: metric for name, metric in of_kind.items() if metric.primary} or of_kind
+    chosen = {kind: headlines(list(metrics.values()), kind) for kind in ("correctness", "cost")}
     if not chosen["correctness"]:
         raise ValueError(f"`advise` needs at least one metric of kind 'correctness', got {sorted(metrics)}")
     looks = {kind: len({family_of(row)[:3] for row in effects if row.metric in chosen[kind]}) for kind in chosen}

@@ -61,7 +61,7 @@ def _svg(figure: Figure, title: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Figures share a page, so that their ids must not clash.
+    # Figures share a page: ids must not clash.
     prefix = f"f{hashlib.blake2s((title + text).encode(), digest_size=4).hexdigest()}-"
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = re.sub(r'href="#', f'href="#{prefix}', text)
@@ -179,10 +179,10 @@ def pareto_plot(measurements: Sequence[Measurement], correctness: Metric, cost: 
             marker="o" if i in front else "s",
             markersize=7,
             color=PALETTE[i % len(PALETTE)],
+            markerfacecolor=PALETTE[i] if i < len(PALETTE) else "none",  # colours come round again as hollow marks
             elinewidth=1.2,
             label=_short(arms[i]) + (" (front)" if i in front else ""),
         )
-    axes.margins(0.08)
     unit = f" [{cost.unit}]" if cost.unit else ""
     place = " ".join(filter(None, [phase, method and f"[{method}]"]))
     axes.set_xlabel(

@@ -100,7 +100,7 @@ def test_finds_back_after_a_jump_that_no_rule_allows(policy):
     read, _, track = run(policy, [shown(p) for p in path], moved(path))
     assert read[:3] == path[:3]
     assert read[-1] == 11
-    assert track.repairs == 1
+    assert 1 <= track.repairs <= 2
     found = read.index(11) - 3
     assert found <= (4 if isinstance(policy, AskAll) else 20)
 
