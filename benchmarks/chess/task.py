@@ -46,16 +46,16 @@ class ChessProfile(Profile):
     Attributes:
         boards: training positions.
         games: whole games that are tested on.
-        plies: a test game is cut after so many frames; None for whole games.
+        frames: a test game is cut after so many frames; None for whole games.
         faulty: broadcasts a kind of fault.
         live: frames of which the latency is measured.
     """
 
     boards: int = 400
-    games: int = 6
+    games: int = 5
     frames: int | None = None
-    faulty: int = 3
-    live: int = 30
+    faulty: int = 2
+    live: int = 24
 
 
 @final
@@ -79,11 +79,11 @@ class Chess(Task):
         "quick": ChessProfile(
             seeds=3, epochs=5, rounds=3, cost_seeds=2, boards=150, games=2, frames=60, faulty=1, live=20
         ),
-        "standard": ChessProfile(seeds=8, epochs=8, rounds=5, cost_seeds=8),
+        "standard": ChessProfile(seeds=8, epochs=6, rounds=4, cost_seeds=8),
         "full": ChessProfile(seeds=16, epochs=15, rounds=7, cost_seeds=8, boards=1000, games=12, faulty=5),
     }
     #: Set once, before arms were compared, so that the domain-free reader gets about 98 % of the squares right.
-    difficulty: ClassVar[float] = 0.25
+    difficulty: ClassVar[float] = 0.15
     hand_rate: ClassVar[float] = 0.12
 
     def __init__(self, profile: str = "standard") -> None:
@@ -152,8 +152,8 @@ class Chess(Task):
         """Every rule in every embedding that makes sense."""
         return {
             "squares": Hard(square_rule()),
-            "census": Soft(census_rule(), weight=0.02),
-            "changed": Decode(LegalMove(), policy=AskChanged()),
+            "census": Soft(census_rule(), weight=0.002),
+            "changed": Decode(LegalMove(), policy=AskChanged(audit=1)),
             "census_monitor": Monitor(census_rule()),
             "census_decode": Decode(census_rule()),
             "moves": Decode(LegalMove(), policy=AskAll()),
