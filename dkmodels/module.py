@@ -11,7 +11,16 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from constraints import AugmentedLagrangian, Embedding, NonFiniteError, OutputRule, SpecificationError, join
+from constraints import (
+    AugmentedLagrangian,
+    Embedding,
+    Monitor,
+    NonFiniteError,
+    OutputRule,
+    Rule,
+    SpecificationError,
+    join,
+)
 from constraints.functional import default_tolerance
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.random import RandomStream
@@ -167,6 +176,21 @@ class KnowledgeModule(LightningModule, ABC):
     def embeddings(self) -> dict[str, Embedding]:
         """The embeddings by name."""
         return {name: e for name, e in self.rules.items() if isinstance(e, Embedding)}
+
+    def watch(self, rules: Mapping[str, Rule]) -> None:
+        """Measure further rules from now on, without imposing them.
+
+        Args:
+            rules: rules by the name under which they are logged.
+        """
+        for name, rule in rules.items():
+            if name in self.rules:
+                raise SpecificationError(f"a module needs distinct names of rules, got {name!r} twice")
+            if isinstance(rule, OutputRule):
+                rule.bind(self.outputs)
+            self.rules[name] = Monitor(rule)
+            self.violations[name] = RuleViolation()
+            self.satisfactions[name] = SatisfactionRate()
 
     def decode(self, y: Tensor, x: Tensor) -> Tensor:
         """The answer given at inference: every Decode rule applied in turn."""

@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 from benchmarks.chess.broadcast import Broadcast, replay
 from benchmarks.chess.camera import Camera, Image
-from benchmarks.chess.exhibits import fault_table, headline_table
+from benchmarks.chess.exhibits import faults, headline
 from benchmarks.chess.faults import Fault, HandOver, IllegalMove, LostFrames, StyleSwap, Takeback
 from benchmarks.chess.games import load_games
 from benchmarks.chess.network import SquareNet
@@ -28,6 +28,7 @@ from benchmarks.chess.style import TEST_STYLES
 from constraints import AskAll, AskChanged, AskShortlist, Decode, Embedding, Hard, Monitor, Soft
 from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm, standard_arms, standard_contrasts
+from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import EXTRA, Contrast, Metric
 from dkmodels.study.task import Data, Profile, Task, Workload
 
@@ -260,12 +261,9 @@ class Chess(Task):
 
     def exhibits(
         self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]
-    ) -> list[tuple[str, str]]:
+    ) -> list[Exhibit]:
         """The headline table and the fault table."""
-        return [
-            ("Domain-free against domain-aware", headline_table(cells, costs)),
-            ("What goes wrong, and how long it takes to be right again", fault_table(cells)),
-        ]
+        return [headline(cells, costs), faults(cells)]
 
 
 def _timed(reader: LiveReader, frame: Image, camera: Camera) -> float:

@@ -15,6 +15,7 @@ from dkmodels.study.advice import Advice, advise
 from dkmodels.study.effect import Effect, effects, write_effects
 from dkmodels.study.energy import WATTS_PER_CORE, CpuTimeEstimate
 from dkmodels.study.errors import UsageError
+from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Contrast, Measurement, Metric
 from dkmodels.study.report import render_report
 from dkmodels.study.statistics import FactorialEffect, ShapleyValue, interactions, shapley
@@ -104,7 +105,7 @@ class Analysis:
         write_effects(self.store.folder / "effects.json", self.effects)
         write_atomic(self.store.folder / "advice.txt", "\n".join(self.advice.lines()) + "\n")
 
-    def write_report(self, exhibits: Sequence[tuple[str, str]] = ()) -> Path:
+    def write_report(self, exhibits: Sequence[Exhibit] = ()) -> Path:
         """Write report.html; returns where it is."""
         manifest = self.manifest
         code = manifest.get("code", {})
@@ -128,7 +129,7 @@ class Analysis:
             shapley=self.shapley,
             interactions=self.interactions,
             notes=self._notes(),
-            extra_html=list(exhibits),
+            extra_html=[(exhibit.title, exhibit.html()) for exhibit in exhibits],
         )
         path = self.store.folder / "report.html"
         write_atomic(path, page)

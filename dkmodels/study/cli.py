@@ -19,6 +19,7 @@ from dkmodels.study.cell import LoggerFactory, run_cell
 from dkmodels.study.compare import compare
 from dkmodels.study.effect import read_effects
 from dkmodels.study.errors import StoreError, UsageError
+from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.schedule import Shard
 from dkmodels.study.store import Store
 from dkmodels.study.study import Study
@@ -178,11 +179,19 @@ def _run(options: Namespace, shipped: Mapping[str, str], command: str, console: 
     shard = None if options.shard is None else Shard.parse(options.shard)
     study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command)
     if shard is None or not study.missing():
-        analysis = study.analyse()
-        print_effects(analysis.effects, metrics=analysis.metrics, console=console)
-        print_advice(analysis.advice, console=console)
-        console.print(f"report: {study.store.folder / 'report.html'}", markup=False)
+        _show(study.analyse(), task.exhibits(study.store.cells(), study.store.costs()), console)
     return _failures(study.store, console)
+
+
+def _show(analysis: Analysis, exhibits: Sequence[Exhibit], console: Console) -> None:
+    """The headline metrics, the task's own tables and the advice; all the rest stands in the report."""
+    headline = {metric.name for metric in analysis.metrics if metric.primary}
+    shown = [effect for effect in analysis.effects if effect.metric in headline] or analysis.effects
+    print_effects(shown, metrics=analysis.metrics, console=console)
+    for exhibit in exhibits:
+        exhibit.print(console)
+    print_advice(analysis.advice, console=console)
+    console.print(f"every metric, plots and how to reproduce each cell: {analysis.store.folder / 'report.html'}", markup=False)
 
 
 def _failures(store: Store, console: Console) -> int:
@@ -229,14 +238,14 @@ def _status(folder: str, console: Console) -> int:
 def _report(folder: str, console: Console) -> int:
     store = Store(folder)
     analysis = Analysis.of(store)
-    exhibits: list[tuple[str, str]] = []
+    exhibits: list[Exhibit] = []
     try:
         exhibits = load_task(analysis.manifest["reference"], analysis.manifest["profile"]).exhibits(store.cells(), store.costs())
     except (UsageError, ImportError) as error:
         console.print(f"without the task's own exhibits: {error}", markup=False)
     analysis.write_tables()
-    console.print(f"report: {analysis.write_report(exhibits)}", markup=False)
-    print_effects(analysis.effects, metrics=analysis.metrics, console=console)
+    analysis.write_report(exhibits)
+    _show(analysis, exhibits, console)
     return DONE
 
 

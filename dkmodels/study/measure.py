@@ -27,6 +27,14 @@ from dkmodels.study.energy import EnergyMeter, find_meter
 from dkmodels.study.store import Store
 from dkmodels.study.task import Data, Task, Workload
 
+# Operations that move numbers and compute none: that they are not counted is right.
+MOVES = frozenset(
+    "view reshape detach permute transpose t unsqueeze squeeze expand slice alias select index flatten stack cat clone "
+    "copy to to_copy empty empty_like empty_strided new_empty new_empty_strided new_zeros zeros zeros_like ones ones_like "
+    "full full_like scalar_tensor lift_fresh resolve_conj resolve_neg unsafe_view local_scalar_dense scatter gather "
+    "fill zero arange split unbind contiguous item masked_fill where as_strided".split()
+)
+
 __all__ = ["count_flops", "measure_seed", "peak_memory"]
 
 
@@ -128,16 +136,12 @@ def count_flops(workload: Workload) -> tuple[float, list[str]]:
         >>> count_flops(Workload(run=lambda: len(torch.relu(a @ a.T))))
         (12.0, ['aten.relu'])
     """
-    with FlopCounterMode(display=False) as counter, _Seen() as seen:
+    with _Seen() as seen, FlopCounterMode(display=False) as counter:
         done = workload.run()
     items = done if isinstance(done, int) else len(done)
-    quiet = {"view", "reshape", "detach", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand", "slice"}
-    missed = set()
-    for operation in seen.operations:
-        packet = getattr(operation, "overloadpacket", operation)
-        name = str(packet)
-        if packet not in flop_registry and name.rpartition(".")[2].strip("_") not in quiet:
-            missed.add(name)
+    packets = {getattr(operation, "overloadpacket", operation) for operation in seen.operations}
+    names = {str(packet) for packet in packets if packet not in flop_registry}
+    missed = {name for name in names if name.startswith("aten.") and name.rpartition(".")[2].strip("_") not in MOVES}
     return counter.get_total_flops() / items, sorted(missed)
 
 

@@ -163,13 +163,16 @@ class Judge:
         if why:  # decided, or a trade-off that seeds do not resolve
             more, gain = 0, 0.0
         elif short > 0:
-            why = f"Too few seeds: a {SMOKE}."
+            # How many seeds an effect needs cannot be told from so few: only how many allow a verdict at all.
+            more, why = short, f"Too few seeds: a {SMOKE}."
         elif more > 0:
             why = "Too few seeds for so small or so noisy an effect."
         else:
             why = "It has the seeds planned for, and lies too close to the smallest useful gain to tell: your choice."
         paid = None if joules is None else more * joules
-        if more:
+        if short > 0 and more:
+            why += f" {more} more seeds allow one, for {price(more * seconds, paid, method)}."
+        elif more:
             why += f" {more} more seeds should decide it (80 % power), for {price(more * seconds, paid, method)}."
         return RuleAdvice(
             rule=rows[0].rule,

@@ -17,10 +17,11 @@ from pytorch_lightning import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from constraints import Embedding
+from constraints import Embedding, Transition
 from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm, standard_arms, standard_contrasts
 from dkmodels.study.errors import UsageError
+from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Contrast, Metric
 
 __all__ = ["Data", "Profile", "Task", "Workload", "load_task"]
@@ -164,7 +165,12 @@ class Task(ABC):
         return {}
 
     def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float]:
-        """Metrics of a trained module; by default what `Trainer.test` logs, without the prefix `test/`."""
+        """Metrics of a trained module; by default what `Trainer.test` logs, without the prefix `test/`.
+
+        Rules that the arm does not have are measured too: what a rule buys is seen where it is not.
+        """
+        absent = {name: e.rule for name, e in self.rules().items() if name not in module.rules}
+        module.watch({name: rule for name, rule in absent.items() if not isinstance(rule, Transition)})
         trainer = quiet_trainer()
         (logged,) = trainer.test(module, data.loader(data.test), verbose=False)
         return {name.removeprefix("test/"): float(value) for name, value in logged.items()}
@@ -206,8 +212,8 @@ class Task(ABC):
 
     def exhibits(
         self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]
-    ) -> list[tuple[str, str]]:
-        """More for the report, as (title, HTML or SVG), made from the cells and the measured costs alone."""
+    ) -> list[Exhibit]:
+        """More tables for terminal and report, made from the cells and the measured costs alone."""
         return []
 
 

@@ -1,0 +1,239 @@
+"""A whole study: run, resume, fail, retry, share out, die."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from dkmodels.study import Arm, Shard, Store, StoreError, Study, Tracker, UsageError, standard_arms, standard_contrasts
+from dkmodels.study.store import write_atomic
+
+TINY = Path(__file__).parent / "tiny.py"
+
+
+def study(task, out, **options):
+    return Study(task, out=out, console=Console(quiet=True), **options)
+
+
+def correctness(out):
+    """The effects that do not depend on a clock."""
+    rows = json.loads((Path(out) / "effects.json").read_text())
+    return [row for row in rows if row["phase"] is None]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study that ran undisturbed, in this process, without costs."""
+    from dkmodels.study import load_task
+
+    out = tmp_path_factory.mktemp("finished") / "results"
+    torch.set_num_threads(1)
+    s = study(load_task(f"{TINY}:Tiny", "quick"), out, reference=f"{TINY}:Tiny").run(costs=False)
+    return s, out
+
+
+def test_arms_answer_the_standard_questions(tiny):
+    rules = tiny().rules()
+    arms = standard_arms(tuple(rules))
+    assert len(arms) == 2 ** len(rules)
+    assert arms[0] == Arm("none") and arms[-1].name == "all"
+    contrasts = standard_contrasts(arms, rules)
+    assert {(c.rule, c.arm, c.baseline) for c in contrasts if c.family == "leave one out"} == {
+        (rule, "all", f"all but {rule}") for rule in rules
+    }
+    assert len(standard_arms("abcde")) == 1 + 5 + 5 + 1, "no factorial beyond four rules"
+    assert [a.name for a in standard_arms("a")] == ["none", "a"]
+    assert [a.name for a in standard_arms("ab")] == ["none", "a", "b", "all"]
+
+
+def test_effects_have_every_field(finished):
+    s, out = finished
+    rows = json.loads((out / "effects.json").read_text())
+    wanted = {"task", "rule", "embedding", "arm", "baseline", "metric", "direction", "unit", "baseline_mean", "arm_mean",
+              "difference", "relative", "low", "high", "p", "p_adjusted", "n_seeds", "verdict"}  # fmt: skip
+    assert rows and all(wanted <= row.keys() for row in rows)
+    hard = next(r for r in rows if r["rule"] == "shares" and r["metric"].startswith("violation") and r["baseline"] == "none")
+    assert hard["embedding"] == "Hard"
+    assert hard["n_seeds"] == 3
+    assert s.advise().smoke
+    for name in ("results.csv", "report.html", "advice.txt", "study.json"):
+        assert (out / name).stat().st_size > 0
+    header, first = (out / "results.csv").read_text().splitlines()[:2]
+    assert header == "arm,seed,metric,value,unit,kind,direction,method,phase"
+    assert len(first.split(",")) == 9
+
+
+def test_arms_that_train_alike_share_their_fit(finished):
+    _, out = finished
+    cells = {(c["arm"], c["seed"]): c for c in Store(out).cells()}
+    assert cells["none", 0]["fit"] == cells["late", 0]["fit"]
+    assert cells["none", 0]["fit"] != cells["shares", 0]["fit"]
+    assert sum(c["trained_here"] for c in cells.values()) == 3 * 4
+    assert cells["late", 0]["metrics"]["rmse"] != cells["none", 0]["metrics"]["rmse"]
+
+
+def test_workers_shards_and_order_do_not_change_results(finished, tmp_path):
+    s, out = finished
+    for index in (2, 1, 3):
+        part = study(s.task, tmp_path, workers=2, reference=s.reference)
+        part.run(shard=Shard(index, 3), costs=False)
+    assert correctness(tmp_path) == correctness(out)
+
+
+def test_resuming_runs_nothing_again(finished, tmp_path):
+    s, out = finished
+    before = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    study(s.task, out, reference=s.reference).run(costs=False)
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == before
+
+
+def test_more_seeds_extend_a_study(tiny, tmp_path):
+    study(tiny(), tmp_path, seeds=2).run(costs=False)
+    s = study(tiny(), tmp_path, seeds=3).run(costs=False)
+    assert {e.n_seeds for e in s.effects()} == {3}
+    with pytest.raises(UsageError, match="profile 'quick', expected 'standard'"):
+        study(tiny(profile="standard"), tmp_path).run()
+
+
+def test_failures_are_kept_and_retried(tiny, tmp_path, monkeypatch):
+    flag = tmp_path / "fail"
+    flag.touch()
+    monkeypatch.setenv("TINY_FAIL", str(flag))
+    out = tmp_path / "results"
+    s = study(tiny("Failing"), out).run(costs=False)
+    failed = s.failed()
+    assert {(c["arm"], c["seed"]) for c in failed} == {
+        (a.name, 1) for a in s.arms if "positive" in a.rules
+    }
+    assert "ZeroDivisionError: on purpose" in failed[0]["traceback"]
+    assert "on purpose" in (out / "report.html").read_text()
+    flag.unlink()
+    study(tiny("Failing"), out).run(costs=False)
+    assert s.failed(), "without retry a failed cell is left alone"
+    study(tiny("Failing"), out).run(costs=False, retry_failed=True)
+    assert not s.failed()
+
+
+def test_a_dying_worker_fails_its_own_cells_only(tiny, tmp_path):
+    s = study(tiny("Dying"), tmp_path, workers=2, seeds=2, reference=f"{TINY}:Dying")
+    s.arms = [a for a in s.arms if a.name in ("none", "shares", "positive")]
+    s.run(costs=False)
+    assert [(c["arm"], c["seed"]) for c in s.failed()] == [("positive", 1)]
+    assert not s.missing()
+
+
+def test_a_damaged_cell_is_set_aside_and_run_again(finished, tmp_path):
+    import shutil
+
+    s, out = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    cell = copy / "cells" / "none--seed-1.json"
+    cell.write_text(cell.read_text()[:40])
+    with pytest.warns(UserWarning, match="damaged: set aside as none--seed-1.broken"):
+        study(s.task, copy, reference=s.reference).run(costs=False)
+    assert cell.exists() and cell.with_suffix(".broken").exists()
+    assert correctness(copy) == correctness(out)
+
+
+@pytest.mark.parametrize("kills", [5])
+def test_kill_and_resume_gives_the_same_effects(tmp_path, kills):
+    """`kill -9` at random moments of a run with workers, then resume."""
+    environment = {**os.environ, "TINY_SLEEP": "0.05"}
+
+    def command(out):
+        words = ["run", f"{TINY}:Slow", "--profile", "quick", "--out", str(out), "--workers", "2", "--track", "false"]
+        return [sys.executable, "-m", "dkmodels", *words, "--costs", "false"]
+
+    calm, hit = tmp_path / "calm", tmp_path / "hit"
+    subprocess.run(command(calm), env=environment, check=True, capture_output=True)
+    rng = random.Random(0)
+    for _ in range(kills):
+        process = subprocess.Popen(command(hit), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        done = len(list(hit.glob("cells/*.json")))
+        limit = time.monotonic() + 60
+        # Somewhere between two cells, or while the first of this run trains.
+        while process.poll() is None and len(list(hit.glob("cells/*.json"))) <= done and time.monotonic() < limit:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(hit), env=environment, check=True, capture_output=True)
+    assert correctness(hit) == correctness(calm)
+    assert len(list(hit.glob("cells/*.json"))) == len(list(calm.glob("cells/*.json")))
+    assert not list(hit.glob("**/*.tmp"))
+
+
+def test_costs_are_measured_apart_and_named(tiny, tmp_path):
+    s = study(tiny(), tmp_path, reference=f"{TINY}:Tiny", seeds=2)
+    s.arms = [a for a in s.arms if a.name in ("none", "shares", "late")]
+    s.run()
+    costs = [e for e in s.effects() if e.phase is not None]
+    assert {"train_step", "inference_batch_1", "inference_large_batch"} <= {e.phase for e in costs}
+    assert {"time", "peak_memory", "flops"} <= {e.metric for e in costs}
+    assert all(e.method for e in costs)
+    energy = {e.method for e in costs if e.metric == "energy"}
+    assert len(energy) == 1 and energy <= {"rapl", "nvml", "cpu_time_estimate"}
+    if energy == {"cpu_time_estimate"}:
+        assert "Energy is an estimate" in (tmp_path / "report.html").read_text()
+    flops = {row["arm"]: row["value"] for row in s.store.costs()[0]["rows"]
+             if row["metric"] == "flops" and row["phase"] == "inference_batch_1"}  # fmt: skip
+    assert flops["none"] == 2 * (4 * 8 + 8 * 3), "two operations a weight"
+
+
+def test_tracking_is_complete_and_can_be_repeated(finished):
+    mlflow = pytest.importorskip("mlflow")
+    s, out = finished
+    lines = []
+    assert Tracker().track(s.store, say=lines.append) == len(s.store.cells())
+    assert Tracker().track(s.store, say=lines.append) == 0
+    client = mlflow.tracking.MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name.startswith("dkmodels/")]
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == len(s.store.cells()) + 1
+    run = next(r for r in runs if r.data.tags["dk.cell"] == "positive, seed 0")
+    assert run.data.params["rule.positive.embedding"] == "Soft"
+    assert {"code.commit", "environment.torch"} <= run.data.tags.keys()
+    assert "seconds/fit" in run.data.metrics and "system/rss_mib" in run.data.metrics
+    assert len(client.get_metric_history(run.info.run_id, "curve/train/loss")) == 2
+    assert [a.path for a in client.list_artifacts(run.info.run_id)] == ["positive--seed-0.json"]
+    cell = s.store.cell_path("positive", 0)
+    record = json.loads(cell.read_text())
+    record["metrics"]["rmse"] = 1.0
+    cell.write_text(json.dumps(record))
+    assert Tracker().track(s.store, say=lines.append) == 1, "a cell that was run again is tracked again"
+    assert len(client.search_runs([experiment.experiment_id])) == len(runs)
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(StoreError, match=r"cannot write .*cells/a.json: Not a directory"):
+        write_atomic(blocked / "cells" / "a.json", "{}")
+    with pytest.raises(StoreError, match="No space left on device"):
+        write_atomic(Path("/dev/full"), "x" * 10) if not os.path.exists("/dev/full") else _fill(tmp_path)
+
+
+def _fill(folder):
+    """A full disk, as the system reports it."""
+    from unittest import mock
+
+    with mock.patch("os.fsync", side_effect=OSError(28, "No space left on device")):
+        write_atomic(folder / "a.json", "{}")
+
+
+def test_nothing_half_written_stays_behind(tmp_path):
+    with pytest.raises(StoreError):
+        _fill(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".a.json.999999.tmp").touch()
+    Store(tmp_path).sweep()
+    assert list(tmp_path.iterdir()) == []
