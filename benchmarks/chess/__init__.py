@@ -1,0 +1,1 @@
+"""A reader of chessboards in live broadcasts, with and without knowing chess."""

@@ -73,10 +73,10 @@ def headline(cells: Cells, costs: Cells) -> Exhibit:
     return Exhibit(
         "Domain-free against domain-aware",
         rows,
-        f"Means over seeds. The paper (CAIN 2025, arXiv 2501.08402) reports {PAPER} % accuracy with domain knowledge, on "
-        "real broadcasts and with algorithms whose definitions were not available to us: ours are reconstructions, on "
-        "simulated broadcasts, so the figures stand side by side and do not compare. Latency is that of single frames on "
-        "one thread, arms interleaved in one process: read the ratio, not the milliseconds.",
+        f"Means over seeds. The paper (CAIN 2025, arXiv 2501.08402) reports {PAPER} % accuracy with domain knowledge, "
+        "on real broadcasts and with algorithms whose definitions were not available to us: ours are reconstructions, "
+        "on simulated broadcasts, so the figures stand side by side and do not compare. Latency is that of single "
+        "frames on one thread, arms interleaved in one process: read the ratio, not the milliseconds.",
     )
 
 

@@ -49,7 +49,7 @@ class SquareNet(nn.Module):
         return self._classify(x)
 
     def _classify(self, crops: Tensor) -> Tensor:
-        pixels = crops.to(self.head[1].weight.dtype) / 255.0
+        pixels = crops.to(next(self.parameters()).dtype) / 255.0
         # Broadcasts differ in light and palette: a crop is judged by its contrasts.
         centred = pixels - pixels.mean(dim=(-2, -1), keepdim=True)
         scaled = centred / (centred.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt() + 0.02)

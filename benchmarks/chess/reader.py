@@ -5,15 +5,15 @@ Reconstructions of the CAIN 2025 paper's IA, CPA, CPS and TK-k, whose definition
 - (a) *infer all*: classify all 64 squares of every frame, take the most probable class of each; no rule.
 - (b) *compare positions, all squares*: `Decode(LegalMove(), policy=AskAll())`: the legal successor of the position
   before that all 64 log-probabilities explain best.
-- (c) *compare positions, squares that can have changed*: the same with `AskChanged`: the network classifies a few squares
-  that together touch every legal move, and where one of them changed, those of the moves that are left.
+- (c) *compare positions, squares that can have changed*: the same with `AskChanged`: the network classifies a few
+  squares that together touch every legal move, and where one of them changed, those of the moves that are left.
 - (d) *top k*: the same with `AskShortlist(k)`: rank legal moves by how much their squares changed in the picture and
   verify the k best.
 """
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class SquareReader(KnowledgeModule):
         """The most probable class of every square."""
         return y.argmax(dim=-1)
 
-    def configure_optimizers(self) -> object:
+    def configure_optimizers(self) -> Any:
         """Adam with one cycle of the learning rate."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -119,7 +119,9 @@ class LiveReader:
         if self.tracker is None:
             crops = torch.from_numpy(crop(frame))[None]
             self.asked = 64
-            labels: npt.NDArray[np.integer] = self.module.answer(self.module.decode(self.module(crops), crops))[0].numpy()
+            labels: npt.NDArray[np.integer] = self.module.answer(self.module.decode(self.module(crops), crops))[
+                0
+            ].numpy()
             return labels
         change = square_change(frame, self._previous, camera, self._before)
         self._previous, self._before = frame, camera

@@ -126,7 +126,7 @@ class LegalMove(Transition[ChessState]):
         return (array, True) if against < START_PRIOR else (read, False)
 
     def reread(self, scores: NDArray[np.floating]) -> NDArray[np.integer]:
-        """The most probable placement with one king a side, no more men than there can be, no pawn on the last ranks."""
+        """The most probable placement with one king a side, no more men than can be, no pawn on the last ranks."""
         groups, low, high = self._limits
         values = np.where(self._forbidden, FAR, scores)
         return assign_with_limits(values, groups, low, high)

@@ -114,9 +114,16 @@ class Chess(Task):
         games = load_games()
         chosen = rng.permutation(len(games))
         styles = [TEST_STYLES[i % len(TEST_STYLES)] for i in rng.permutation(max(sizes.games, len(TEST_STYLES)))]
-        options = {"difficulty": self.difficulty, "hand_rate": self.hand_rate}
         whole = [
-            replay(games[chosen[i]], styles[i], rng, max_frames=sizes.frames, **options) for i in range(sizes.games)
+            replay(
+                games[chosen[i]],
+                styles[i],
+                rng,
+                max_frames=sizes.frames,
+                difficulty=self.difficulty,
+                hand_rate=self.hand_rate,
+            )
+            for i in range(sizes.games)
         ]
         long = [game for game in games if len(game.moves) >= 50]
         faulty = [
@@ -126,14 +133,13 @@ class Chess(Task):
                 rng,
                 max_frames=90,
                 fault=fault,
-                **options,
+                difficulty=self.difficulty,
+                hand_rate=self.hand_rate,
             )
             for fault in FAULTS
             for _ in range(sizes.faulty)
         ]
-        streams = _Streams(
-            tuple(Recording.of(b) for b in whole), tuple(Recording.of(b) for b in faulty), whole[0]
-        )
+        streams = _Streams(tuple(Recording.of(b) for b in whole), tuple(Recording.of(b) for b in faulty), whole[0])
         first = streams.games[0]
         return Data(
             train=TensorDataset(*(torch.from_numpy(part) for part in train)),
@@ -259,9 +265,7 @@ class Chess(Task):
 
         return {"frame": Workload(run=live, unit="frame"), "train_step": Workload(run=step, unit="step of 4 boards")}
 
-    def exhibits(
-        self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]
-    ) -> list[Exhibit]:
+    def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """The headline table and the fault table."""
         return [headline(cells, costs), faults(cells)]
 

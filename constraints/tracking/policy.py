@@ -48,7 +48,7 @@ class AskAll(AskPolicy):
 @final
 @dataclass(frozen=True, slots=True)
 class AskChanged(AskPolicy):
-    """Ask only for cells that can have changed: first a few that together touch every successor, then where needed more.
+    """Ask only for cells that can have changed: a few that together touch every successor, then more where needed.
 
     Attributes:
         threshold: see `AskAll`.

@@ -146,7 +146,8 @@ class Analysis:
                 notes.append(f"FLOPs in {phase} do not count: {', '.join(sorted(names))}.")
         if any(m.method == CpuTimeEstimate.method for m in self.measurements):
             notes.append(
-                f"Energy is an estimate, CPU seconds times an assumed {WATTS_PER_CORE:g} W a core: no counter could be read."
+                f"Energy is an estimate, CPU seconds times an assumed {WATTS_PER_CORE:g} W a core: "
+                "no counter could be read."
             )
         return notes
 

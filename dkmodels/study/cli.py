@@ -191,7 +191,9 @@ def _show(analysis: Analysis, exhibits: Sequence[Exhibit], console: Console) -> 
     for exhibit in exhibits:
         exhibit.print(console)
     print_advice(analysis.advice, console=console)
-    console.print(f"every metric, plots and how to reproduce each cell: {analysis.store.folder / 'report.html'}", markup=False)
+    console.print(
+        f"every metric, plots and how to reproduce each cell: {analysis.store.folder / 'report.html'}", markup=False
+    )
 
 
 def _failures(store: Store, console: Console) -> int:
@@ -240,7 +242,9 @@ def _report(folder: str, console: Console) -> int:
     analysis = Analysis.of(store)
     exhibits: list[Exhibit] = []
     try:
-        exhibits = load_task(analysis.manifest["reference"], analysis.manifest["profile"]).exhibits(store.cells(), store.costs())
+        exhibits = load_task(analysis.manifest["reference"], analysis.manifest["profile"]).exhibits(
+            store.cells(), store.costs()
+        )
     except (UsageError, ImportError) as error:
         console.print(f"without the task's own exhibits: {error}", markup=False)
     analysis.write_tables()

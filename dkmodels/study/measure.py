@@ -29,10 +29,14 @@ from dkmodels.study.task import Data, Task, Workload
 
 # Operations that move numbers and compute none: that they are not counted is right.
 MOVES = frozenset(
-    "view reshape detach permute transpose t unsqueeze squeeze expand slice alias select index flatten stack cat clone "
-    "copy to to_copy empty empty_like empty_strided new_empty new_empty_strided new_zeros zeros zeros_like ones ones_like "
-    "full full_like scalar_tensor lift_fresh resolve_conj resolve_neg unsafe_view local_scalar_dense scatter gather "
-    "fill zero arange split unbind contiguous item masked_fill where as_strided".split()
+    [
+        *("view", "reshape", "detach", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand", "slice", "alias"),
+        *("select", "index", "flatten", "stack", "cat", "clone", "copy", "to", "to_copy", "empty", "empty_like"),
+        *("empty_strided", "new_empty", "new_empty_strided", "new_zeros", "zeros", "zeros_like", "ones", "ones_like"),
+        *("full", "full_like", "scalar_tensor", "lift_fresh", "resolve_conj", "resolve_neg", "unsafe_view", "fill"),
+        *("zero", "arange", "local_scalar_dense", "scatter", "gather", "split", "unbind", "contiguous", "item"),
+        *("masked_fill", "where", "as_strided"),
+    ]
 )
 
 __all__ = ["count_flops", "measure_seed", "peak_memory"]

@@ -59,7 +59,8 @@ class StudyProgress:
         elapsed = time.monotonic() - self._started
         left = elapsed / self.done * (self.total - self.done)
         self.console.print(
-            f"[{self.done:>{len(str(self.total))}}/{self.total}] {text}  ({_clock(elapsed)} gone, {_clock(left)} to go)",
+            f"[{self.done:>{len(str(self.total))}}/{self.total}] {text}  "
+            f"({_clock(elapsed)} gone, {_clock(left)} to go)",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -93,7 +93,8 @@ class Store:
             for key in ("task", "profile"):
                 if old.get(key) != manifest[key]:
                     raise UsageError(
-                        f"{self.folder} holds a study with {key} {old.get(key)!r}, expected {manifest[key]!r}: choose another --out"
+                        f"{self.folder} holds a study with {key} {old.get(key)!r}, expected {manifest[key]!r}: "
+                        f"choose another --out"
                     )
             seeds = sorted({*old.get("seeds", []), *manifest["seeds"]})
             manifest = {**manifest, "seeds": seeds, "created": old.get("created", manifest.get("created"))}

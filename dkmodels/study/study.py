@@ -101,9 +101,8 @@ class Study:
         if groups:
             self._run_cells(groups, command)
         if shard is not None and self.missing():
-            self.console.print(
-                f"shard {shard.index}/{shard.count} is done; {len(self.missing())} cells of other shards are not there yet"
-            )
+            left = len(self.missing())
+            self.console.print(f"shard {shard.index}/{shard.count} is done; {left} cells of other shards are missing")
             return self
         if costs:
             self._measure()

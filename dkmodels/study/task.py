@@ -210,9 +210,7 @@ class Task(ABC):
             "inference_large_batch": Workload(run=infer(large, 1)),
         }
 
-    def exhibits(
-        self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]
-    ) -> list[Exhibit]:
+    def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """More tables for terminal and report, made from the cells and the measured costs alone."""
         return []
 

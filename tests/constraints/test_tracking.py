@@ -1,5 +1,7 @@
 """Following a sequence through legal transitions: what is asked, and how a lost decoder finds back."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def run(policy, frames, changes=None):
 def moved(path):
     """What cells changed between frames."""
     found = [np.zeros(CELLS)]
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         change = np.full(CELLS, 1.0)
         if before != after:
             change[[before, after]] = 20.0
@@ -139,10 +141,10 @@ def test_refuses_what_makes_no_sense():
         Decode(FixedSum(), policy=AskAll())
     with pytest.raises(UnsupportedError, match="not a Transition"):
         Decode(FixedSum()).follow(EagerScores(torch.zeros(2, 2)), None)
+
+    class Nowhere(Walk):
+        def __init__(self):
+            Transition.__init__(self, cells=0, classes=2)
+
     with pytest.raises(SpecificationError, match="cells >= 1"):
-
-        class Nowhere(Walk):
-            def __init__(self):
-                Transition.__init__(self, cells=0, classes=2)
-
         Nowhere()

@@ -79,7 +79,9 @@ def test_every_embedding_trains_and_is_measured(tmp_path, embed):
     t = trainer(tmp_path)
     t.fit(module, loader(), loader())
     logged = t.callback_metrics
-    assert {"val/loss", "val/violation/shares/mean", "val/violation/shares/max", "val/satisfaction/shares"} <= set(logged)
+    assert {"val/loss", "val/violation/shares/mean", "val/violation/shares/max", "val/satisfaction/shares"} <= set(
+        logged
+    )
     assert ("train/penalty/shares" in logged) == embed(FixedSum()).penalises
     if embed in (Hard, Decode):
         assert float(logged["val/violation/shares/max"]) < 1e-5
