@@ -35,7 +35,8 @@ class KnowledgeModule(LightningModule, ABC):
 
     Hard rules become part of the network, Soft and AugmentedLagrangian ones part of the loss, Decode acts in
     validation, test and prediction, and *every* rule is measured in validation and test:
-    `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`).
+    `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`). Only a
+    `Transition` that does not say what came before a sample is left out: it is measured on sequences.
 
     Rules that need derivatives (`FieldRule`) work under the Trainer's default `inference_mode=True`: they evaluate the
     model on copied points outside it.
@@ -90,8 +91,10 @@ class KnowledgeModule(LightningModule, ABC):
         self.outputs = None if outputs is None else tuple(outputs)
         self.learning_rate = learning_rate
         self.optimizer = optimizer
-        self.violations = nn.ModuleDict({name: RuleViolation() for name in embeddings})
-        self.satisfactions = nn.ModuleDict({name: SatisfactionRate() for name in embeddings})
+        self.violations = nn.ModuleDict()
+        self.satisfactions = nn.ModuleDict()
+        for name in embeddings:
+            self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
         # Rules may draw random numbers; in a stream of their own they shift neither batches nor dropout.
         self.rule_stream = RandomStream(torch.initial_seed() % 2**31)
@@ -189,6 +192,11 @@ class KnowledgeModule(LightningModule, ABC):
             if isinstance(rule, OutputRule):
                 rule.bind(self.outputs)
             self.rules[name] = Monitor(rule)
+            self._meter(name)
+
+    def _meter(self, name: str) -> None:
+        """Give a rule its metrics, where single samples can be measured."""
+        if not self.embeddings()[name].rule.sequential:
             self.violations[name] = RuleViolation()
             self.satisfactions[name] = SatisfactionRate()
 
@@ -203,6 +211,8 @@ class KnowledgeModule(LightningModule, ABC):
         """Violation of each sample by rule, `(batch,)` each."""
         measured = {}
         for name, embedding in self.embeddings().items():
+            if embedding.rule.sequential:
+                continue
             with self.rule_stream:
                 measured[name] = embedding.measure(self.network, x, y).detach()
         return measured
@@ -216,7 +226,7 @@ class KnowledgeModule(LightningModule, ABC):
         decided = self.decode(y, x)
         if len(self.metrics):
             self.metrics.update(self.answer(decided), target)
-        if self.rules:
+        if len(self.violations):
             atol = default_tolerance(decided.reshape(len(x), -1), terms=decided[0].numel()).amax()
             for name, violation in self.measure(x, decided).items():
                 sizes, rates = self.violations[name], self.satisfactions[name]
@@ -229,7 +239,7 @@ class KnowledgeModule(LightningModule, ABC):
         if len(self.metrics):
             logged |= {f"{stage}/{name}": value for name, value in self.metrics.compute().items()}
             self.metrics.reset()
-        for name in self.rules:
+        for name in self.violations:
             violation, satisfaction = self.violations[name], self.satisfactions[name]
             assert isinstance(violation, RuleViolation) and isinstance(satisfaction, SatisfactionRate)
             logged |= {f"{stage}/violation/{name}/{kind}": v for kind, v in violation.compute().items()}

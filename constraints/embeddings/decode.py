@@ -52,7 +52,7 @@ class Decode(Embedding):
 
     @property
     def sequential(self) -> bool:
-        """Whether the answer depends on the answer before."""
+        """Whether the answer depends on the answer before, so that `follow` gives it and not `decode`."""
         return isinstance(self.rule, Transition)
 
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:

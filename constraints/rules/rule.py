@@ -75,6 +75,11 @@ class Rule(nn.Module, ABC):
     def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The unreduced quantity, differentiable, `(*batch, n)`."""
 
+    @property
+    def sequential(self) -> bool:
+        """Whether a sample alone cannot be measured, because the rule is about what came before it."""
+        return False
+
     def context(self, x: Tensor | None) -> Tensor | None:
         """The set's input-dependent parameter (a target, a total) for each sample; None where it has none."""
         return None

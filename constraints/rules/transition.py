@@ -50,7 +50,8 @@ class Transition(CellRule, ABC, Generic[State]):
     A state may hold more than labels (whose turn it is); a user writes four methods and gets the measure (distance to
     the nearest successor), the Soft quantity (its expectation) and the Decode (`constraints.tracking`).
 
-    As a rule on single samples, `before(x)` must say which labels came before; by default `x` is those labels.
+    As a rule on single samples, `before(x)` must say which labels came before; by default `x` is those labels, and a
+    `KnowledgeModule`, whose `x` is something else, leaves the rule to whoever feeds it sequences.
 
     Args:
         cells: how many cells there are.
@@ -119,6 +120,11 @@ class Transition(CellRule, ABC, Generic[State]):
             read: what is read now, `(k,)`.
         """
         return len(labels) >= 2
+
+    @property
+    def sequential(self) -> bool:
+        """True unless `before` says which labels came before a sample."""
+        return type(self).before is Transition.before
 
     def before(self, x: Tensor) -> Tensor:
         """Labels before each sample, from the model's input, `(*batch, cells)`."""

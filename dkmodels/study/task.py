@@ -17,7 +17,7 @@ from pytorch_lightning import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from constraints import Embedding, Transition
+from constraints import Embedding
 from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm, standard_arms, standard_contrasts
 from dkmodels.study.errors import UsageError
@@ -170,7 +170,7 @@ class Task(ABC):
         Rules that the arm does not have are measured too: what a rule buys is seen where it is not.
         """
         absent = {name: e.rule for name, e in self.rules().items() if name not in module.rules}
-        module.watch({name: rule for name, rule in absent.items() if not isinstance(rule, Transition)})
+        module.watch(absent)
         trainer = quiet_trainer()
         (logged,) = trainer.test(module, data.loader(data.test), verbose=False)
         return {name.removeprefix("test/"): float(value) for name, value in logged.items()}
