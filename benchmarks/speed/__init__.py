@@ -1,0 +1,1 @@
+"""Speed claims, each side by side with its peer in one run."""
