@@ -68,15 +68,20 @@ class ChessState:
     @cached_property
     def moves(self) -> tuple[tuple[bool, chess.Move], ...]:
         """Legal moves with their side; of both sides where the turn is not known."""
-        sides = (self.board.turn,) if self.turn_known else (chess.WHITE, chess.BLACK)
-        found = []
-        for side in sides:
-            board = self.board
-            if side != board.turn:
-                board = board.copy(stack=False)
-                board.turn = side
-                board.ep_square = None
+        if self.turn_known:
+            return tuple((self.board.turn, move) for move in self.board.legal_moves)
+        found: list[tuple[bool, chess.Move]] = []
+        for side in (chess.WHITE, chess.BLACK):
+            board = self.board.copy(stack=False)
+            board.turn, board.ep_square = side, None
             found += [(side, move) for move in board.legal_moves]
+            # Whatever pawn may just have made its double step, nobody knows: each may be taken en passant.
+            for pawn in board.pieces(chess.PAWN, not side) & chess.BB_RANKS[4 if side else 3]:
+                board.ep_square = pawn + 8 if side else pawn - 8
+                if not board.occupied & (
+                    chess.BB_SQUARES[board.ep_square] | chess.BB_SQUARES[2 * board.ep_square - pawn]
+                ):
+                    found += [(side, move) for move in board.generate_legal_ep()]
         return tuple(found)
 
     @cached_property
@@ -163,6 +168,10 @@ class LegalMove(Transition[ChessState]):
         """The position after a move; from then on it is known whose turn it is."""
         side, move = state.moves[index]
         board = state.board.copy(stack=False)
-        board.turn = side
+        if not state.turn_known:
+            board.turn = side
+            diagonal = (move.from_square - move.to_square) % 8 != 0
+            passing = diagonal and board.piece_type_at(move.from_square) == chess.PAWN
+            board.ep_square = move.to_square if passing and board.piece_at(move.to_square) is None else None
         board.push(move)
         return ChessState(board, turn_known=True)

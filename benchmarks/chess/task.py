@@ -204,7 +204,7 @@ class Chess(Task):
 
     # --- measuring ---------------------------------------------------------------------------------------------
 
-    def evaluate(self, module: nn.Module, data: Data, seed: int) -> dict[str, float]:
+    def evaluate(self, module: nn.Module, data: Data, seed: int) -> dict[str, float | tuple[int, int]]:
         """Read all test broadcasts."""
         assert isinstance(module, SquareReader)
         streams: _Streams = data.extra
@@ -212,9 +212,8 @@ class Chess(Task):
         answers = self._answers(module, recordings, seed)
         read = [read_recording(module, r, y) for r, y in zip(recordings, answers, strict=True)]
         games = [(r, labels) for r, (labels, _) in zip(streams.games, read, strict=False)]
-        found = correctness(games)
-        for name, (k, n) in broken_rules(labels for _, labels in games).items():
-            found[name] = k / n
+        found: dict[str, float | tuple[int, int]] = {**correctness(games)}
+        found |= broken_rules(labels for _, labels in games)
         faulty = [(r, labels) for r, (labels, _) in zip(streams.faulty, read[len(games) :], strict=True)]
         found["recovery_frames"] = float(np.mean([recovery(r, labels) for r, labels in faulty]))
         found["squares_classified"] = float(np.concatenate([asked for _, asked in read[: len(games)]]).mean())

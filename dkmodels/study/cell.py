@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import math
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -16,6 +19,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
+from constraints import NonFiniteError
 from dkmodels.module import KnowledgeModule
 from dkmodels.random import RandomStream, seed_streams
 from dkmodels.study.arm import Arm
@@ -36,7 +40,36 @@ def fit_key(task: Task, arm: Arm) -> str:
     """
     rules = task.rules()
     training = [name for name in arm.rules if rules[name].trains]
-    return Arm(" + ".join(training) or "none").slug
+    # Names may differ in case or punctuation only, which a slug does not show.
+    mark = hashlib.sha256(json.dumps(training).encode()).hexdigest()[:6]
+    return f"{Arm(' + '.join(training) or 'none').slug}-{mark}"
+
+
+def fit_digest(task: Task, arm: Arm, seed: int) -> str:
+    """Changes where a fit would: profile, seed, and the training rules with their settings."""
+    rules = task.rules()
+    training = {
+        name: [type(e).__name__, repr(e.rule), e.settings()]
+        for name, e in rules.items()
+        if name in arm.rules and e.trains
+    }
+    text = json.dumps([task.title(), repr(task.profile), seed, training], default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _split(found: Mapping[str, float | tuple[int, int]]) -> tuple[dict[str, float], dict[str, list[int]]]:
+    """Values, and the counts of those that were given as k of n."""
+    counts = {name: [int(v) for v in value] for name, value in found.items() if isinstance(value, tuple)}
+    plain = {name: float(value) for name, value in found.items() if not isinstance(value, tuple)}
+    return {**plain, **{name: k / n for name, (k, n) in counts.items()}}, counts
+
+
+def _require_declared(task: Task, metrics: Mapping[str, float]) -> None:
+    """A seed whose headline is missing or not a number has failed: left out of the pairs it would flatter its arm."""
+    for metric in task.metrics():
+        value = metrics.get(metric.name)
+        if metric.primary and (value is None or not math.isfinite(value)):
+            raise NonFiniteError(f"metric `{metric.name}` needs a finite value, got {value} of {sorted(metrics)}")
 
 
 def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
@@ -82,6 +115,8 @@ def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerF
         raise KeyboardInterrupt
     record = {
         "state": module.state_dict(),
+        "arm": arm.name,
+        "digest": fit_digest(task, arm, seed),
         "curves": curves.curves,
         "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
         "steps": trainer.global_step,
@@ -102,6 +137,8 @@ def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModu
         record = torch.load(path, weights_only=True)
     except FileNotFoundError:
         raise StoreError(f"{path} is not there: run the study first") from None
+    if record["digest"] != fit_digest(task, arm, seed):
+        raise StoreError(f"{path} was trained with other settings")
     module = build(task, arm, seed)
     module.load_state_dict(record.pop("state"))
     return module.eval(), record
@@ -136,27 +173,25 @@ def run_cell(
     try:
         data = cached_data(task, seed)
         path = store.fit_path(fit_key(task, arm), seed)
-        shared = path.exists()
-        if shared:
-            try:
-                module, training = load_fit(task, arm, seed, path)
-            except Exception:  # a damaged file of a fit is no reason to fail: train again
-                shared = False
-        if not shared:
+        try:
+            module, training = load_fit(task, arm, seed, path)
+        except Exception:  # not there, damaged, or of another profile or other settings: train
             fit(task, arm, seed, data, path, logger)
             module, training = load_fit(task, arm, seed, path)
         evaluated = time.perf_counter()
         torch.manual_seed(seed_streams(seed)["rules"])
-        metrics = {name: float(value) for name, value in task.evaluate(module, data, seed).items()}
+        metrics, counts = _split(task.evaluate(module, data, seed))
+        _require_declared(task, metrics)
         seconds = {**training["seconds"], "evaluate": time.perf_counter() - evaluated}
         record |= {
             "status": "done",
             "metrics": metrics,
+            "counts": counts,
             "curves": training["curves"],
             "seconds": {**seconds, "cell": time.perf_counter() - started},
             "system": {"steps": training["steps"], "rss_mib": psutil.Process().memory_info().rss / 2**20},
             "fit": path.name,
-            "trained_here": not shared,
+            "trained_here": training["arm"] == arm.name,
             "traceback": None,
         }
     except (KeyboardInterrupt, StoreError):

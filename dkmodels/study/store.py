@@ -90,12 +90,18 @@ class Store:
         """
         old = self._read(self.manifest_path)
         if old is not None:
-            for key in ("task", "profile"):
-                if old.get(key) != manifest[key]:
+            for key in ("task", "profile", "settings", "rules", "metrics"):
+                if json.loads(json.dumps(_finite(manifest[key]))) != old.get(key):
                     raise UsageError(
                         f"{self.folder} holds a study with {key} {old.get(key)!r}, expected {manifest[key]!r}: "
                         f"choose another --out"
                     )
+            arms = {arm["name"]: arm for arm in old.get("arms", [])}
+            for arm in manifest["arms"]:
+                if arms.setdefault(arm["name"], arm) != arm:
+                    raise UsageError(f"{self.folder} holds a study whose arm {arm['name']!r} has other rules")
+            contrasts = [*old.get("contrasts", []), *(c for c in manifest["contrasts"] if c not in old["contrasts"])]
+            manifest = {**manifest, "arms": list(arms.values()), "contrasts": contrasts}
             seeds = sorted({*old.get("seeds", []), *manifest["seeds"]})
             manifest = {**manifest, "seeds": seeds, "created": old.get("created", manifest.get("created"))}
         self.write_json(self.manifest_path, manifest)

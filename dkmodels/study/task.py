@@ -164,10 +164,11 @@ class Task(ABC):
         """More options of the Trainer, such as `gradient_clip_val`."""
         return {}
 
-    def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float]:
+    def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> Mapping[str, float | tuple[int, int]]:
         """Metrics of a trained module; by default what `Trainer.test` logs, without the prefix `test/`.
 
-        Rules that the arm does not have are measured too: what a rule buys is seen where it is not.
+        A rate of violated examples may be given as `(k, n)`, k of n: it then gets a Clopper-Pearson interval. Rules
+        that the arm does not have are measured too: what a rule buys is seen where it is not.
         """
         absent = {name: e.rule for name, e in self.rules().items() if name not in module.rules}
         module.watch(absent)
