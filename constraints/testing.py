@@ -125,10 +125,7 @@ def law_feasible(constraint: ProjectableConstraint, values: Tensor, context: Ten
         given, ctx = values.to(dtype), None if context is None else context.to(dtype)
         y = constraint.project(given, ctx)
         worst = constraint.violation(y, ctx)
-        # Rounding is that of the numbers met on the way, so the scale is that of input and output.
-        allowed = torch.maximum(
-            default_tolerance(given, terms=given.shape[-1]), default_tolerance(y, terms=y.shape[-1])
-        )
+        allowed = constraint.tolerance(y, ctx)
         assert bool((worst <= allowed).all()), (
             f"feasible ({dtype}): violation {float(worst.max()):.3g} is beyond rounding"
         )

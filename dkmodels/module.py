@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,6 @@ from constraints import (
     SpecificationError,
     join,
 )
-from constraints.functional import default_tolerance
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.random import RandomStream
 
@@ -80,8 +80,7 @@ class KnowledgeModule(LightningModule, ABC):
                 raise SpecificationError(
                     f"rule `{name}` needs an embedding, such as Soft(rule), got {type(embedding).__name__}"
                 )
-            if not name or "." in name or "/" in name:
-                raise SpecificationError(f"a rule needs a name without dots and slashes, got {name!r}")
+            _check_name(name)
             if isinstance(embedding.rule, OutputRule):
                 embedding.rule.bind(outputs)
         if not learning_rate > 0:
@@ -96,8 +95,8 @@ class KnowledgeModule(LightningModule, ABC):
         for name in embeddings:
             self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
-        # Rules may draw random numbers; in a stream of their own they shift neither batches nor dropout.
-        self.rule_stream = RandomStream(torch.initial_seed() % 2**31)
+        self._rule_seed = torch.initial_seed()
+        self._streams: dict[tuple[str, str], RandomStream] = {}
 
     # --- what a user writes ------------------------------------------------------------------------------------
 
@@ -129,7 +128,7 @@ class KnowledgeModule(LightningModule, ABC):
         penalties: dict[str, Tensor] = {}
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self.rule_stream:
+                with self._stream(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = torch.stack([loss, *penalties.values()]).sum() if penalties else loss
         self._require_finite(total, x, y, target, penalties)
@@ -159,6 +158,14 @@ class KnowledgeModule(LightningModule, ABC):
                 embedding.update()
                 self.log(f"train/multiplier/{name}", embedding.multiplier.abs().max())
 
+    def on_validation_epoch_start(self) -> None:
+        """Measure rules that draw random numbers with the same ones each time."""
+        self._streams = {key: stream for key, stream in self._streams.items() if key[1] != "measure"}
+
+    def on_test_epoch_start(self) -> None:
+        """Measure rules that draw random numbers with the same ones each time."""
+        self.on_validation_epoch_start()
+
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
         self._report("val")
@@ -187,6 +194,7 @@ class KnowledgeModule(LightningModule, ABC):
             rules: rules by the name under which they are logged.
         """
         for name, rule in rules.items():
+            _check_name(name)
             if name in self.rules:
                 raise SpecificationError(f"a module needs distinct names of rules, got {name!r} twice")
             if isinstance(rule, OutputRule):
@@ -209,13 +217,36 @@ class KnowledgeModule(LightningModule, ABC):
 
     def measure(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Violation of each sample by rule, `(batch,)` each."""
-        measured = {}
+        return {name: violation for name, (violation, _) in self._assess(x, y).items()}
+
+    def seed_rules(self, seed: int) -> None:
+        """Set where the random numbers of rules begin.
+
+        Rules may draw them (points at which a field is tested). Each rule has a stream of its own for its penalty and
+        another for its measure, so that they shift neither batches nor dropout nor each other.
+        """
+        self._rule_seed = seed
+        self._streams.clear()
+
+    def _stream(self, rule: str, purpose: str) -> RandomStream:
+        key = (rule, purpose)
+        if key not in self._streams:
+            digest = hashlib.sha256(f"{self._rule_seed}/{rule}/{purpose}".encode()).digest()
+            self._streams[key] = RandomStream(int.from_bytes(digest[:4], "big") >> 1)
+        return self._streams[key]
+
+    def _assess(self, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Violation of each sample by rule, and what of it rounding alone can cause."""
+        found = {}
         for name, embedding in self.embeddings().items():
-            if embedding.rule.sequential:
+            rule = embedding.rule
+            if rule.sequential:
                 continue
-            with self.rule_stream:
-                measured[name] = embedding.measure(self.network, x, y).detach()
-        return measured
+            with self._stream(name, "measure"):
+                observed, context = rule.observed(self.network, x, y).detach(), rule.context(x)
+                violation = rule.constraint.violation(observed, context).detach()
+                found[name] = (violation, rule.constraint.tolerance(observed, context).detach())
+        return found
 
     def _evaluate(self, stage: str, batch: Any) -> None:
         x, target = self.unpack(batch)
@@ -226,13 +257,11 @@ class KnowledgeModule(LightningModule, ABC):
         decided = self.decode(y, x)
         if len(self.metrics):
             self.metrics.update(self.answer(decided), target)
-        if len(self.violations):
-            atol = default_tolerance(decided.reshape(len(x), -1), terms=decided[0].numel()).amax()
-            for name, violation in self.measure(x, decided).items():
-                sizes, rates = self.violations[name], self.satisfactions[name]
-                assert isinstance(sizes, RuleViolation) and isinstance(rates, SatisfactionRate)
-                sizes.update(violation)
-                rates.update(violation, atol)
+        for name, (violation, atol) in self._assess(x, decided).items():
+            sizes, rates = self.violations[name], self.satisfactions[name]
+            assert isinstance(sizes, RuleViolation) and isinstance(rates, SatisfactionRate)
+            sizes.update(violation)
+            rates.update(violation, atol)
 
     def _report(self, stage: str) -> None:
         logged: dict[str, Tensor] = {}
@@ -267,4 +296,11 @@ class KnowledgeModule(LightningModule, ABC):
         raise NonFiniteError(
             f"`{type(self).__name__}` needs a finite loss, got {float(total.detach())}; not finite: "
             f"{', '.join(broken) or 'the task loss'}"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not name or "." in name or "/" in name or hasattr(nn.ModuleDict, name):
+        raise SpecificationError(
+            f"a rule needs a name without dots and slashes that is no method of nn.ModuleDict, got {name!r}"
         )

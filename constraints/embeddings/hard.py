@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import final
 
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.intersection import JointRule, find_conflict
-from constraints.errors import InfeasibleError, UnsupportedError
+from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
 from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule
 
 __all__ = ["ConstrainedNetwork", "Hard", "join"]
@@ -26,6 +27,7 @@ class Hard(Embedding):
         UnsupportedError: no such map is known; nothing is ever "hard" in name only.
 
     Example:
+        >>> import torch
         >>> from constraints.rules import FixedSum
         >>> network = join(nn.Linear(4, 3), {"shares": Hard(FixedSum())})
         >>> torch.allclose(network(torch.randn(5, 4)).sum(-1), torch.ones(5))
@@ -103,6 +105,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
         named = ", ".join(f"`{name}`" for name in conflict)
         raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")
     masks = [rule for rule in hard.values() if isinstance(rule, CellRule)]
+    _require_compatible({name: rule for name, rule in hard.items() if isinstance(rule, AllowedClasses)})
     vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and rule not in masks}
     if masks and vectors:
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
@@ -110,6 +113,19 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     for group in _overlapping(vectors):
         rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group, outputs))
     return ConstrainedNetwork(network, rules)
+
+
+def _require_compatible(masks: Mapping[str, AllowedClasses]) -> None:
+    """Refuse masks that together leave a cell without a class."""
+    for one, two in combinations(masks, 2):
+        a, b = masks[one].forbidden, masks[two].forbidden
+        if a.shape != b.shape:
+            raise ShapeError(f"hard rules `{one}` and `{two}` need masks of one shape, got {a.shape} and {b.shape}")
+        empty = (a | b).all(dim=-1).nonzero().flatten().tolist()
+        if empty:
+            raise InfeasibleError(
+                f"hard rules contradict each other: `{one}` and `{two}` together leave no class for cells {empty}"
+            )
 
 
 def _overlapping(rules: Mapping[str, OutputRule]) -> list[dict[str, OutputRule]]:

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from constraints.errors import SpecificationError, UnsupportedError
-from constraints.rules import AllowedClasses, OutputRule, Rule
+from constraints.rules import AllowedClasses, LinearEquality, OutputRule, Rule
 from constraints.sets import Affine, Box, BoxEquality, ProjectableConstraint, Simplex
 
 __all__ = ["JointRule", "find_conflict"]
@@ -53,7 +53,16 @@ def _linear(rule: OutputRule, width: int) -> _Linear | None:
             low, high = np.zeros(n) + _array(constraint.box.low), np.zeros(n) + _array(constraint.box.high)
         case _:
             return None
+    if _depends(rule):
+        target = np.full(len(target), np.nan)
     return _Linear(columns, matrix, target, low, high)
+
+
+def _depends(rule: OutputRule) -> bool:
+    """Whether the set's target comes from the input."""
+    if isinstance(rule, LinearEquality):
+        return getattr(rule.constraint, "target", None) is None
+    return type(rule).context is not OutputRule.context
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
@@ -64,16 +73,21 @@ def _width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, bool]:
     """How many outputs the rules speak of together, and whether that is known or only the least it can be."""
     if outputs is not None:
         return outputs, True
-    widths = [1]
+    widths, sizes = [1], set()
     known = True
     for rule in rules.values():
         if isinstance(rule, OutputRule) and rule.index is not None:
             widths.append(int(rule.index.max()) + 1)
         elif rule.constraint.size is not None:
-            return rule.constraint.size, True
+            sizes.add(rule.constraint.size)
         else:
             known = False
-    return max(widths), known
+    if len(sizes) > 1 or (sizes and max(widths) > min(sizes)):
+        raise SpecificationError(
+            f"hard rules {list(rules)} speak of different numbers of outputs: {sorted(sizes | {max(widths)})}; "
+            f"say which `outputs` each speaks of"
+        )
+    return (sizes.pop(), True) if sizes else (max(widths), known)
 
 
 def _stack(systems: list[_Linear], width: int) -> _Linear:
@@ -203,5 +217,5 @@ class JointRule(OutputRule):
             if given is not None:
                 targets.append(given)
             elif fixed is not None and x is not None:
-                targets.append(fixed.to(x).reshape(-1).expand(*x.shape[:-1], -1))
+                targets.append(fixed.to(x.device).reshape(-1).expand(*x.shape[:-1], -1))
         return torch.cat(targets, dim=-1)

@@ -111,6 +111,10 @@ def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients:
     """
     value, low, high, coefficients = torch.broadcast_tensors(value, low, high, coefficients)
     with torch.no_grad():
+        _, shift = _linear_piece(value, low, high, coefficients, target)
+    # Moving along `a` does not change the solution; near it, nothing large cancels in what follows.
+    value = value - shift * coefficients
+    with torch.no_grad():
         free, multiplier = _linear_piece(value, low, high, coefficients, target)
     clipped = project_box(value - multiplier * coefficients, low, high)
     weight = torch.where(free, coefficients, 0.0)

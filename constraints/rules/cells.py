@@ -95,6 +95,7 @@ class AllowedClasses(CellRule):
 
     def of_probabilities(self, probabilities: Tensor, x: Tensor | None) -> Tensor:
         """Probability on forbidden classes of each cell, `(*batch, cells)`."""
+        self._require_cells(probabilities)
         return (probabilities * self.forbidden).sum(dim=-1)
 
     @property
@@ -104,7 +105,12 @@ class AllowedClasses(CellRule):
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Logits with the forbidden classes masked, `(*batch, cells, classes)`."""
+        self._require_cells(y)
         return self.enforce_at(y, slice(None))
+
+    def _require_cells(self, y: Tensor) -> None:
+        if y.dim() < 2 or y.shape[-2] != len(self.forbidden):
+            raise ShapeError(f"rule `{self.name}` needs {len(self.forbidden)} cells, got shape {tuple(y.shape)}")
 
     def enforce_at(self, y: Tensor, cells: Tensor | slice) -> Tensor:
         """The same for the logits of some cells only, `(*batch, k, classes)`.

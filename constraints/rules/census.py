@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.errors import InfeasibleError, SpecificationError
+from constraints.errors import InfeasibleError, NonFiniteError, SpecificationError
 from constraints.functional import assign_with_limits
 from constraints.rules.cells import CellRule
 from constraints.rules.rule import Explanation, Guarantee
@@ -94,6 +94,8 @@ class Census(CellRule):
             InfeasibleError: no labelling of so many cells obeys.
         """
         self._require_logits(y)
+        if not bool(torch.isfinite(y).all()):
+            raise NonFiniteError(f"rule `{self.name}` needs finite logits to decode, got NaN or infinite ones")
         box = self.constraint
         assert isinstance(box, Box)
         scores = y.detach().log_softmax(dim=-1).double().cpu().numpy().reshape(-1, *y.shape[-2:])
@@ -102,7 +104,8 @@ class Census(CellRule):
         chosen = labels.to(y.device).reshape(y.shape[:-1])
         # A changed cell gets its new class lifted just above the old one: what the model thought stays readable.
         best = y.amax(dim=-1)
-        lifted = y.scatter(-1, chosen.unsqueeze(-1), (best + best.abs() * 1e-3 + 1e-3).unsqueeze(-1))
+        step = 4.0 * torch.finfo(y.dtype).eps * best.abs().clamp(min=1.0)
+        lifted = y.scatter(-1, chosen.unsqueeze(-1), (best + step).unsqueeze(-1))
         return torch.where((chosen != y.argmax(dim=-1)).unsqueeze(-1), lifted, y)
 
     def explain(self) -> Explanation:

@@ -121,7 +121,8 @@ class Balance(LinearEquality):
 
     def target(self, x: Tensor) -> Tensor:
         """What went in, `(*batch, 1)`."""
-        return (x.index_select(-1, self.columns) * self.into_weights.to(x)).sum(dim=-1, keepdim=True)
+        weights = self.into_weights.to(x) if x.is_floating_point() else self.into_weights
+        return (x.index_select(-1, self.columns) * weights).sum(dim=-1, keepdim=True)
 
 
 @final

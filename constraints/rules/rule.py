@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import final
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.sets import Constraint, ProjectableConstraint
+from constraints.sets.constraint import keep_precision
 
 __all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
 
@@ -84,9 +85,19 @@ class Rule(nn.Module, ABC):
         """The set's input-dependent parameter (a target, a total) for each sample; None where it has none."""
         return None
 
+    def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity as it is measured, `(*batch, n)`; by default the one that is trained on."""
+        return self.evaluate(model, x, y)
+
+    @final
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied."""
-        return self.constraint.violation(self.evaluate(model, x, y), self.context(x))
+        return self.constraint.violation(self.observed(model, x, y), self.context(x))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rule:
+        """Move with the module, but keep the precision of the rule's own numbers."""
+        rule: Rule = keep_precision(self, super()._apply, fn, recurse)
+        return rule
 
     @abstractmethod
     def explain(self) -> Explanation:
@@ -165,6 +176,8 @@ class OutputRule(Rule, ABC):
         if missing:
             raise SpecificationError(f"rule `{self.name}` names outputs {missing}, expected some of {known}")
         columns = [o if isinstance(o, int) else known.index(o) for o in self.outputs]
+        if len(set(columns)) < len(columns):
+            raise SpecificationError(f"rule `{self.name}` names an output twice: {list(self.outputs)} of {known}")
         self.index = torch.tensor(columns, dtype=torch.long)
 
     def select(self, y: Tensor) -> Tensor:
@@ -191,9 +204,10 @@ class OutputRule(Rule, ABC):
         """The quantity of the model's output `y`."""
         return self.quantity(self.select(y), x)
 
-    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Violation of each sample, `(*batch,)`."""
-        return self.constraint.violation(self.observe(self.select(y), x), self.context(x))
+    @final
+    def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity of the model's answer `y` as it is measured."""
+        return self.observe(self.select(y), x)
 
     @property
     def enforceable(self) -> bool:

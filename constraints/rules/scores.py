@@ -41,6 +41,16 @@ class Scores(ABC):
         return len(self.known())
 
 
+def _readable(values: Tensor) -> NDArray[np.floating]:
+    """As numbers for a decoder; a cell with a NaN says nothing, so that all its classes are alike."""
+    found = values.detach().float().cpu().numpy() if values.dtype.itemsize < 4 else values.detach().cpu().numpy()
+    broken = np.isnan(found).any(axis=-1)
+    if broken.any():
+        found = found.copy()
+        found[broken] = -np.log(found.shape[-1])
+    return np.asarray(found)
+
+
 @final
 class EagerScores(Scores):
     """Scores that are all there already.
@@ -59,7 +69,7 @@ class EagerScores(Scores):
             raise ShapeError(f"`EagerScores` needs (cells, classes), got shape {tuple(values.shape)}")
         self.cells = values.shape[0]
         self.change = change
-        self._values = values.detach().cpu().numpy()
+        self._values = _readable(values)
 
     def at(self, cells: Sequence[int] | NDArray[np.integer]) -> NDArray[np.floating]:
         """See `Scores.at`."""
@@ -106,7 +116,7 @@ class LazyScores(Scores):
         if new.size:
             new = np.unique(new)
             with torch.inference_mode():
-                values = self._function(new).cpu().numpy()
+                values = _readable(self._function(new))
             if self._values is None:
                 self._values = np.zeros((self.cells, values.shape[-1]), dtype=values.dtype)
             self._values[new] = values

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
-from constraints.functional import project_affine
+from constraints.functional import default_tolerance, project_affine
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
 __all__ = ["Affine"]
@@ -80,6 +80,11 @@ class Affine(ProjectableConstraint):
         if context.shape[-1] != self.equalities:
             raise ShapeError(f"`Affine` needs a target (*batch, {self.equalities}), got {tuple(context.shape)}")
         return context.to(value)
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the largest row: that of `|A| |y| + |b|`."""
+        terms = value.detach().abs() @ self.matrix.to(value).abs().mT + self._target(value, context).detach().abs()
+        return default_tolerance(terms, terms=value.shape[-1])
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`A y - b`, `(*batch, m)`."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
-from constraints.functional import project_box_equality
+from constraints.functional import default_tolerance, project_box_equality
 from constraints.sets.box import Box
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
@@ -64,7 +64,12 @@ class BoxEquality(ProjectableConstraint):
         )
         least, most = float(ends.amin(dim=0).sum()), float(ends.amax(dim=0).sum())
         b = None if target is None else as_buffer("BoxEquality", "target", target)
-        if b is not None and not least <= float(b) <= most:
+        slack = (
+            1e-12 * max(1.0, abs(float(b)), *(abs(e) for e in (least, most) if math.isfinite(e)))
+            if b is not None
+            else 0.0
+        )
+        if b is not None and not least - slack <= float(b) <= most + slack:
             raise InfeasibleError(
                 f"`BoxEquality` needs a target within [{least:g}, {most:g}], all that the box attains, got {float(b):g}"
             )
@@ -74,10 +79,18 @@ class BoxEquality(ProjectableConstraint):
 
     def _target(self, value: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
+            self._require_single(context)
             return context.to(value)
         if self.target is None:
             raise SpecificationError("`BoxEquality` without a fixed target needs one as context, got None")
         return self.target.to(value)
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the balance, `|a| |y| + |b|`, or of the bounds, whichever is more."""
+        weighed = (value.detach() * self.coefficients.to(value)).abs().sum(dim=-1, keepdim=True)
+        weighed = weighed + self._target(value, context).detach().abs()
+        bounds = default_tolerance(value, terms=1)
+        return torch.maximum(default_tolerance(weighed, terms=value.shape[-1]), bounds)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`a y - b`, then the box's residuals: `(*batch, 1 + n)`."""

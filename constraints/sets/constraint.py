@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, ShapeError
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError
 from constraints.functional import default_tolerance
 
-__all__ = ["Constraint", "ProjectableConstraint", "as_buffer"]
+__all__ = ["Constraint", "ProjectableConstraint", "as_buffer", "keep_precision"]
 
 
 class Constraint(nn.Module, ABC):
@@ -58,8 +59,21 @@ class Constraint(nn.Module, ABC):
             context: the set's input-dependent parameter, where it has one.
             atol: tolerance in the value's unit; by default from the dtype, the size and the magnitude.
         """
-        tolerance = default_tolerance(value, terms=value.shape[-1]) if atol is None else atol
+        tolerance = self.tolerance(value, context) if atol is None else atol
         return self.violation(value, context) <= tolerance
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Violation that rounding alone can cause, from the dtype, the size and the magnitude, `(*batch,)`."""
+        return default_tolerance(value, terms=value.shape[-1])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Constraint:
+        """Move with the module, but keep the precision: the numbers are cast to the value's dtype at each use."""
+        moved: Constraint = keep_precision(self, super()._apply, fn, recurse)
+        return moved
+
+    def _require_single(self, context: Tensor) -> None:
+        if context.dim() == 0 or context.shape[-1] != 1:
+            raise ShapeError(f"`{type(self).__name__}` needs a context (*batch, 1), got {tuple(context.shape)}")
 
     def _require_shape(self, value: Tensor) -> None:
         if value.dim() < self.event_dim or (self.size is not None and value.shape[-1] != self.size):
@@ -81,8 +95,24 @@ def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float,
     Sets are factorised and stored in float64 and cast to the value's dtype where they are used, so that one rule
     serves float32 and float64 models at their full precision.
     """
+    if isinstance(numbers, Tensor) and numbers.requires_grad:
+        raise SpecificationError(
+            f"`{owner}` needs fixed numbers for {name}, got a tensor that requires gradients: its factorisation would "
+            f"not follow. For learnable numbers call the projections of `constraints.functional`"
+        )
     tensor = torch.as_tensor(numbers, dtype=torch.float64)
     if tensor.isnan().any() or (finite and not tensor.isfinite().all()):
         kind = "finite numbers" if finite else "numbers that are not NaN"
         raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
-    return tensor.detach() if isinstance(numbers, Tensor) and not numbers.requires_grad else tensor
+    return tensor.clone()  # what the user does to their tensor later must not change the set
+
+
+def keep_precision(module: nn.Module, apply: Callable[..., Any], fn: Callable[[Tensor], Tensor], recurse: bool) -> Any:
+    """Apply `fn` (a move, a cast) to a module, then give its own buffers their dtype back."""
+    kept = {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
+    result = apply(fn, recurse)
+    for name, buffer in kept.items():
+        moved = module._buffers[name]
+        if moved is not None and moved.dtype != buffer.dtype:
+            module._buffers[name] = buffer.to(moved.device)
+    return result

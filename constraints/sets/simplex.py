@@ -43,10 +43,15 @@ class Simplex(ProjectableConstraint):
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`sum(y) - s`, then `-y`: `(*batch, 1 + n)`."""
-        total = self.total.to(value) if context is None else context.to(value)
-        return torch.cat([value.sum(dim=-1, keepdim=True) - total, -value], dim=-1)
+        return torch.cat([value.sum(dim=-1, keepdim=True) - self._total(value, context), -value], dim=-1)
 
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point of the simplex, `(*batch, n)`."""
         self._require_shape(value)
-        return project_simplex(value, self.total.to(value) if context is None else context.to(value))
+        return project_simplex(value, self._total(value, context))
+
+    def _total(self, value: Tensor, context: Tensor | None) -> Tensor:
+        if context is None:
+            return self.total.to(value)
+        self._require_single(context)
+        return context.to(value)

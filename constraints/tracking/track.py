@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -81,7 +82,13 @@ class Recovery:
 
     def __post_init__(self) -> None:
         least = min(self.clip, self.suspicion, self.alarm)
-        if not 0 <= self.drift < least or min(self.pause, self.beam) < 1 or min(self.depth, self.memory) < 0:
+        finite = all(math.isfinite(v) for v in (self.clip, self.drift, self.suspicion, self.alarm, self.prior))
+        if (
+            not finite
+            or not 0 <= self.drift < least
+            or min(self.pause, self.beam) < 1
+            or min(self.depth, self.memory) < 0
+        ):
             raise SpecificationError(
                 f"`Recovery` needs 0 <= drift < clip, suspicion and alarm, pause and beam >= 1, depth and memory >= 0, "
                 f"got {self}"

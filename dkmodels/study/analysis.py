@@ -137,6 +137,11 @@ class Analysis:
 
     def _notes(self) -> list[str]:
         notes = []
+        lost = [f"{cell['arm']}, seed {cell['seed']}" for cell in self.cells if cell["status"] == "failed"]
+        if lost:
+            notes.append(
+                f"Failed cells are left out of their pairs, which may flatter an arm that fails: {'; '.join(lost)}."
+            )
         missed: dict[str, set[str]] = {}
         for cost in self.store.costs():
             for phase, names in cost["uncounted"].items():

@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger
 
 from constraints import NonFiniteError
 from dkmodels.module import KnowledgeModule
-from dkmodels.random import RandomStream, seed_streams
+from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm
 from dkmodels.study.errors import StoreError, UsageError
 from dkmodels.study.store import FORMAT, Store, write_atomic
@@ -82,7 +82,7 @@ def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
     if unknown:
         raise UsageError(f"arm `{arm.name}` names rules {unknown}, expected some of {list(rules)}")
     module = task.module(network, {name: rules[name] for name in rules if name in arm.rules})
-    module.rule_stream = RandomStream(streams["rules"])
+    module.seed_rules(streams["rules"])
     return module
 
 

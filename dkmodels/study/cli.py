@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
@@ -211,10 +212,11 @@ def _cell(options: Namespace, shipped: Mapping[str, str], console: Console) -> i
     arms: dict[str, Arm] = {arm.name: arm for arm in task.arms()}
     if options.arm not in arms:
         raise UsageError(f"unknown arm {options.arm!r}, expected one of {list(arms)}")
-    import torch
-
+    if options.seed < 0:
+        raise UsageError(f"--seed needs to be >= 0, got {options.seed}")
     torch.set_num_threads(1)  # as in a study
-    record = run_cell(task, arms[options.arm], options.seed, Store(options.out))
+    folder = Path(options.out) / f"{task.title()}-{task.profile_name}"
+    record = run_cell(task, arms[options.arm], options.seed, Store(folder))
     if record["status"] == "failed":
         console.print(record["traceback"], markup=False)
         return FAILED

@@ -100,9 +100,9 @@ class CpuTimeEstimate(EnergyMeter):
         return time.process_time() * self.watts
 
 
-def find_meter() -> EnergyMeter:
-    """The best meter of this machine: GPU, then processor, then the estimate."""
-    if torch.cuda.is_available():
+def find_meter(device: str = "cpu") -> EnergyMeter:
+    """The best meter of a device: the GPU's counter, the processor's, or the estimate."""
+    if device.startswith("cuda"):
         try:
             return Nvml()
         except Exception:  # whatever the driver or the optional package says, there is a next choice

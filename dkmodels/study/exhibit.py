@@ -9,6 +9,7 @@ from typing import final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["Exhibit"]
 
@@ -55,7 +56,7 @@ class Exhibit:
         """Show it on a terminal."""
         table = Table(title=self.title, title_justify="left", caption=self.caption or None, caption_justify="left")
         for name in self.rows[0]:
-            table.add_column(name, overflow="fold")
+            table.add_column(Text(name), overflow="fold")
         for row in self.rows[1:]:
-            table.add_row(*row)
+            table.add_row(*(Text(cell) for cell in row))
         console.print(table)

@@ -21,6 +21,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm
 from dkmodels.study.cell import fit_key, load_fit
 from dkmodels.study.energy import EnergyMeter, find_meter
@@ -58,15 +59,15 @@ def measure_seed(
         What was written.
     """
     torch.set_num_threads(1)
-    meter = find_meter()
+    meter = find_meter(task.cost_device)
     data = task.data(seed)
     rows: list[dict[str, Any]] = []
     uncounted: dict[str, list[str]] = {}
     for arm in arms:
-        figure, method = peak_memory(lambda arm=arm: _memory_workloads(task, arm, seed, store, data))  # type: ignore[misc]
+        figure, method = peak_memory(lambda arm=arm: _inference(task, arm, seed, store, data), task.cost_device)  # type: ignore[misc]
         if figure is not None:
             rows.append(_row(arm, "peak_memory", figure / 2**20, method, "inference"))
-    modules = {arm: load_fit(task, arm, seed, store.fit_path(fit_key(task, arm), seed))[0] for arm in arms}
+    modules = {arm: _load(task, arm, seed, store) for arm in arms}
     workloads = {arm: task.workloads(module, data) for arm, module in modules.items()}
     phases = list(dict.fromkeys(phase for loads in workloads.values() for phase in loads))
     for phase in phases:
@@ -100,6 +101,8 @@ def _timed(
         for arm in [*arms[shift:], *arms[:shift]]:
             energy, start = meter.joules(), time.perf_counter()
             done = workloads[arm].run()
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
             elapsed, spent = time.perf_counter() - start, meter.joules() - energy
             if turn == 0:  # a warm-up: first calls allocate
                 continue
@@ -149,29 +152,34 @@ def count_flops(workload: Workload) -> tuple[float, list[str]]:
     return counter.get_total_flops() / items, sorted(missed)
 
 
-def _memory_workloads(task: Task, arm: Arm, seed: int, store: Store, data: Data) -> list[Callable[[], Any]]:
-    module, _ = load_fit(task, arm, seed, store.fit_path(fit_key(task, arm), seed))
-    return [load.run for phase, load in task.workloads(module, data).items() if not phase.startswith("train")]
+def _load(task: Task, arm: Arm, seed: int, store: Store) -> KnowledgeModule:
+    return load_fit(task, arm, seed, store.fit_path(fit_key(task, arm), seed))[0].to(task.cost_device)
 
 
-def peak_memory(prepare: Callable[[], list[Callable[[], Any]]]) -> tuple[float | None, str]:
+def _inference(task: Task, arm: Arm, seed: int, store: Store, data: Data) -> list[Callable[[], Any]]:
+    loads = task.workloads(_load(task, arm, seed, store), data)
+    return [load.run for phase, load in loads.items() if not phase.startswith("train")]
+
+
+def peak_memory(prepare: Callable[[], list[Callable[[], Any]]], device: str = "cpu") -> tuple[float | None, str]:
     """Peak memory in bytes that runs need above what is resident when they begin, in a process of its own.
 
     The process is forked from one that has not computed yet, so nothing that earlier runs left behind counts.
 
     Args:
         prepare: makes the runs; what it allocates does not count.
+        device: where they run.
 
     Returns:
         Bytes and the method, or None where the system cannot fork.
     """
-    if torch.cuda.is_available():
+    if device.startswith("cuda"):
         runs = prepare()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         for run in runs:
             run()
-        return float(torch.cuda.max_memory_allocated() - before), "cuda_max_allocated"
+        return max(float(torch.cuda.max_memory_allocated() - before), 1.0), "cuda_max_allocated"
     if "fork" not in multiprocessing.get_all_start_methods():
         return None, "none"
     ours, theirs = multiprocessing.Pipe(duplex=False)

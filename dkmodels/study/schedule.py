@@ -43,7 +43,7 @@ class Shard:
     def parse(cls, text: str) -> Shard:
         """From "i/N"."""
         left, _, right = text.partition("/")
-        if not (left.isdigit() and right.isdigit()):
+        if not (left.isdecimal() and right.isdecimal()):
             raise UsageError(f"a shard is i/N, such as 1/4, got {text!r}")
         return cls(int(left), int(right))
 
@@ -114,9 +114,15 @@ def run_groups(
         try:
             while (waiting or running) and not broken:
                 while waiting and len(running) < workers:
-                    group = waiting.pop(0)
-                    future = executor.submit(run_group, source, group.arms, group.seed, store.folder, command, logger)
-                    running[future] = group
+                    group = waiting[0]
+                    try:
+                        future = executor.submit(
+                            run_group, source, group.arms, group.seed, store.folder, command, logger
+                        )
+                    except BrokenProcessPool:
+                        broken = True
+                        break
+                    running[future] = waiting.pop(0)
                 finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 _tell(running.values(), store, heard, done)
                 for future in finished:

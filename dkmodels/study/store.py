@@ -7,11 +7,15 @@ import io
 import json
 import math
 import os
+import platform
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
+
+import psutil
 
 from dkmodels.study.errors import StoreError, UsageError
 from dkmodels.study.metric import Measurement, Metric
@@ -19,6 +23,7 @@ from dkmodels.study.metric import Measurement, Metric
 __all__ = ["Store", "write_atomic"]
 
 FORMAT = 1
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -28,7 +33,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         StoreError: a full disk, a read-only folder; one clear line.
     """
     data = content.encode() if isinstance(content, str) else content
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
@@ -78,7 +83,7 @@ class Store:
             UsageError: none.
         """
         manifest = self._read(self.manifest_path)
-        if manifest is None:
+        if manifest is None or not {"task", "profile", "arms", "seeds", "metrics", "contrasts"} <= manifest.keys():
             raise UsageError(f"{self.folder} holds no study (there is no study.json in it)")
         return manifest
 
@@ -141,8 +146,9 @@ class Store:
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
         for scratch in self.folder.glob("**/.*.tmp"):
-            owner = scratch.name.rsplit(".", 2)[-2]
-            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+            *_, host, owner, _ = scratch.name.rsplit(".", 3)
+            # What another machine is writing, on a shared disk, is not ours to judge.
+            if host == HOST and not (owner.isdigit() and psutil.pid_exists(int(owner))):
                 with suppress(OSError):
                     scratch.unlink()
 
@@ -151,6 +157,8 @@ class Store:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+        except UnicodeDecodeError:
+            text = ""  # damaged
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
         try:

@@ -131,9 +131,11 @@ class Study:
                     done(arm.name, group.seed, record["status"])
 
     def _measure(self) -> None:
-        measured = {int(cost["seed"]) for cost in self.store.costs()}
+        measured = {int(cost["seed"]): {row["arm"] for row in cost["rows"]} for cost in self.store.costs()}
         failed = {(cell["arm"], cell["seed"]) for cell in self.store.cells() if cell["status"] == "failed"}
-        todo = [seed for seed in self.seeds[: self.task.profile.cost_seeds] if seed not in measured]
+        # A seed is measured whole, all arms interleaved, and again where an arm has come or was repaired since.
+        wanted = {seed: {arm.name for arm in self.arms} - {a for a, s in failed if s == seed} for seed in self.seeds}
+        todo = [s for s in self.seeds[: self.task.profile.cost_seeds] if not wanted[s] <= measured.get(s, set())]
         if not todo:
             return
         cached_data.cache_clear()

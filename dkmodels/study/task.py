@@ -96,6 +96,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str] = ""
+    #: Where costs are measured. Training takes the accelerator that Lightning finds.
+    cost_device: ClassVar[str] = "cpu"
     description: ClassVar[str] = ""
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=3, rounds=3, cost_seeds=2),
@@ -178,10 +180,10 @@ class Task(ABC):
 
     def workloads(self, module: KnowledgeModule, data: Data) -> dict[str, Workload]:
         """What is timed, by phase; by default a train step, and inference at batch 1 and at a large batch."""
-        x, target = module.unpack(next(iter(data.loader(data.train))))
+        x, target = (part.to(module.device) for part in module.unpack(next(iter(data.loader(data.train)))))
         large, _ = module.unpack(next(iter(DataLoader(data.test, batch_size=4 * data.batch_size))))
-        configured = module.configure_optimizers()
-        optimizer = configured if isinstance(configured, torch.optim.Optimizer) else configured["optimizer"]
+        large = large.to(module.device)
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.0)  # the work of a step, but the weights stay
 
         def train() -> int:
             module.train()
@@ -255,7 +257,11 @@ def load_task(reference: str, profile: str = "standard") -> Task:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             sys.path.insert(0, str(path.parent))
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except (SyntaxError, ImportError) as error:
+                del sys.modules[name]
+                raise UsageError(f"task {reference!r}: {where} cannot be loaded: {error}") from None
     else:
         try:
             module = importlib.import_module(where)

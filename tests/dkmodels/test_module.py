@@ -274,3 +274,42 @@ def test_two_processes_agree(tmp_path):
         torch.testing.assert_close(got["multiplier"], torch.full((3,), 1.5))
         assert float(got["mean"]) == pytest.approx(1.5)
         assert float(got["max"]) == 2.0
+
+
+class Noise(FieldRule):
+    """A violation that is a random number: only its stream matters."""
+
+    def __init__(self):
+        super().__init__(Box(high=0.0))
+
+    def quantity(self, field, points):
+        return torch.rand(len(points), 1) + 0.0 * field(points)[..., :1]
+
+
+def test_rules_do_not_shift_each_others_random_numbers(tmp_path):
+    def measured(names):
+        module = Shares(net(), {name: Monitor(Noise()) for name in names})
+        module.seed_rules(3)
+        t = trainer(tmp_path)
+        (one,) = t.test(module, loader(), verbose=False)
+        (two,) = t.test(module, loader(), verbose=False)
+        assert one == two, "measured twice with the same numbers"
+        return one["test/violation/a/mean"]
+
+    assert measured(["a"]) == measured(["b", "a"])
+
+
+def test_satisfaction_is_judged_by_each_sample(tmp_path):
+    class Given(nn.Module):
+        def forward(self, x):
+            return x
+
+    x = torch.tensor([[1e6, 1.0]] + [[5.0, -1.0]] * 31)
+    module = Shares(Given(), {"positive": Monitor(Bounds(low=0.0))})
+    (logged,) = trainer(tmp_path).test(module, DataLoader(TensorDataset(x, x), batch_size=32), verbose=False)
+    assert logged["test/satisfaction/positive"] == pytest.approx(1 / 32)
+
+
+def test_names_that_a_module_dict_cannot_hold():
+    with pytest.raises(SpecificationError, match="'values'"):
+        Shares(net(), {"values": Soft(FixedSum())})

@@ -92,7 +92,7 @@ def test_the_whole_way(capsys, tmp_path):
     assert run(capsys, "compare", out, tmp_path)[0] == 1
     code, text, _ = run(capsys, "cell", f"{TINY}:Tiny", "--profile", "quick", "--arm", "late", "--seed", 1,
                         "--out", tmp_path / "cell")  # fmt: skip
-    again = json.loads((tmp_path / "cell/cells/late--seed-1.json").read_text())["metrics"]
+    again = json.loads((tmp_path / "cell/tiny-quick/cells/late--seed-1.json").read_text())["metrics"]
     first = json.loads((out / "cells/late--seed-1.json").read_text())["metrics"]
     assert code == 0 and again == first, "a cell is reproduced to the last bit"
 

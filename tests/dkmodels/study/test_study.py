@@ -13,8 +13,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from constraints import Bounds, Soft
 from dkmodels.study import Arm, Shard, Store, StoreError, Study, Tracker, UsageError, standard_arms, standard_contrasts
-from dkmodels.study.store import write_atomic
+from dkmodels.study.cell import fit_key, run_cell
+from dkmodels.study.store import HOST, write_atomic
 
 TINY = Path(__file__).parent / "tiny.py"
 WANTED = """task rule embedding arm baseline metric direction unit baseline_mean arm_mean difference relative low high p
@@ -235,6 +237,52 @@ def test_nothing_half_written_stays_behind(tmp_path):
     with pytest.raises(StoreError):
         _fill(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".a.json.999999.tmp").touch()
+    ours, theirs = f".a.json.{HOST}.4194399.tmp", ".a.json.elsewhere.4194399.tmp"
+    for name in (ours, theirs):
+        (tmp_path / name).touch()
     Store(tmp_path).sweep()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [theirs], "what another machine writes is left alone"
+
+
+def test_a_fit_of_other_settings_is_not_taken(tiny, tmp_path):
+    """The same folder, another profile: trained again."""
+    quick, standard = tiny(), tiny(profile="standard")
+    longer = type(standard.profile)(seeds=4, epochs=7, rounds=1)
+    standard.profile = longer
+    store = Store(tmp_path)
+    first = run_cell(quick, Arm("none"), 0, store)
+    second = run_cell(standard, Arm("none"), 0, store)
+    assert (first["system"]["steps"], second["system"]["steps"]) == (8, 28)
+    assert second["trained_here"]
+
+
+def test_a_changed_task_is_not_mixed_into_an_old_study(tiny, tmp_path):
+    study(tiny(), tmp_path, seeds=2).run(costs=False)
+    changed = tiny()
+    rules = type(changed).rules
+    changed.rules = lambda: {**rules(changed), "positive": Soft(Bounds(low=0.0), weight=500.0)}
+    with pytest.raises(UsageError, match="holds a study with rules"):
+        study(changed, tmp_path, seeds=3).run(costs=False)
+
+
+def test_names_that_look_alike_do_not_share_weights(tiny):
+    task = tiny()
+    rules = type(task).rules(task)
+    task.rules = lambda: {"T": rules["positive"], "t": rules["shares"]}
+    assert fit_key(task, Arm("one", ("T",))) != fit_key(task, Arm("two", ("t",)))
+
+
+def test_a_headline_that_is_not_a_number_is_a_failure(tiny, tmp_path):
+    task = tiny()
+    task.evaluate = lambda module, data, seed: {"rmse": float("nan")}
+    record = run_cell(task, Arm("none"), 0, Store(tmp_path))
+    assert record["status"] == "failed"
+    assert "metric `rmse` needs a finite value, got nan" in record["error"]
+
+
+def test_counts_reach_the_report(tiny, tmp_path):
+    task = tiny()
+    task.evaluate = lambda module, data, seed: {"rmse": 1.0, "violation/shares/mean": (1, 4)}
+    run_cell(task, Arm("none"), 0, Store(tmp_path))
+    rows = Store(tmp_path).measurements(list(task.metrics()))
+    assert [(r.value, r.count) for r in rows if r.metric.startswith("violation")] == [(0.25, (1, 4))]
