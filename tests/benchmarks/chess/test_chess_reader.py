@@ -17,7 +17,7 @@ from benchmarks.chess.scoring import broken_rules, correctness, recovery
 from benchmarks.chess.style import TEST_STYLES
 from constraints import AskAll, AskChanged, AskShortlist, Decode, Hard, SpecificationError
 
-GAME = load_games()[12]
+GAME = next(game for game in load_games() if "Spassky" in game.name)
 POLICIES = {"all": AskAll(), "changed": AskChanged(audit=1), "shortlist": AskShortlist(k=5)}
 
 
@@ -69,7 +69,7 @@ def test_knowing_chess_mends_what_is_misread(name):
     logits = seen(r.labels, errors=0.1, seed=4)
     plain, _ = read_recording(reader(), r, logits)
     informed, _ = read_recording(reader(POLICIES[name]), r, logits)
-    assert (plain == r.labels).all(axis=1).mean() < 0.2
+    assert (plain == r.labels).all(axis=1).mean() < 0.5
     assert (informed == r.labels).all(axis=1).mean() > 0.9
 
 

@@ -47,7 +47,7 @@ def test_one_cell_from_end_to_end(tmp_path, monkeypatch):
     assert "96.85 %" in table.caption
     assert len(faults(cells).rows[0]) == 6
     data = task.data(0)
-    module, _ = load_fit(task, arms["changed"], 0, store.fit_path("none", 0))
+    module, _ = load_fit(task, arms["changed"], 0, store.fit_path(fit_key(task, arms["changed"]), 0))
     loads = task.workloads(module, data)
     assert len(loads["frame"].run()) == 3
     assert loads["train_step"].run() == 1
