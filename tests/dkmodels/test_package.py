@@ -25,7 +25,9 @@ def test_the_wheel_holds_exactly_two_packages(tmp_path):
 def test_a_users_own_constraints_file_is_named(tmp_path):
     (tmp_path / "constraints.py").write_text("MINE = 1\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, "-c", "import dkmodels"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import dkmodels"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert f"{tmp_path}/constraints.py" in done.stderr
     assert "Rename that file" in done.stderr

@@ -125,8 +125,8 @@ def fake_page(seeds: int = 8, **changes: Any) -> str:
 
 def test_report_is_complete_and_in_order() -> None:
     page = fake_page()
-    order = ["STOP", "Recommended arm", "Effects", "Violated examples", "Correctness against cost",
-             "What the rules do together", "Boards read", "Learning curves", "Costs", "Failed cells", "Environment",
+    order = ["STOP", "Recommended arm", "Boards read", "Effects", "Violated examples", "Correctness against cost",
+             "What the rules do together", "Learning curves", "Costs", "Failed cells", "Environment",
              "How to reproduce each cell"]  # fmt: skip
     places = [page.index(part) for part in order]
     assert places == sorted(places)
