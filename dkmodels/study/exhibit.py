@@ -45,7 +45,7 @@ class Exhibit:
         head = "".join(f"<th>{escape(cell)}</th>" for cell in self.rows[0])
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows[1:])
         caption = f'<p class="soft">{escape(self.caption)}</p>' if self.caption else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{caption}"
+        return f"<table class='exhibit'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{caption}"
 
     def markdown(self) -> str:
         """The table as Markdown."""

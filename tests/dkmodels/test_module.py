@@ -243,10 +243,11 @@ def test_lightning_cli(tmp_path, monkeypatch):
     assert again.rules["shares"].weight == 2.0
 
 
-def _in_process(rank, port, folder):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+def _in_process(rank, folder):
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    store = torch.distributed.FileStore(f"{folder}/store", 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     al = AugmentedLagrangian(Bounds(low=0.0))
     module = Shares(net(), rules={"al": al})
     ddp = nn.parallel.DistributedDataParallel(module)  # refuses unused parameters at the second step
@@ -258,17 +259,19 @@ def _in_process(rank, port, folder):
     metric = module.violations["al"]
     metric.update(al.measure(module.network, x, y))
     torch.save({"multiplier": al.multiplier, **metric.compute()}, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    os._exit(0)  # gloo's own end may wait for a peer that has left
 
 
 def test_two_processes_agree(tmp_path):
     """Multipliers and metrics are those of all samples: 1 and 2 violated, so 1.5 on the mean and 2 at most."""
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    torch.multiprocessing.spawn(_in_process, args=(port, str(tmp_path)), nprocs=2)
+    spawn = torch.multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_in_process, args=(rank, str(tmp_path))) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+        assert process.exitcode is not None, "a process hangs"
     seen = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for got in seen:
         torch.testing.assert_close(got["multiplier"], torch.full((3,), 1.5))
