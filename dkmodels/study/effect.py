@@ -15,6 +15,7 @@ import numpy as np
 
 from dkmodels.study.metric import Contrast, Direction, Measurement, Metric
 from dkmodels.study.statistics import Interval, holm, paired_interval, pairing_correlation, sign_flip_p
+from dkmodels.study.store import write_atomic
 from dkmodels.study.verdict import ALPHA, Verdict, judge, smallest_decidable_n
 
 __all__ = ["ALPHA", "Effect", "Verdict", "effects", "judge", "read_effects", "smallest_decidable_n", "write_effects"]
@@ -230,20 +231,14 @@ def write_effects(path: str | os.PathLike[str], effects: Sequence[Effect]) -> No
     """Write effects as a JSON list of objects; the file is there whole or not at all.
 
     Args:
-        path: File to write; its folder must exist.
+        path: File to write; its folder is made where it is not there.
         effects: Effects.
 
     Raises:
         ValueError: If a number is NaN or infinite.
+        StoreError: If the file cannot be written.
     """
-    target = Path(path)
-    text = json.dumps([asdict(effect) for effect in effects], indent=1, allow_nan=False)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")  # beside it: a rename is atomic within one file system
-    try:
-        scratch.write_text(text + "\n", encoding="utf-8")
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_atomic(Path(path), json.dumps([asdict(effect) for effect in effects], indent=1, allow_nan=False) + "\n")
 
 
 def read_effects(path: str | os.PathLike[str]) -> list[Effect]:
