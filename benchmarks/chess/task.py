@@ -30,7 +30,7 @@ from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm, standard_arms, standard_contrasts
 from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import EXTRA, Contrast, Metric
-from dkmodels.study.task import Data, Profile, Task, Workload
+from dkmodels.study.task import Data, Profile, Task, Workload, training_workload
 
 __all__ = ["Chess", "ChessProfile"]
 
@@ -243,26 +243,15 @@ class Chess(Task):
         count = min(self.sizes.live, len(streams.live))
         frames = [(streams.live.frame(i), streams.live.camera(i)) for i in range(count)]
         batch = tuple(torch.stack(part) for part in zip(*(data.train[i] for i in range(4)), strict=True))
-        optimizer = torch.optim.Adam(module.parameters(), lr=0.0)  # all the work, but the weights stay
 
         def live() -> list[float]:
             reader = LiveReader(module)
             return [_timed(reader, frame, camera) for frame, camera in frames]
 
-        def step() -> int:
-            module.train()
-            optimizer.zero_grad()
-            y = module(batch[0])
-            loss = module.task_loss(y, batch[1])
-            for embedding in module.embeddings().values():
-                if embedding.penalises:
-                    loss = loss + embedding.penalty(module.network, batch[0], y)
-            loss.backward()
-            optimizer.step()
-            module.eval()
-            return 1
-
-        return {"frame": Workload(run=live, unit="frame"), "train_step": Workload(run=step, unit="step of 4 boards")}
+        return {
+            "frame": Workload(run=live, unit="frame"),
+            "train_step": training_workload(module, *batch, unit="step of 4 boards"),
+        }
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """The headline table and the fault table."""

@@ -80,8 +80,13 @@ def _advance(rule: Transition[Any], scores: Scores, track: Track, policy: AskPol
         cleared=cleared,
         step=track.step + 1,
         recent=tuple(int(c) for c in recent),
-        past=(track.state, *track.past)[: recovery.memory],
+        past=_remember(track, recovery),
     )
+
+
+def _remember(track: Track, recovery: Recovery) -> tuple[Any, ...]:
+    """The earlier states, once the present one is left."""
+    return (track.state, *track.past)[: recovery.memory]
 
 
 def _accumulate(track: Track, scores: Scores, recovery: Recovery) -> NDArray[np.floating]:
@@ -122,7 +127,7 @@ def _recover(
                 evidence=calm,
                 cleared=calm > 0,
                 recent=(),
-                past=(track.state, *track.past)[: recovery.memory],
+                past=_remember(track, recovery),
                 repairs=track.repairs + 1,
             )
     afresh = contradicted if lost else loose
@@ -138,6 +143,6 @@ def _recover(
         evidence=calm,
         cleared=calm > 0,
         recent=(),
-        past=(track.state, *track.past)[: recovery.memory],
+        past=_remember(track, recovery),
         repairs=track.repairs + 1,
     )

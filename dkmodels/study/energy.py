@@ -19,11 +19,9 @@ class EnergyMeter(ABC):
 
     Attributes:
         method: how, as it stands in tables; methods never mix in one comparison.
-        estimate: True where the figure is computed from an assumption and not measured.
     """
 
     method: ClassVar[str]
-    estimate: ClassVar[bool] = False
 
     @abstractmethod
     def joules(self) -> float:
@@ -90,7 +88,6 @@ class CpuTimeEstimate(EnergyMeter):
     """
 
     method = "cpu_time_estimate"
-    estimate = True
 
     def __init__(self, watts: float = WATTS_PER_CORE) -> None:
         self.watts = watts

@@ -19,7 +19,7 @@ from dkmodels.study.store import FORMAT, Store
 from dkmodels.study.task import Task
 from dkmodels.study.worker import Source, run_group, start_worker
 
-__all__ = ["Group", "Shard", "pending_groups", "pool", "run_groups"]
+__all__ = ["Group", "Shard", "pending_groups", "pool", "run_groups", "stop"]
 
 
 @final
@@ -134,10 +134,10 @@ def run_groups(
                         running[future] = group
                         break
         except BaseException:
-            _stop(executor)
+            stop(executor)
             raise
         if broken:
-            _stop(executor)
+            stop(executor)
             # Which of the groups killed its worker cannot be known: alone, each shows it.
             if workers == 1:
                 for group in running.values():
@@ -189,7 +189,8 @@ def _fail(group: Group, store: Store) -> None:
             store.write_json(store.cell_path(arm.slug, group.seed), record)
 
 
-def _stop(executor: ProcessPoolExecutor) -> None:
+def stop(executor: ProcessPoolExecutor) -> None:
+    """End a pool and what its workers are doing."""
     processes = list((executor._processes or {}).values())
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes:

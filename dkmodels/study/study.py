@@ -20,7 +20,7 @@ from dkmodels.study.environment import describe_code, describe_environment
 from dkmodels.study.errors import UsageError
 from dkmodels.study.preflight import check_study
 from dkmodels.study.progress import StudyProgress
-from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups
+from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
 from dkmodels.study.task import Task
 from dkmodels.study.tracking import Tracker
@@ -147,12 +147,8 @@ class Study:
                 executor = pool(1)
                 try:
                     executor.submit(measure_in_worker, source, arms, seed, self.store.folder).result()
-                except BaseException:
-                    for process in list((executor._processes or {}).values()):
-                        process.terminate()
-                    raise
                 finally:
-                    executor.shutdown(wait=False, cancel_futures=True)
+                    stop(executor)
                 progress.step(f"cost at seed {seed}, {len(arms)} arms interleaved")
 
     # --- results -----------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, final
 
 import torch
 from pytorch_lightning import Trainer
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from constraints import Embedding
 from dkmodels.module import KnowledgeModule
@@ -183,21 +183,8 @@ class Task(ABC):
         x, target = (part.to(module.device) for part in module.unpack(next(iter(data.loader(data.train)))))
         large, _ = module.unpack(next(iter(DataLoader(data.test, batch_size=4 * data.batch_size))))
         large = large.to(module.device)
-        optimizer = torch.optim.Adam(module.parameters(), lr=0.0)  # the work of a step, but the weights stay
 
-        def train() -> int:
-            module.train()
-            optimizer.zero_grad()
-            y = module(x)
-            loss = module.task_loss(y, target)
-            for embedding in module.embeddings().values():
-                if embedding.penalises:
-                    loss = loss + embedding.penalty(module.network, x, y)
-            loss.backward()
-            optimizer.step()
-            return 1
-
-        def infer(batch: torch.Tensor, repeats: int) -> Callable[[], int]:
+        def infer(batch: Tensor, repeats: int) -> Callable[[], int]:
             def run() -> int:
                 module.eval()
                 with torch.inference_mode():
@@ -208,7 +195,7 @@ class Task(ABC):
             return run
 
         return {
-            "train_step": Workload(run=train, unit="step"),
+            "train_step": training_workload(module, x, target),
             "inference_batch_1": Workload(run=infer(large[:1], 20)),
             "inference_large_batch": Workload(run=infer(large, 1)),
         }
@@ -216,6 +203,26 @@ class Task(ABC):
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """More tables for terminal and report, made from the cells and the measured costs alone."""
         return []
+
+
+def training_workload(module: KnowledgeModule, x: Tensor, target: Tensor, *, unit: str = "step") -> Workload:
+    """One training step on one batch: all of its work, but the weights stay as they are."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.0)
+
+    def step() -> int:
+        module.train()
+        optimizer.zero_grad()
+        y = module(x)
+        loss = module.task_loss(y, target)
+        for embedding in module.embeddings().values():
+            if embedding.penalises:
+                loss = loss + embedding.penalty(module.network, x, y)
+        loss.backward()
+        optimizer.step()
+        module.eval()
+        return 1
+
+    return Workload(run=step, unit=unit)
 
 
 def quiet_trainer(**options: Any) -> Trainer:
@@ -229,11 +236,6 @@ def quiet_trainer(**options: Any) -> Trainer:
         "barebones": False,
     }
     return Trainer(**{**defaults, **options})
-
-
-def batch_of(dataset: Dataset[Any], count: int) -> Any:
-    """The first samples of a dataset as one batch."""
-    return default_collate([dataset[i] for i in range(count)])
 
 
 def load_task(reference: str, profile: str = "standard") -> Task:
