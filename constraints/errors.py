@@ -8,6 +8,7 @@ __all__ = [
     "NonFiniteError",
     "ShapeError",
     "SpecificationError",
+    "UncertifiedError",
     "UnsupportedError",
 ]
 
@@ -34,3 +35,7 @@ class NonFiniteError(ConstraintError):
 
 class UnsupportedError(ConstraintError):
     """A rule was put into an embedding that cannot hold it."""
+
+
+class UncertifiedError(ConstraintError):
+    """A projection ended outside its set, and the user asked to be told so."""

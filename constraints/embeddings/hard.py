@@ -9,9 +9,9 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
-from constraints.embeddings.intersection import JointRule, find_conflict
+from constraints.embeddings.intersection import JointRule
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
-from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule
+from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule, RuleSet
 
 __all__ = ["ConstrainedNetwork", "Hard", "join"]
 
@@ -100,7 +100,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
         return network
-    conflict = find_conflict(hard, outputs)
+    conflict = RuleSet(hard, outputs).find_conflict()
     if conflict:
         named = ", ".join(f"`{name}`" for name in conflict)
         raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")

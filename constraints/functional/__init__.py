@@ -1,6 +1,8 @@
 """Pure maths on tensors: no state, no modules."""
 
 from constraints.functional.assignment import assign_with_limits
+from constraints.functional.certificate import Certificate, certified_tolerance
+from constraints.functional.polytope import PolytopeFactors, factorise_polytope, project_polytope, solve_polytope
 from constraints.functional.projections import (
     project_affine,
     project_box,
@@ -10,10 +12,16 @@ from constraints.functional.projections import (
 from constraints.functional.tolerance import default_tolerance
 
 __all__ = [
+    "Certificate",
+    "PolytopeFactors",
     "assign_with_limits",
+    "certified_tolerance",
     "default_tolerance",
+    "factorise_polytope",
     "project_affine",
     "project_box",
     "project_box_equality",
+    "project_polytope",
     "project_simplex",
+    "solve_polytope",
 ]

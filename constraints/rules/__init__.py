@@ -2,8 +2,9 @@
 
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
-from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality
+from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
+from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
 from constraints.rules.transition import Transition
 
@@ -21,8 +22,12 @@ __all__ = [
     "Guarantee",
     "LazyScores",
     "LinearEquality",
+    "LinearInequality",
+    "LinearSystem",
     "OutputRule",
     "Rule",
+    "RuleReport",
+    "RuleSet",
     "Scores",
     "Transition",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import final
 
@@ -11,10 +12,10 @@ from torch import Tensor
 
 from constraints.errors import SpecificationError
 from constraints.rules.rule import OutputRule
-from constraints.sets import Affine, Box, Simplex
+from constraints.sets import Affine, Box, Fallback, Polytope, Simplex, VaryingPolytope
 from constraints.sets.constraint import as_buffer
 
-__all__ = ["Balance", "Bounds", "FixedSum", "LinearEquality"]
+__all__ = ["Balance", "Bounds", "FixedSum", "LinearEquality", "LinearInequality", "LinearSystem"]
 
 
 class LinearEquality(OutputRule):
@@ -75,6 +76,124 @@ class LinearEquality(OutputRule):
         if x is None:
             raise SpecificationError(f"rule `{self.name}` depends on the input, got x=None")
         return self.target(x)
+
+
+class LinearInequality(OutputRule):
+    """Linear inequalities `low <= A y <= high`, with fixed limits or ones that depend on the input.
+
+    Subclass and write `limits(x)` where they depend on the input.
+
+    Args:
+        coefficients: `A`, `(m, n)`.
+        low: fixed `l`, a number or `(m,)`; `-inf` where there is none.
+        high: fixed `u`, a number or `(m,)`; `inf` where there is none.
+        fallback: what to do with samples for which no output obeys, see `Polytope`.
+        outputs: see `OutputRule`.
+        name: see `Rule`.
+        unit: see `Rule`.
+        source: see `Rule`.
+
+    Raises:
+        SpecificationError: neither fixed limits nor a `limits` method, or both.
+        InfeasibleError: fixed limits that no output obeys.
+
+    Example:
+        >>> class Headroom(LinearInequality):
+        ...     '''Two pumps together stay within what the line can take [m3/h].'''
+        ...     def __init__(self):
+        ...         super().__init__([[1.0, 1.0]], unit="m3/h")
+        ...     def limits(self, x):
+        ...         return torch.zeros_like(x), x
+        >>> Headroom().enforce(torch.tensor([[2.0, 2.0]]), torch.tensor([[3.0]]))
+        tensor([[1.5000, 1.5000]])
+    """
+
+    def __init__(
+        self,
+        coefficients: Sequence[Sequence[float]] | Tensor,
+        *,
+        low: float | Sequence[float] | Tensor = -math.inf,
+        high: float | Sequence[float] | Tensor = math.inf,
+        fallback: Fallback | None = None,
+        outputs: Sequence[int | str] | None = None,
+        name: str | None = None,
+        unit: str = "",
+        source: str = "",
+    ) -> None:
+        depends = type(self).limits is not LinearInequality.limits
+        fixed = not (isinstance(low, float) and low == -math.inf and isinstance(high, float) and high == math.inf)
+        if depends == fixed:
+            raise SpecificationError(
+                f"`{type(self).__name__}` needs either fixed limits or a `limits` method, got "
+                f"{'both' if depends else 'neither'}"
+            )
+        polytope = Polytope(coefficients, low, high, varies=depends, fallback=fallback)
+        super().__init__(polytope, outputs=outputs, name=name, unit=unit, source=source)
+
+    def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The limits `(low, high)` of each sample, `(*batch, d)` to `(*batch, m)` each."""
+        raise SpecificationError(f"rule `{self.name}` has fixed limits, so none that depend on the input")
+
+    def context(self, x: Tensor | None) -> Tensor | None:
+        """The limits, where they depend on the input, `(*batch, 2 m)`."""
+        if type(self).limits is LinearInequality.limits:
+            return None
+        if x is None:
+            raise SpecificationError(f"rule `{self.name}` depends on the input, got x=None")
+        low, high = self.limits(x)
+        return torch.cat([low, high], dim=-1)
+
+
+class LinearSystem(OutputRule):
+    """Linear inequalities `low <= A y <= high` whose coefficients depend on the input. Subclass and write `system(x)`.
+
+    Args:
+        rows: `m`.
+        size: `n`, how many outputs.
+        equalities: how many leading rows are equalities; their `low` is the target.
+        fallback: what to do with samples for which no output obeys, see `Polytope`.
+        outputs: see `OutputRule`.
+        name: see `Rule`.
+        unit: see `Rule`.
+        source: see `Rule`.
+
+    Example:
+        >>> class Torque(LinearSystem):
+        ...     '''Force times lever arm, which the input gives, stays within 1 N m.'''
+        ...     def __init__(self):
+        ...         super().__init__(rows=1, size=2, unit="N m")
+        ...     def system(self, x):
+        ...         limit = torch.ones_like(x[..., :1])
+        ...         return x[..., None, :], -limit, limit
+        >>> Torque().enforce(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor([[1., 0.]])
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        size: int,
+        *,
+        equalities: int = 0,
+        fallback: Fallback | None = None,
+        outputs: Sequence[int | str] | None = None,
+        name: str | None = None,
+        unit: str = "",
+        source: str = "",
+    ) -> None:
+        varying = VaryingPolytope(rows, size, equalities=equalities, fallback=fallback)
+        super().__init__(varying, outputs=outputs, name=name, unit=unit, source=source)
+
+    @abstractmethod
+    def system(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`A (*batch, m, n)`, `low (*batch, m)` and `high (*batch, m)` of each sample."""
+
+    def context(self, x: Tensor | None) -> Tensor | None:
+        """The whole system, `(*batch, m, n + 2)`."""
+        if x is None:
+            raise SpecificationError(f"rule `{self.name}` depends on the input, got x=None")
+        matrix, low, high = self.system(x)
+        return torch.cat([matrix, low[..., None], high[..., None]], dim=-1)
 
 
 @final

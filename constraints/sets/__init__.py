@@ -4,6 +4,22 @@ from constraints.sets.affine import Affine
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
 from constraints.sets.constraint import Constraint, ProjectableConstraint
+from constraints.sets.fallback import BestEffort, Fallback, Interior, Raise, certificates
+from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.simplex import Simplex
 
-__all__ = ["Affine", "Box", "BoxEquality", "Constraint", "ProjectableConstraint", "Simplex"]
+__all__ = [
+    "Affine",
+    "BestEffort",
+    "Box",
+    "BoxEquality",
+    "Constraint",
+    "Fallback",
+    "Interior",
+    "Polytope",
+    "ProjectableConstraint",
+    "Raise",
+    "Simplex",
+    "VaryingPolytope",
+    "certificates",
+]

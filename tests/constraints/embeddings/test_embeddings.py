@@ -203,11 +203,6 @@ def test_contradictions_name_the_smallest_conflict():
 def test_what_cannot_be_joined_is_refused():
     with pytest.raises(SpecificationError, match="not known how many"):
         join(network(), {"share": Hard(FixedSum(1.0)), "cap": Hard(Bounds(high=0.4))})
-    with pytest.raises(UnsupportedError, match="bounds with 2 equalities"):
-        join(
-            network(),
-            {"two": Hard(LinearEquality([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], [1.0, 1.0])), "box": Hard(Bounds(low=0.0))},
-        )
     with pytest.raises(SpecificationError, match="independent rows"):
         join(network(), {"a": Hard(Target()), "b": Hard(LinearEquality([[2.0, 2.0, 2.0]], [1.0]))})
 

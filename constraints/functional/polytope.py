@@ -1,0 +1,247 @@
+"""Projection onto polytopes: exact, batched, with a certificate, differentiable to everything."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from constraints.functional.active_set import exchange_rows, factorise, pack, times_gram
+from constraints.functional.certificate import Certificate, certified_tolerance
+from constraints.functional.dual_method import add_rows
+
+__all__ = ["PolytopeFactors", "factorise_polytope", "project_polytope", "solve_polytope"]
+
+VANISHED = 1e-10  # of its length: what is left of a row within the equalities, if the row depends on them
+
+
+@final
+class PolytopeFactors(NamedTuple):
+    """A system `l <= A y <= u, C y = d` made ready: the part of each row that the equalities leave free, of length one.
+
+    Attributes:
+        matrix: `A`, `(m, n)` or `(batch, m, n)`.
+        equal: `C`, `(p, n)` or `(batch, p, n)`.
+        inverse: `C^+`, `(n, p)` or `(batch, n, p)`.
+        length: `|A_i P|` with `P = I - C^+ C`, `(m,)` or `(batch, m)`; 1 where the row depends on the equalities.
+        rows: `A P / length`, zero where the row depends on the equalities.
+        gram: `rows rows'`.
+        norms: `|A_i|`, then `|C_i|`: what violations are relative to.
+        rank: how many rows can be independent, at most.
+    """
+
+    matrix: Tensor
+    equal: Tensor
+    inverse: Tensor
+    length: Tensor
+    rows: Tensor
+    gram: Tensor
+    norms: Tensor
+    rank: int
+
+
+def factorise_polytope(matrix: Tensor, equal: Tensor) -> PolytopeFactors:
+    """Make a system ready; differentiable.
+
+    Args:
+        matrix: `A`, `(m, n)` or `(batch, m, n)`, float64.
+        equal: `C`, `(p, n)` or `(batch, p, n)`, of any rank, p >= 0.
+
+    Example:
+        >>> factors = factorise_polytope(torch.tensor([[3.0, 4.0]]), torch.zeros(0, 2))
+        >>> factors.rows
+        tensor([[0.6000, 0.8000]])
+    """
+    m, n = matrix.shape[-2:]
+    if equal.shape[-2]:
+        inverse = torch.linalg.pinv(equal)
+        free = matrix - (matrix @ inverse) @ equal
+    else:
+        inverse, free = equal.mT, matrix
+    square = free.square().sum(dim=-1)
+    norms = torch.cat([_norms(matrix), _norms(equal)], dim=-1).detach()
+    depends = square.detach() <= (VANISHED * norms[..., :m]).square()
+    length = torch.where(depends, 1.0, square).sqrt()
+    rows = torch.where(depends[..., None], 0.0, free / length[..., None])
+    return PolytopeFactors(
+        matrix, equal, inverse, length, rows, rows @ rows.mT, norms, min(m, max(n - (equal.shape[-2] > 0), 1))
+    )
+
+
+def project_polytope(
+    value: Tensor,
+    matrix: Tensor,
+    low: Tensor,
+    high: Tensor,
+    equal: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
+    r"""Nearest point of :math:`\{y : l \le A y \le u,\ C y = d\}`, with gradients to all of them.
+
+    Args:
+        value: `(*batch, n)`.
+        matrix: `A`, `(m, n)` or `(*batch, m, n)`.
+        low: `l`, `(m,)` or `(*batch, m)`; may be `-inf`.
+        high: `u`, `(m,)` or `(*batch, m)`; may be `inf`.
+        equal: `C`, `(p, n)` or `(*batch, p, n)`; none by default.
+        target: `d`, `(p,)` or `(*batch, p)`.
+
+    Returns:
+        `(*batch, n)`. Samples without a feasible point give some finite one: `solve_polytope` says which.
+
+    Example:
+        >>> project_polytope(torch.tensor([2.0, 2.0]), torch.ones(1, 2), torch.tensor([0.0]), torch.tensor([1.0]))
+        tensor([0.5000, 0.5000])
+    """
+    n = value.shape[-1]
+    equal = matrix.new_zeros(0, n) if equal is None else equal
+    target = value.new_zeros(equal.shape[-2]) if target is None else target
+    if matrix.dim() > 2 or equal.dim() > 2:
+        batch = value.shape[:-1]
+        matrix = matrix.expand(*batch, *matrix.shape[-2:]).reshape(-1, *matrix.shape[-2:])
+        equal = equal.expand(*batch, *equal.shape[-2:]).reshape(-1, *equal.shape[-2:])
+    return solve_polytope(value, factorise_polytope(matrix.double(), equal.double()), low, high, target)[0]
+
+
+def solve_polytope(
+    value: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor
+) -> tuple[Tensor, Certificate]:
+    r"""Nearest point of :math:`\{y : l \le A y \le u,\ C y = d\}`, and what is known of it.
+
+    The active rows are found without gradient: all exchanged at once (`exchange_rows`) and, for samples where that
+    cycles, one at a time (`add_rows`). On them the nearest point is a smooth expression of everything else,
+    :math:`y_0 - R^\top \lambda` with :math:`G_{SS}\lambda_S = (A y_0 - b)_S / \text{length}`, so that derivatives of
+    every order are exact. All of it happens in float64, whatever the dtype of the value.
+
+    Args:
+        value: `(*batch, n)`.
+        factors: of `factorise_polytope`; where they are batched, batch dimensions must be flattened into one.
+        low: `l`, `(m,)` or `(*batch, m)`.
+        high: `u`, `(m,)` or `(*batch, m)`.
+        target: `d`, `(p,)` or `(*batch, p)`.
+
+    Returns:
+        The point `(*batch, n)` and its certificate.
+
+    Example:
+        >>> factors = factorise_polytope(torch.ones(1, 2).double(), torch.zeros(0, 2).double())
+        >>> v, low, high, target = torch.full((1, 2), 2.0), torch.zeros(1), torch.ones(1), torch.zeros(0)
+        >>> point, proof = solve_polytope(v, factors, low, high, target)
+        >>> point, proof.holds
+        (tensor([[0.5000, 0.5000]]), tensor([True]))
+    """
+    shape, dtype = value.shape, value.dtype
+    m = factors.matrix.shape[-2]
+    batch = shape[:-1].numel()
+    given = value.reshape(batch, shape[-1]).double()
+    low, high = _flat(low, shape, batch, m), _flat(high, shape, batch, m)
+    base = given
+    if factors.equal.shape[-2]:
+        target = _flat(target, shape, batch, factors.equal.shape[-2])
+        for _ in range(2):  # the second brings rounding down
+            base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
+    position = _apply(factors.matrix, base)
+    point, optimal, empty = base, torch.ones(batch, dtype=torch.bool, device=value.device), None
+    if m:
+        with torch.no_grad():
+            sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
+        bound = torch.where(sign > 0, high, torch.where(sign < 0, low, 0.0))
+        excess = torch.where(sign != 0, (position - torch.where(sign != 0, bound, 0.0)) / factors.length, 0.0)
+        held = _hold(factors.gram, sign, excess, multiplier)
+        point = base - _apply(factors.rows.mT, held)
+    result = point.reshape(shape).to(dtype)
+    with torch.no_grad():
+        violation = _violation(result.reshape(batch, -1).double(), factors, low, high, target)
+    flags = optimal.reshape(shape[:-1]), (torch.zeros_like(optimal) if empty is None else empty).reshape(shape[:-1])
+    return result, Certificate(violation.reshape(shape[:-1]), certified_tolerance(dtype), *flags)
+
+
+def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Active rows, multipliers, which samples are done, which are proved empty."""
+    live = (factors.rows != 0).any(dim=-1)
+    low = torch.where(live, low / factors.length, -torch.inf)
+    high = torch.where(live, high / factors.length, torch.inf)
+    sign, multiplier, done = exchange_rows(factors.gram, low, high, most=factors.rank)
+    empty = torch.zeros_like(done)
+    left = (~done).nonzero().squeeze(-1)
+    if len(left):
+        rows = factors.rows if factors.rows.dim() == 2 else factors.rows[left]
+        gram = factors.gram if factors.gram.dim() == 2 else factors.gram[left]
+        steps = 10 * (rows.shape[-2] + rows.shape[-1])
+        sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=factors.rank, steps=steps)
+        bound = torch.where(sign[left] > 0, high[left], low[left])
+        excess = torch.where(sign[left] != 0, -bound, 0.0)
+        multiplier[left] = _solve_held(gram, sign[left], excess, refine=True)
+    return sign, multiplier, done, empty
+
+
+def _hold(gram: Tensor, sign: Tensor, excess: Tensor, multiplier: Tensor) -> Tensor:
+    """The multipliers `(batch, m)` as a function of how far the active rows are beyond their bounds."""
+    if gram.requires_grad and torch.is_grad_enabled():
+        return _solve_held(gram, sign, excess, refine=True)
+    held: Tensor = _Hold.apply(excess, multiplier, gram, sign)  # type: ignore[no-untyped-call]
+    return held
+
+
+class _Hold(torch.autograd.Function):
+    """`G_SS^{-1}` of the excess: known already in the forward pass; linear and symmetric, so its own derivative."""
+
+    @staticmethod
+    def forward(excess: Tensor, multiplier: Tensor, gram: Tensor, sign: Tensor) -> Tensor:
+        return multiplier.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, _, gram, sign = inputs
+        ctx.save_for_backward(gram, sign)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        gram, sign = ctx.saved_tensors
+        return _solve_held(gram, sign, grad), None, None, None
+
+
+def _solve_held(gram: Tensor, sign: Tensor, excess: Tensor, *, refine: bool = False) -> Tensor:
+    """`G_SS^{-1}` of the active part of `excess`, zero elsewhere; differentiable."""
+    rows, mask = pack(sign != 0)
+    factor = factorise(gram, rows, mask)
+
+    def solve(right: Tensor) -> Tensor:
+        packed = torch.where(mask, right.gather(-1, rows), 0.0)
+        packed = torch.where(mask, torch.cholesky_solve(packed[..., None], factor).squeeze(-1), 0.0)
+        return torch.zeros_like(right).scatter(-1, rows, packed)
+
+    found = solve(excess)
+    return found + solve(excess - times_gram(found, gram)) if refine else found
+
+
+def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor) -> Tensor:
+    """The worst relative violation of each sample, `(batch,)`."""
+    m = factors.matrix.shape[-2]
+    position = _apply(factors.matrix, point)
+    reach = point.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
+    size = factors.norms[..., :m] * reach
+    beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
+    bound = torch.where(position > high, high, low).abs()
+    worst = beyond / torch.where(beyond > 0, (size + bound).clamp(min=torch.finfo(point.dtype).tiny), 1.0)
+    parts = [worst.amax(dim=-1)] if m else []
+    if factors.equal.shape[-2]:
+        gap = (_apply(factors.equal, point) - target).abs()
+        size = (factors.norms[..., m:] * reach + target.abs()).clamp(min=torch.finfo(point.dtype).tiny)
+        parts.append((gap / size).amax(dim=-1))
+    return torch.stack(parts).amax(dim=0) if parts else point.new_zeros(len(point))
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """`matrix @ vector` for a shared `(k, n)` or a batched `(batch, k, n)` matrix and vectors `(batch, n)`."""
+    return vector @ matrix.mT if matrix.dim() == 2 else (matrix @ vector[..., None]).squeeze(-1)
+
+
+def _flat(bound: Tensor, shape: torch.Size, batch: int, m: int) -> Tensor:
+    """Bounds of every sample, `(batch, m)`, float64."""
+    return bound.double().expand(*shape[:-1], m).reshape(batch, m)
+
+
+def _norms(matrix: Tensor) -> Tensor:
+    return matrix.square().sum(dim=-1).sqrt()

@@ -1,0 +1,121 @@
+"""What a layer does with samples that it could not bring inside their set, and how a user hears of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import final
+
+import torch
+from torch import Tensor
+
+from constraints.errors import InfeasibleError, ShapeError, UncertifiedError
+from constraints.functional import Certificate
+from constraints.sets.constraint import as_buffer
+
+__all__ = ["BestEffort", "Fallback", "Interior", "Raise", "certificates"]
+
+_collected: ContextVar[list[tuple[str, Certificate]] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def certificates() -> Iterator[list[tuple[str, Certificate]]]:
+    """Collect the certificates of every projection made within, as `(set, certificate)` in the order of the calls.
+
+    Example:
+        >>> from constraints.sets import Polytope
+        >>> wedge = Polytope([[1.0, 1.0]], high=[1.0])
+        >>> with certificates() as found:
+        ...     _ = wedge.project(torch.ones(3, 2))
+        >>> found[0][0], found[0][1].holds.tolist()
+        ('Polytope', [True, True, True])
+    """
+    found: list[tuple[str, Certificate]] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+class Fallback(ABC):
+    """What to do with samples whose point is not certified to be inside.
+
+    Under `torch.compile` and `torch.export` nothing can be looked at: `Raise` becomes an assertion of the compiled
+    program, and certificates are not collected.
+    """
+
+    @final
+    def settle(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """The points to return, `(*batch, n)`; reports the certificate to `certificates()`."""
+        if torch.compiler.is_compiling():
+            return self.replace_all(owner, point, certificate)
+        collected = _collected.get()
+        if collected is not None:
+            collected.append((owner, certificate))
+        if bool(certificate.feasible.all()):
+            return point
+        return self.replace(owner, point, certificate)
+
+    @abstractmethod
+    def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """Called where some samples are not inside."""
+
+    def replace_all(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """The same without looking at the data."""
+        return self.replace(owner, point, certificate)
+
+
+@final
+class Raise(Fallback):
+    """Raise an error that says how many samples, which come first, and how far outside they are: the default."""
+
+    def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """Raise `InfeasibleError` where a set is proved empty, else `UncertifiedError`."""
+        outside = ~certificate.feasible
+        count, total = int(outside.sum()), outside.numel()
+        first = outside.nonzero()[:5].squeeze(-1).tolist() if outside.dim() else []
+        worst = float(certificate.violation.nan_to_num(nan=torch.inf).max())
+        told = f"{count} of {total} samples (first: {first}) are outside by up to {worst:.3g}, relative"
+        empty = int((certificate.empty & outside).sum())
+        if empty:
+            raise InfeasibleError(
+                f"`{owner}` needs a set with a point for every sample, got {empty} empty ones: {told}"
+            )
+        raise UncertifiedError(f"`{owner}` needs violations of at most {certificate.tolerance:.3g}: {told}")
+
+    def replace_all(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """An assertion in the compiled program."""
+        torch._assert_async(certificate.feasible.all(), f"`{owner}`: some samples are outside")
+        return point
+
+
+@final
+class BestEffort(Fallback):
+    """Return the best point found; `certificates()` tells which samples are outside."""
+
+    def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """The points as they are, NaN and infinities replaced by 0."""
+        return point.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@final
+class Interior(Fallback):
+    """Return a point known to be inside for samples that are not.
+
+    Args:
+        point: `(n,)`, inside the set of every sample.
+    """
+
+    def __init__(self, point: Sequence[float] | Tensor) -> None:
+        self.point = as_buffer("Interior", "point", point)
+
+    def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
+        """The known point where the one found is outside."""
+        if self.point.shape != point.shape[-1:]:
+            raise ShapeError(
+                f"`Interior` needs a point of shape {tuple(point.shape[-1:])}, got {tuple(self.point.shape)}"
+            )
+        return torch.where(certificate.feasible[..., None], point, self.point.to(point))

@@ -1,0 +1,108 @@
+"""Several hard linear rules on one output become one exact projection."""
+
+import pytest
+import torch
+from torch import nn
+
+from constraints import (
+    BestEffort,
+    Bounds,
+    FixedSum,
+    Hard,
+    InfeasibleError,
+    LinearEquality,
+    LinearInequality,
+    LinearSystem,
+    Polytope,
+    SpecificationError,
+    VaryingPolytope,
+    certificates,
+    join,
+)
+from constraints.testing import check_embedding
+
+
+class Demand(LinearEquality):
+    def __init__(self):
+        super().__init__([[1.0, 1.0, 1.0]])
+
+    def target(self, x):
+        return x[..., :1].abs()
+
+
+class Line(LinearInequality):
+    def __init__(self, **options):
+        super().__init__([[0.5, -0.5, 0.1]], **options)
+
+    def limits(self, x):
+        limit = 0.2 + x[..., 1:2].abs()
+        return -limit, limit
+
+
+class Slope(LinearSystem):
+    def __init__(self):
+        super().__init__(rows=1, size=3)
+
+    def system(self, x):
+        return x[..., None, :3], torch.full_like(x[..., :1], -torch.inf), torch.ones_like(x[..., :1])
+
+
+def network(dtype=torch.float32):
+    torch.manual_seed(0)
+    return nn.Linear(4, 3).to(dtype)
+
+
+def obeys(rules, y, x, dtype):
+    for rule in rules.values():
+        worst = rule.measure(nn.Identity(), x, y)
+        assert bool((worst <= 64 * torch.finfo(dtype).eps * (1 + y.abs().amax())).all()), (rule.name, worst.max())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("rules", "kind"),
+    [
+        ({"demand": Demand(), "line": Line(), "units": Bounds(low=0.0, high=2.0)}, Polytope),
+        ({"two": LinearEquality([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], [1.0, 1.0]), "box": Bounds(low=0.0)}, Polytope),
+        ({"demand": Demand(), "slope": Slope(), "units": Bounds(low=-5.0)}, VaryingPolytope),
+        ({"shares": FixedSum(), "cap": LinearInequality([[1.0, 1.0, 0.0]], high=0.5)}, Polytope),
+    ],
+)
+def test_joined_rules_all_hold(rules, kind, dtype):
+    x = torch.randn(32, 4, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    joined = join(network(dtype), {name: Hard(rule) for name, rule in rules.items()}, outputs=3)
+    assert type(joined.enforced[0].constraint) is kind
+    y = joined(x)
+    obeys(rules, y, x, dtype)
+    y.square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in joined.parameters())
+
+
+def test_laws():
+    x = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    for rule in (Line(), Slope()):
+        check_embedding(Hard(rule), network(), x)
+
+
+def test_bounds_hold_exactly():
+    rules = {"demand": Demand(), "line": Line(), "units": Bounds(low=0.0)}
+    y = join(network(), {name: Hard(rule) for name, rule in rules.items()})(torch.randn(256, 4))
+    assert float(y.detach().amin()) >= 0.0
+
+
+def test_a_sample_without_a_point_is_told():
+    rules = {"demand": Demand(), "line": Line(), "units": Bounds(low=0.0, high=0.1)}
+    x = torch.tensor([[0.1, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]])
+    with pytest.raises(InfeasibleError, match=r"1 empty ones: 1 of 2 samples \(first: \[1\]\)"):
+        join(network(), {name: Hard(rule) for name, rule in rules.items()})(x)
+    rules["line"] = Line(fallback=BestEffort())
+    joined = join(network(), {name: Hard(rule) for name, rule in rules.items()})
+    with certificates() as found:
+        assert joined(x).isfinite().all()
+    assert found[0][1].feasible.tolist() == [True, False]
+    assert found[0][1].empty.tolist() == [False, True]
+
+
+def test_one_fallback_for_joined_rules():
+    with pytest.raises(SpecificationError, match="need one fallback"):
+        join(network(), {"a": Hard(Line(fallback=BestEffort())), "b": Hard(Line(fallback=BestEffort()))})
