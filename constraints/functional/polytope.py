@@ -162,18 +162,35 @@ def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor
     live = (factors.rows != 0).any(dim=-1)
     low = torch.where(live, low / factors.length, -torch.inf)
     high = torch.where(live, high / factors.length, torch.inf)
-    sign, multiplier, done = exchange_rows(factors.gram, low, high, most=factors.rank)
+    if torch.compiler.is_compiling():  # one opaque operation: how many steps it takes depends on the data
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = _search_op(factors.rows, factors.gram, low, high, factors.rank)
+        return found
+    return _search_rows(factors.rows, factors.gram, low, high, factors.rank)
+
+
+def _search_rows(
+    rows: Tensor, gram: Tensor, low: Tensor, high: Tensor, rank: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sign, multiplier, done = exchange_rows(gram, low, high, most=rank)
     empty = torch.zeros_like(done)
     left = (~done).nonzero().squeeze(-1)
     if len(left):
-        rows = factors.rows if factors.rows.dim() == 2 else factors.rows[left]
-        gram = factors.gram if factors.gram.dim() == 2 else factors.gram[left]
+        rows, gram = (part if part.dim() == 2 else part[left] for part in (rows, gram))
         steps = 10 * (rows.shape[-2] + rows.shape[-1])
-        sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=factors.rank, steps=steps)
+        sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=rank, steps=steps)
         bound = torch.where(sign[left] > 0, high[left], low[left])
         excess = torch.where(sign[left] != 0, -bound, 0.0)
         multiplier[left] = _solve_held(gram, sign[left], excess, refine=True)
     return sign, multiplier, done, empty
+
+
+_search_op = torch.library.custom_op("dkmodels::search_rows", _search_rows, mutates_args=())
+
+
+@_search_op.register_fake
+def _(rows: Tensor, gram: Tensor, low: Tensor, high: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    flags = low.new_empty(low.shape[0], dtype=torch.bool)
+    return torch.empty_like(low), torch.empty_like(low), flags, torch.empty_like(flags)
 
 
 def _hold(gram: Tensor, sign: Tensor, excess: Tensor, multiplier: Tensor) -> Tensor:
