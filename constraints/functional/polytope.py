@@ -132,29 +132,56 @@ def solve_polytope(
         (tensor([[0.5000, 0.5000]]), tensor([True]))
     """
     shape, dtype = value.shape, value.dtype
-    m = factors.matrix.shape[-2]
+    m, p = factors.matrix.shape[-2], factors.equal.shape[-2]
     batch = shape[:-1].numel()
     given = value.reshape(batch, shape[-1]).double()
-    low, high = _flat(low, shape, batch, m), _flat(high, shape, batch, m)
+    low, high, target = _flat(low, shape, batch, m), _flat(high, shape, batch, m), _flat(target, shape, batch, p)
+    point, optimal, empty = _project(given, factors, low, high, target)
+    result = point.to(dtype)
+    with torch.no_grad():
+        violation = _violation(result.double(), factors, low, high, target)
+    tolerance = certified_tolerance(dtype)
+    if not torch.compiler.is_compiling() and bool((violation > tolerance).any()):
+        left = ((violation > tolerance) & ~empty).nonzero().squeeze(-1)
+        with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
+            parts = _samples(factors, left), low[left], high[left], target[left]
+            closer, again, none = _project(point[left], *parts)
+            moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
+            optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
+            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), *parts))
+        result = (point + moved).to(dtype)
+    flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
+    return result.reshape(shape), Certificate(violation.reshape(shape[:-1]), tolerance, *flags)
+
+
+def _project(
+    given: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Nearest points `(batch, n)`, whether the search ended, and whether it proved that there are none."""
     base = given
     if factors.equal.shape[-2]:
-        target = _flat(target, shape, batch, factors.equal.shape[-2])
         for _ in range(2):  # the second brings rounding down
             base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
+    if not factors.matrix.shape[-2]:
+        yes = torch.ones(len(given), dtype=torch.bool, device=given.device)
+        return base, yes, ~yes
     position = _apply(factors.matrix, base)
-    point, optimal, empty = base, torch.ones(batch, dtype=torch.bool, device=value.device), None
-    if m:
-        with torch.no_grad():
-            sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
-        bound = torch.where(sign > 0, high, torch.where(sign < 0, low, 0.0))
-        excess = torch.where(sign != 0, (position - torch.where(sign != 0, bound, 0.0)) / factors.length, 0.0)
-        held = _hold(factors.gram, sign, excess, multiplier)
-        point = base - _apply(factors.rows.mT, held)
-    result = point.reshape(shape).to(dtype)
     with torch.no_grad():
-        violation = _violation(result.reshape(batch, -1).double(), factors, low, high, target)
-    flags = optimal.reshape(shape[:-1]), (torch.zeros_like(optimal) if empty is None else empty).reshape(shape[:-1])
-    return result, Certificate(violation.reshape(shape[:-1]), certified_tolerance(dtype), *flags)
+        sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
+        empty = empty | (low > high).any(dim=-1)
+    bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
+    excess = (position - bound) * sign.abs() / factors.length
+    held = _hold(factors.gram, sign, excess, multiplier)
+    return base - _apply(factors.rows.mT, held), optimal, empty
+
+
+def _samples(factors: PolytopeFactors, chosen: Tensor) -> PolytopeFactors:
+    """The systems of some samples, where each has its own."""
+    matrix, equal, inverse, length, rows, gram, norms = (
+        part[chosen] if part.dim() > shared else part
+        for part, shared in zip(factors[:-1], (2, 2, 2, 1, 2, 2, 1), strict=True)
+    )
+    return PolytopeFactors(matrix, equal, inverse, length, rows, gram, norms, factors.rank)
 
 
 def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -181,6 +208,8 @@ def _search_rows(
         bound = torch.where(sign[left] > 0, high[left], low[left])
         excess = torch.where(sign[left] != 0, -bound, 0.0)
         multiplier[left] = _solve_held(gram, sign[left], excess, refine=True)
+        lost = left[~multiplier[left].isfinite().all(dim=-1)]
+        sign[lost], multiplier[lost], done[lost] = 0.0, 0.0, False
     return sign, multiplier, done, empty
 
 

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.errors import InfeasibleError, ShapeError, UncertifiedError
+from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, UncertifiedError
 from constraints.functional import Certificate
 from constraints.sets.constraint import as_buffer
 
@@ -74,6 +74,10 @@ class Raise(Fallback):
 
     def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
         """Raise `InfeasibleError` where a set is proved empty, else `UncertifiedError`."""
+        if not bool(point.isfinite().all()):
+            raise NonFiniteError(
+                f"`{owner}` needs finite values to project, got {int((~point.isfinite()).sum())} others"
+            )
         outside = ~certificate.feasible
         count, total = int(outside.sum()), outside.numel()
         first = outside.nonzero()[:5].squeeze(-1).tolist() if outside.dim() else []
