@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-__all__ = ["DEPENDENT", "exchange_rows", "factorise", "pack", "times_gram"]
+__all__ = ["DEPENDENT", "exchange_rows", "factorise", "guess_rows", "pack", "times_gram"]
 
-RIDGE = (
-    1e-13  # beside the unit diagonal of the Gram matrix: a factorisation also where active rows depend on each other
-)
 EXCHANGES = 10  # a sample that needs more usually cycles
+DESCENTS = 12  # steps of the splitting that guesses the first active rows: each costs a tenth of an exchange
 DEPENDENT = 1e-11  # squared distance of a unit row from the span of others below which it counts as inside
 SMALL = 16  # up to so many rows it is faster to mask the Gram matrix than to pack it
 
 
-def exchange_rows(gram: Tensor, low: Tensor, high: Tensor, *, most: int) -> tuple[Tensor, Tensor, Tensor]:
+def exchange_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor, *, most: int) -> tuple[Tensor, Tensor, Tensor]:
     r"""Solve :math:`\min_w \tfrac12\lVert w\rVert^2` with :math:`l \le R w \le u` by its dual, for most samples.
 
-    With :math:`w = -R^\top\lambda` the rows change by :math:`-G\lambda`, :math:`G = R R^\top`. Each exchange solves the
+    With :math:`w = -R^\top\lambda` the rows change by :math:`-G\lambda`, :math:`G = R R^\top`. A few steps of an
+    accelerated proximal gradient method guess which rows are active. Each exchange then solves the
     equations of the rows believed active, `G_SS lambda_S = -bound_S`, drops rows whose multiplier has the wrong sign
     and adds rows that are violated, all at once: a semismooth Newton method. It ends in a few steps, or it cycles (also
     where rows depend on each other and the equations have no one solution); a sample that is not done after some steps
@@ -26,6 +28,7 @@ def exchange_rows(gram: Tensor, low: Tensor, high: Tensor, *, most: int) -> tupl
 
     Args:
         gram: `G`, `(m, m)` or `(batch, m, m)`, with a diagonal of ones (or zeros for empty rows).
+        step: at most one over its largest eigenvalue, `()` or `(batch, 1)`.
         low: `l` relative to the projected point, `(batch, m)`; may be `-inf`.
         high: `u` relative to it, `(batch, m)`; may be `inf`.
         most: rows that can be independent; samples that hold more are given up at once.
@@ -39,65 +42,89 @@ def exchange_rows(gram: Tensor, low: Tensor, high: Tensor, *, most: int) -> tupl
 
     Example:
         >>> one = torch.ones(1, 1, dtype=torch.float64)
-        >>> exchange_rows(one, -torch.inf * one, -2.0 * one, most=1)[1]
+        >>> exchange_rows(one, torch.tensor(1.0), -torch.inf * one, -2.0 * one, most=1)[1]
         tensor([[2.]], dtype=torch.float64)
     """
     # What counts as zero is relative to how far the rows of each sample have to move.
     reach = torch.maximum(low, -high).amax(dim=-1, keepdim=True)
+    outside = reach.squeeze(-1) > 0
+    if not bool(outside.any()):
+        return torch.zeros_like(low), torch.zeros_like(low), ~outside
     near = reach.clamp(min=torch.finfo(low.dtype).tiny) * 1e-13
-    sign = (high < -near).to(low.dtype) - (low > near).to(low.dtype)
-    done = reach.squeeze(-1) <= 0
-    multiplier = torch.zeros_like(sign)
-    if bool(done.all()):
-        return sign, multiplier, done
-    left = None if low.shape[-1] <= SMALL and gram.dim() == 2 else (~done).nonzero().squeeze(-1)
-    for _ in range(EXCHANGES):
-        if left is None:
-            multiplier, after, done = _exchange(gram, low, high, near, sign)
-            sign = after
+    sign = guess_rows(gram, step, low, high) * outside[:, None]
+    limits = low, high, low - near, high + near, -near
+    if low.shape[-1] <= SMALL and gram.dim() == 2:
+        for _ in range(EXCHANGES):
+            multiplier, sign, done = _exchange(gram, *limits, sign)
             if bool(done.all()):
                 break
-        else:
-            few = left[(sign[left] != 0).sum(dim=-1) <= most]
+        return sign, multiplier, done
+    multiplier, done, left = torch.zeros_like(sign), ~outside, outside.nonzero().squeeze(-1)
+    for _ in range(EXCHANGES):
+        counts = (sign[left] != 0).sum(dim=-1)
+        again = []
+        for few in _alike(left, counts, most):
             g = gram if gram.dim() == 2 else gram[few]
-            held = sign[few]
-            found, after, ended = _exchange(g, low[few], high[few], near[few], held)
+            some = [part[few] for part in limits]
+            found, after, ended = _exchange(g, some[0], some[1], some[2], some[3], some[4], sign[few])
             multiplier[few], sign[few], done[few] = found, after, ended
-            left = few[~ended]
-            if not len(left):
-                break
+            again.append(few[~ended])
+        left = torch.cat(again) if again else left[:0]
+        if not len(left):
+            break
     return sign, multiplier, done
 
 
-def _exchange(gram: Tensor, low: Tensor, high: Tensor, near: Tensor, sign: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def guess_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Signs `(batch, m)` of the multipliers after some steps of an accelerated proximal gradient method on the dual."""
+    below, above = low * step, high * step
+    multiplier = ahead = -torch.clamp(torch.zeros_like(low), below, above)
+    weight = 1.0
+    for _ in range(DESCENTS):
+        moved = ahead - step * times_gram(ahead, gram)
+        after = moved - torch.clamp(moved, below, above)
+        next_weight = (1.0 + math.sqrt(1.0 + 4.0 * weight * weight)) / 2.0
+        ahead = torch.lerp(multiplier, after, 1.0 + (weight - 1.0) / next_weight)
+        multiplier, weight = after, next_weight
+    return multiplier.sign()
+
+
+def _alike(left: Tensor, counts: Tensor, most: int) -> Sequence[Tensor]:
+    """Samples in groups that hold about as many rows, so that little is padded; those with too many are left out."""
+    few = counts <= most
+    left, counts = left[few], counts[few]
+    groups = min(len(left) // 64, 4)
+    return torch.chunk(left[counts.argsort()], groups) if groups > 1 else [left] if len(left) else []
+
+
+def _exchange(
+    gram: Tensor, low: Tensor, high: Tensor, below: Tensor, above: Tensor, least: Tensor, sign: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Multipliers of the held rows, which rows to hold next, and which samples are done."""
-    bound = torch.where(sign > 0, high, torch.where(sign < 0, low, 0.0))
-    multiplier, pivot = _solve(gram, sign, bound)
+    held = sign != 0
+    multiplier, pivot = _solve(gram, held, torch.where(held, torch.where(sign > 0, high, low), 0.0))
     change = -times_gram(multiplier, gram)
-    held = multiplier * sign
-    keeps = held > -1e-13 * held.amax(dim=-1, keepdim=True)
-    enters = (change > high + near).to(sign.dtype) - (change < low - near).to(sign.dtype)
-    after = torch.where(sign != 0, sign * keeps, enters)
+    enters = torch.sign(change - torch.clamp(change, below, above))
+    after = torch.where(held, sign * (multiplier * sign > least), enters)
     # Rows that depend on each other have no one solution, and no derivative.
     return multiplier, after, (after == sign).all(dim=-1) & (pivot > DEPENDENT)
 
 
-def _solve(gram: Tensor, sign: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+def _solve(gram: Tensor, active: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
     """Multipliers `(batch, m)` that put the held rows at their bounds, and the smallest pivot of their equations.
 
     `G_SS lambda_S = -bound_S`, and 0 elsewhere.
     """
-    if sign.shape[-1] <= SMALL:
-        held = sign.abs()
+    if active.shape[-1] <= SMALL:
+        held = active.to(gram.dtype)
         masked = gram * (held[:, :, None] * held[:, None, :])
         masked.diagonal(dim1=-2, dim2=-1).add_(1.0 - held)
         factor = torch.linalg.cholesky_ex(masked).L
         return torch.cholesky_solve(bound.neg()[..., None], factor).squeeze(-1) * held, _pivot(factor)
-    rows, mask = pack(sign != 0)
-    target = torch.where(mask, bound.gather(-1, rows), 0.0)
+    rows, mask = pack(active)
     factor = factorise(gram, rows, mask)
-    packed = torch.cholesky_solve(target[..., None], factor).squeeze(-1)
-    return torch.zeros_like(bound).scatter(-1, rows, torch.where(mask, -packed, 0.0)), _pivot(factor)
+    packed = torch.cholesky_solve(-bound.gather(-1, rows)[..., None], factor).squeeze(-1)
+    return torch.zeros_like(bound).scatter(-1, rows, packed), _pivot(factor)
 
 
 def _pivot(factor: Tensor) -> Tensor:
@@ -122,13 +149,14 @@ def pack(active: Tensor) -> tuple[Tensor, Tensor]:
 def factorise(gram: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
     """Cholesky factors `(batch, k, k)` of the packed Gram matrices; padding is the identity."""
     if gram.dim() == 2:
-        packed = gram[rows[:, :, None], rows[:, None, :]]
+        packed = gram.index_select(0, rows.flatten()).view(*rows.shape, -1)
     else:
         packed = gram.gather(1, rows[:, :, None].expand(-1, -1, gram.shape[-1]))
-        packed = packed.gather(2, rows[:, None, :].expand(-1, rows.shape[-1], -1))
+    packed = packed.gather(2, rows[:, None, :].expand(-1, rows.shape[-1], -1))
     counts = mask.to(gram.dtype)
     packed = packed * (counts[:, :, None] * counts[:, None, :])
-    factor: Tensor = torch.linalg.cholesky_ex(packed + torch.diag_embed(1.0 - counts)).L
+    packed.diagonal(dim1=-2, dim2=-1).add_(1.0 - counts)
+    factor: Tensor = torch.linalg.cholesky_ex(packed).L
     return factor
 
 

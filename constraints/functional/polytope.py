@@ -27,6 +27,8 @@ class PolytopeFactors(NamedTuple):
         length: `|A_i P|` with `P = I - C^+ C`, `(m,)` or `(batch, m)`; 1 where the row depends on the equalities.
         rows: `A P / length`, zero where the row depends on the equalities.
         gram: `rows rows'`.
+        step: at most one over its largest eigenvalue, `()` or `(batch, 1)`.
+        live: which rows are not zero, `(m,)` or `(batch, m)`.
         norms: `|A_i|`, then `|C_i|`: what violations are relative to.
         rank: how many rows can be independent, at most.
     """
@@ -37,6 +39,8 @@ class PolytopeFactors(NamedTuple):
     length: Tensor
     rows: Tensor
     gram: Tensor
+    step: Tensor
+    live: Tensor
     norms: Tensor
     rank: int
 
@@ -64,9 +68,16 @@ def factorise_polytope(matrix: Tensor, equal: Tensor) -> PolytopeFactors:
     depends = square.detach() <= (VANISHED * norms[..., :m]).square()
     length = torch.where(depends, 1.0, square).sqrt()
     rows = torch.where(depends[..., None], 0.0, free / length[..., None])
-    return PolytopeFactors(
-        matrix, equal, inverse, length, rows, rows @ rows.mT, norms, min(m, max(n - (equal.shape[-2] > 0), 1))
-    )
+    gram = rows @ rows.mT
+    rank = min(m, max(n - (equal.shape[-2] > 0), 1))
+    return PolytopeFactors(matrix, equal, inverse, length, rows, gram, _step(gram.detach()), ~depends, norms, rank)
+
+
+def _step(gram: Tensor) -> Tensor:
+    """One over the largest eigenvalue, or over a bound of it where every sample has its own matrix."""
+    if gram.dim() == 3:
+        return 1.0 / gram.abs().sum(dim=-1).amax(dim=-1, keepdim=True).clamp(min=1.0)
+    return 1.0 / torch.linalg.eigvalsh(gram)[-1].clamp(min=1.0) if len(gram) else gram.new_ones(())
 
 
 def project_polytope(
@@ -177,28 +188,28 @@ def _project(
 
 def _samples(factors: PolytopeFactors, chosen: Tensor) -> PolytopeFactors:
     """The systems of some samples, where each has its own."""
-    matrix, equal, inverse, length, rows, gram, norms = (
+    matrix, equal, inverse, length, rows, gram, step, live, norms = (
         part[chosen] if part.dim() > shared else part
-        for part, shared in zip(factors[:-1], (2, 2, 2, 1, 2, 2, 1), strict=True)
+        for part, shared in zip(factors[:-1], (2, 2, 2, 1, 2, 2, 0, 1, 1), strict=True)
     )
-    return PolytopeFactors(matrix, equal, inverse, length, rows, gram, norms, factors.rank)
+    return PolytopeFactors(matrix, equal, inverse, length, rows, gram, step, live, norms, factors.rank)
 
 
 def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Active rows, multipliers, which samples are done, which are proved empty."""
-    live = (factors.rows != 0).any(dim=-1)
-    low = torch.where(live, low / factors.length, -torch.inf)
-    high = torch.where(live, high / factors.length, torch.inf)
+    low = torch.where(factors.live, low / factors.length, -torch.inf)
+    high = torch.where(factors.live, high / factors.length, torch.inf)
+    search = factors.rows, factors.gram, factors.step, low, high, factors.rank
     if torch.compiler.is_compiling():  # one opaque operation: how many steps it takes depends on the data
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = _search_op(factors.rows, factors.gram, low, high, factors.rank)
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = _search_op(*search)
         return found
-    return _search_rows(factors.rows, factors.gram, low, high, factors.rank)
+    return _search_rows(*search)
 
 
 def _search_rows(
-    rows: Tensor, gram: Tensor, low: Tensor, high: Tensor, rank: int
+    rows: Tensor, gram: Tensor, step: Tensor, low: Tensor, high: Tensor, rank: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    sign, multiplier, done = exchange_rows(gram, low, high, most=rank)
+    sign, multiplier, done = exchange_rows(gram, step, low, high, most=rank)
     empty = torch.zeros_like(done)
     left = (~done).nonzero().squeeze(-1)
     if len(left):
@@ -217,7 +228,9 @@ _search_op = torch.library.custom_op("dkmodels::search_rows", _search_rows, muta
 
 
 @_search_op.register_fake
-def _(rows: Tensor, gram: Tensor, low: Tensor, high: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(
+    rows: Tensor, gram: Tensor, step: Tensor, low: Tensor, high: Tensor, rank: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     flags = low.new_empty(low.shape[0], dtype=torch.bool)
     return torch.empty_like(low), torch.empty_like(low), flags, torch.empty_like(flags)
 

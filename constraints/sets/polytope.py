@@ -63,6 +63,8 @@ class Polytope(ProjectableConstraint):
     length: Tensor
     rows: Tensor
     gram: Tensor
+    step: Tensor
+    live: Tensor
     norms: Tensor
     single: Tensor
     column: Tensor
@@ -113,7 +115,16 @@ class Polytope(ProjectableConstraint):
     def factors(self) -> PolytopeFactors:
         """The factorised system."""
         return PolytopeFactors(
-            self.matrix, self.equal, self.inverse, self.length, self.rows, self.gram, self.norms, self.rank
+            self.matrix,
+            self.equal,
+            self.inverse,
+            self.length,
+            self.rows,
+            self.gram,
+            self.step,
+            self.live,
+            self.norms,
+            self.rank,
         )
 
     def limits(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -93,7 +93,7 @@ def test_nearest_as_clarabel_finds_it(kind, m, n, seed):
     y, proof = VaryingPolytope(m, n).solve(torch.tensor(v), system)
     assert bool(proof.holds)
     point = cp.Variable(n)
-    lengths = np.linalg.norm(a, axis=1)
+    lengths = np.maximum(np.linalg.norm(a, axis=1), 1e-300)
     rows = [(r / s) @ point <= h / s for r, h, s in zip(a, high, lengths, strict=True) if np.isfinite(h)]
     rows += [(r / s) @ point >= w / s for r, w, s in zip(a, low, lengths, strict=True) if np.isfinite(w)]
     problem = cp.Problem(cp.Minimize(cp.sum_squares(point - v)), rows)
