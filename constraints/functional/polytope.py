@@ -75,9 +75,11 @@ def factorise_polytope(matrix: Tensor, equal: Tensor) -> PolytopeFactors:
 
 def _step(gram: Tensor) -> Tensor:
     """One over the largest eigenvalue, or over a bound of it where every sample has its own matrix."""
+    if not gram.shape[-1]:
+        return gram.new_ones(())
     if gram.dim() == 3:
         return 1.0 / gram.abs().sum(dim=-1).amax(dim=-1, keepdim=True).clamp(min=1.0)
-    return 1.0 / torch.linalg.eigvalsh(gram)[-1].clamp(min=1.0) if len(gram) else gram.new_ones(())
+    return 1.0 / torch.linalg.eigvalsh(gram)[-1].clamp(min=1.0)
 
 
 def project_polytope(
@@ -173,13 +175,16 @@ def _project(
     if factors.equal.shape[-2]:
         for _ in range(2):  # the second brings rounding down
             base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
+    none = torch.zeros(len(given), dtype=torch.bool, device=given.device)
+    if factors.equal.shape[-2]:
+        gap = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target)
+        none = gap > 1e-8  # the least squares solution is no solution
     if not factors.matrix.shape[-2]:
-        yes = torch.ones(len(given), dtype=torch.bool, device=given.device)
-        return base, yes, ~yes
+        return base, ~none, none
     position = _apply(factors.matrix, base)
     with torch.no_grad():
         sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
-        empty = empty | (low > high).any(dim=-1)
+        empty = empty | none | (low > high).any(dim=-1)
     bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
     excess = (position - bound) * sign.abs() / factors.length
     held = _hold(factors.gram, sign, excess, multiplier)
@@ -290,6 +295,10 @@ def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tenso
         size = (factors.norms[..., m:] * reach + target.abs()).clamp(min=torch.finfo(point.dtype).tiny)
         parts.append((gap / size).amax(dim=-1))
     return torch.stack(parts).amax(dim=0) if parts else point.new_zeros(len(point))
+
+
+def _infinite(bound: Tensor) -> Tensor:
+    return torch.full_like(bound, torch.inf)
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
+from constraints.rules.implication import Implication
+from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
@@ -12,6 +14,8 @@ __all__ = [
     "AllowedClasses",
     "Balance",
     "Bounds",
+    "Budget",
+    "Capacity",
     "CellRule",
     "Census",
     "CountLimit",
@@ -20,11 +24,13 @@ __all__ = [
     "FieldRule",
     "FixedSum",
     "Guarantee",
+    "Implication",
     "LazyScores",
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
     "OutputRule",
+    "RateLimit",
     "Rule",
     "RuleReport",
     "RuleSet",

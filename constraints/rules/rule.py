@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
-from constraints.sets import Constraint, ProjectableConstraint
+from constraints.sets import Certifying, Constraint, ProjectableConstraint
 from constraints.sets.constraint import keep_precision
 
 __all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
@@ -237,13 +237,14 @@ class OutputRule(Rule, ABC):
         """See `Rule.explain`."""
         kind = f"output in {type(self.constraint).__name__}"
         soft = ("Soft", "AugmentedLagrangian", "Monitor")
+        iterative = isinstance(self.constraint, Certifying)
         if self.enforceable:
             return Explanation(
                 rule=self.name,
                 kind=kind,
                 embeddings=("Hard", "Decode", *soft),
-                guarantee=Guarantee.EXACT,
-                cost="closed-form projection",
+                guarantee=Guarantee.TOLERANCE if iterative else Guarantee.EXACT,
+                cost="active-set projection" if iterative else "closed-form projection",
             )
         return Explanation(
             rule=self.name, kind=kind, embeddings=soft, guarantee=Guarantee.SOFT, cost="one evaluation of the quantity"

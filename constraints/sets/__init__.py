@@ -4,22 +4,27 @@ from constraints.sets.affine import Affine
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
 from constraints.sets.constraint import Constraint, ProjectableConstraint
-from constraints.sets.fallback import BestEffort, Fallback, Interior, Raise, certificates
+from constraints.sets.disjunction import Disjunction
+from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
 from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.simplex import Simplex
+from constraints.sets.varying_affine import VaryingAffine
 
 __all__ = [
     "Affine",
     "BestEffort",
     "Box",
     "BoxEquality",
+    "Certifying",
     "Constraint",
+    "Disjunction",
     "Fallback",
     "Interior",
     "Polytope",
     "ProjectableConstraint",
     "Raise",
     "Simplex",
+    "VaryingAffine",
     "VaryingPolytope",
     "certificates",
 ]

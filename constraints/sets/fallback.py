@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, Unce
 from constraints.functional import Certificate
 from constraints.sets.constraint import as_buffer
 
-__all__ = ["BestEffort", "Fallback", "Interior", "Raise", "certificates"]
+__all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "certificates"]
 
 _collected: ContextVar[list[tuple[str, Certificate]] | None] = ContextVar("collected", default=None)
 
@@ -38,6 +38,14 @@ def certificates() -> Iterator[list[tuple[str, Certificate]]]:
         yield found
     finally:
         _collected.reset(token)
+
+
+@runtime_checkable
+class Certifying(Protocol):
+    """A set whose projection is iterative, and comes with a certificate a sample."""
+
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """The point found `(*batch, n)`, and what is known of it."""
 
 
 class Fallback(ABC):
