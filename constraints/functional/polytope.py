@@ -79,7 +79,8 @@ def _step(gram: Tensor) -> Tensor:
         return gram.new_ones(())
     if gram.dim() == 3:
         return 1.0 / gram.abs().sum(dim=-1).amax(dim=-1, keepdim=True).clamp(min=1.0)
-    return 1.0 / torch.linalg.eigvalsh(gram)[-1].clamp(min=1.0)
+    largest: Tensor = torch.linalg.eigvalsh(gram)[-1].clamp(min=1.0)
+    return 1.0 / largest
 
 
 def project_polytope(
