@@ -1,9 +1,35 @@
 """Sets: where a quantity must lie."""
 
 from constraints.sets.affine import Affine
+from constraints.sets.balls import L1Ball, L2Ball, LinfBall
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
-from constraints.sets.constraint import Constraint, ProjectableConstraint
+from constraints.sets.cones import SecondOrderCone, SemidefiniteCone
+from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.sets.half_space import HalfSpace
+from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
+from constraints.sets.ordered import OrderedCone
+from constraints.sets.quadratic import Quadratic
+from constraints.sets.ray_map import RayMap
 from constraints.sets.simplex import Simplex
 
-__all__ = ["Affine", "Box", "BoxEquality", "Constraint", "ProjectableConstraint", "Simplex"]
+__all__ = [
+    "Affine",
+    "Box",
+    "BoxEquality",
+    "Constraint",
+    "HalfSpace",
+    "L1Ball",
+    "L2Ball",
+    "LinearMatrixInequality",
+    "LinfBall",
+    "OrderedCone",
+    "ProjectableConstraint",
+    "Quadratic",
+    "RayMap",
+    "RayTraceable",
+    "SecondOrderCone",
+    "SemidefiniteCone",
+    "Simplex",
+    "Squashing",
+]
