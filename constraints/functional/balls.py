@@ -204,9 +204,9 @@ def gauge_l1_ball(origin: Tensor, direction: Tensor, center: Tensor, radius: Ten
         slope = all_slopes.gather(-1, piece)
         root = -all_heights.gather(-1, piece) / torch.where(slope < 0, slope, -1.0)
         signs = (root * away + direction).sign()
-    return ((signs * direction).sum(dim=-1) / (radius - (signs * away).sum(dim=-1, keepdim=True)).squeeze(-1)).clamp(
-        min=0.0
-    )
+    slack = radius - (signs * away).sum(dim=-1, keepdim=True)
+    gauge: Tensor = ((signs * direction).sum(dim=-1, keepdim=True) / slack).clamp(min=0.0)
+    return gauge.squeeze(-1)
 
 
 def gauge_linf_ball(origin: Tensor, direction: Tensor, center: Tensor, radius: Tensor) -> Tensor:

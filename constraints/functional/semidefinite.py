@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from constraints.errors import UnsupportedError
 
 __all__ = ["project_semidefinite_cone", "squash_semidefinite_cone"]
 
@@ -117,14 +118,15 @@ def _of_eigenvalues(value: Tensor, curve: _Curve) -> Tensor:
     symmetric = (value + value.mT) / 2
     wide = symmetric.to(torch.promote_types(value.dtype, torch.float32))  # there is no half-precision eigh
     usable = wide.isfinite().all(dim=-1).all(dim=-1)[..., None, None]
-    mapped: Tensor = _SpectralMap.apply(torch.where(usable, wide, 0.0), curve)
+    mapped: Tensor = _SpectralMap.apply(torch.where(usable, wide, 0.0), curve)  # type: ignore[no-untyped-call]
     return torch.where(usable, mapped, torch.nan).to(value.dtype)
 
 
 def _rotated(vectors: Tensor, middle: Tensor) -> Tensor:
     """`V M V'`, symmetric to the last bit."""
     product = vectors @ middle @ vectors.mT
-    return (product + product.mT) / 2
+    symmetric: Tensor = (product + product.mT) / 2
+    return symmetric
 
 
 class _SpectralMap(torch.autograd.Function):
@@ -135,14 +137,14 @@ class _SpectralMap(torch.autograd.Function):
         eigenvalues, vectors = torch.linalg.eigh(matrix)
         ctx.save_for_backward(matrix, eigenvalues, vectors)
         ctx.curve = curve
-        product = (vectors * curve.value(eigenvalues).unsqueeze(-2)) @ vectors.mT
-        return (product + product.mT) / 2
+        return _rotated(vectors, torch.diag_embed(curve.value(eigenvalues)))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         matrix, eigenvalues, vectors = ctx.saved_tensors
         # `matrix` goes along only so that the derivative of the derivative has somewhere to go.
-        return _Derivative.apply(matrix, (grad + grad.mT) / 2, eigenvalues, vectors, ctx.curve), None
+        grad = (grad + grad.mT) / 2
+        return _Derivative.apply(matrix, grad, eigenvalues, vectors, ctx.curve), None  # type: ignore[no-untyped-call]
 
 
 class _Derivative(torch.autograd.Function):
@@ -150,18 +152,35 @@ class _Derivative(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, grad: Tensor, eigenvalues: Tensor, vectors: Tensor, curve: _Curve) -> Tensor:
-        ctx.save_for_backward(grad, eigenvalues, vectors)
+        ctx.save_for_backward(matrix, grad, eigenvalues, vectors)
         ctx.curve = curve
         return _rotated(vectors, curve.first(eigenvalues) * (vectors.mT @ grad @ vectors))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
-        grad, eigenvalues, vectors = ctx.saved_tensors
-        outer = vectors.mT @ ((outer + outer.mT) / 2) @ vectors
-        grad = vectors.mT @ grad @ vectors
-        to_grad = _rotated(vectors, ctx.curve.first(eigenvalues) * outer)
-        # The second derivative is symmetric in its directions: sum_k f[l_i, l_k, l_j] (G_ik H_kj + H_ik G_kj).
-        weights = ctx.curve.second(eigenvalues)
-        one_way = torch.einsum("...ikj,...ik,...kj->...ij", weights, grad, outer)
-        return _rotated(vectors, one_way + one_way.mT), to_grad, None, None, None
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        matrix, grad, eigenvalues, vectors = ctx.saved_tensors
+        shared = (matrix, (outer + outer.mT) / 2, eigenvalues, vectors, ctx.curve)
+        to_matrix = _SecondDerivative.apply(grad, *shared)  # type: ignore[no-untyped-call]
+        return to_matrix, _Derivative.apply(*shared), None, None, None  # type: ignore[no-untyped-call]
+
+
+class _SecondDerivative(torch.autograd.Function):
+    """The second derivative of `f` at `X` in directions `G` and `H`, symmetric in both.
+
+    In the eigenvectors' frame it is `sum_k f[l_i, l_k, l_j] (G_ik H_kj + H_ik G_kj)`. (torch's `once_differentiable`
+    would not do in its place: `autograd.grad` passes over its error node and returns a wrong third derivative.)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Tensor, matrix: Tensor, outer: Tensor, eigenvalues: Tensor, vectors: Tensor, curve: _Curve
+    ) -> Tensor:
+        grad, outer = vectors.mT @ grad @ vectors, vectors.mT @ outer @ vectors
+        one_way = torch.einsum("...ikj,...ik,...kj->...ij", curve.second(eigenvalues), grad, outer)
+        return _rotated(vectors, one_way + one_way.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+        raise UnsupportedError(
+            "`project_semidefinite_cone` and `squash_semidefinite_cone` have two derivatives, got a request for a third"
+        )

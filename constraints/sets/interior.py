@@ -29,7 +29,8 @@ def null_space(equality: Affine) -> Tensor:
     """Orthonormal basis of the directions along linear equalities, `(n, k)`."""
     _, values, rows = torch.linalg.svd(equality.matrix)
     rank = int((values > values.max() * max(equality.matrix.shape) * torch.finfo(values.dtype).eps).sum())
-    return rows[rank:].mT.contiguous()
+    basis: Tensor = rows[rank:].mT.contiguous()
+    return basis
 
 
 def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None = None) -> Tensor:
