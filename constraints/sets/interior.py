@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, SpecificationError
@@ -22,7 +22,7 @@ __all__ = ["find_interior", "null_space"]
 Array = NDArray[np.float64]
 
 REACHES = (1.0, 1e3, 1e6)  # how far from the starting point to look, in this order
-ROUNDS = 200
+ROUNDS = 30  # of cutting planes; curved sets of many dimensions need more, and go on by descent
 
 
 def null_space(equality: Affine) -> Tensor:
@@ -39,7 +39,9 @@ def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None
     Central cutting planes: each convex residual is replaced by its tangents, a linear program finds the centre of the
     largest ball between these, and tangents are added there until the centre lies inside. The first tangents are taken
     where rays from a known inner point of a single set leave it, so that balls and boxes are centred at once. Where
-    no largest ball exists (a cone, a half-space) the point is looked for near the origin.
+    no largest ball exists (a cone, a half-space) the point is looked for near the origin. Curved sets of many
+    dimensions would need too many tangents: from the last centre a smoothed maximum of the residuals is then descended
+    (L-BFGS), whose end is inside but not quite as deep.
 
     Args:
         sets: convex sets, inequalities only.
@@ -51,7 +53,7 @@ def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None
 
     Raises:
         InfeasibleError: no point lies strictly inside.
-        SpecificationError: none was found in so many rounds.
+        SpecificationError: none was found, which does not prove that there is none.
 
     Source: Elzinga and Moore, "A central cutting plane algorithm for the convex programming problem", Mathematical
         Programming 8, 1975, doi:10.1007/BF01580439.
@@ -65,8 +67,7 @@ def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None
         start, basis = torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64)
     else:
         start, basis = equality.project(torch.zeros(size, dtype=torch.float64)), null_space(equality)
-    probes = [start, *(point for part in sets for point in _probes(part, size))]
-    cuts = [cut for part in sets for point in probes for cut in _cuts(part, point, start, basis)]
+    cuts = [cut for part in sets for point in (start, *_probes(part, size)) for cut in _cuts(part, point, start, basis)]
     found: Tensor | None = None
     for reach in REACHES:
         point, depth = _search(sets, start, basis, cuts, reach)
@@ -87,6 +88,7 @@ def _search(
     sets: Sequence[Constraint], start: Tensor, basis: Tensor, cuts: list[tuple[Array, float]], reach: float
 ) -> tuple[Tensor | None, float]:
     """A point strictly inside and the radius of the largest ball about it, or None where there is none in reach."""
+    point = start
     for _ in range(ROUNDS):
         centre = _centre(cuts, basis.shape[1], reach)
         if centre is None:
@@ -100,9 +102,36 @@ def _search(
         if not fresh:
             return point, depth
         cuts += fresh
-    raise SpecificationError(
-        f"`RayMap` needs an interior point here, got none: {ROUNDS} rounds of cutting planes found no point inside"
-    )
+    point = _descend(sets, point, basis)
+    if any(bool(part.residual(point).max() >= -part.tolerance(point)) for part in sets):
+        raise SpecificationError(
+            f"`RayMap` needs an interior point here, got none: {ROUNDS} rounds of cutting planes and a descent from "
+            f"there found no point strictly inside"
+        )
+    return point, 0.0
+
+
+def _descend(sets: Sequence[Constraint], point: Tensor, basis: Tensor) -> Tensor:
+    """Descend the maximum of all residuals, in units of distance, smoothed less and less."""
+    slopes = [slope for part in sets for slope, _ in _cuts(part, point, point, basis)]
+    sizes = torch.tensor([float(np.linalg.norm(slope)) or 1.0 for slope in slopes], dtype=torch.float64)
+
+    def residuals(steps: Tensor) -> Tensor:
+        y = point + basis @ steps
+        return torch.cat([part.residual(y) for part in sets]) / sizes
+
+    def smoothed(steps: Array, width: float) -> tuple[float, Array]:
+        with torch.enable_grad():
+            at = torch.from_numpy(steps).requires_grad_()
+            height = width * torch.logsumexp(residuals(at) / width, dim=0)
+            (slope,) = torch.autograd.grad(height, at)
+        return float(height.detach()), slope.numpy()
+
+    steps: Array = np.zeros(basis.shape[1])
+    spread = float(residuals(torch.from_numpy(steps)).abs().max()) or 1.0
+    for width in (1.0, 0.1, 0.01, 0.001):
+        steps = minimize(smoothed, steps, args=(spread * width,), jac=True, method="L-BFGS-B").x
+    return point + basis @ torch.from_numpy(steps)
 
 
 def _centre(cuts: list[tuple[Array, float]], k: int, reach: float) -> tuple[Array, float] | None:
@@ -110,6 +139,8 @@ def _centre(cuts: list[tuple[Array, float]], k: int, reach: float) -> tuple[Arra
     slopes = np.array([slope for slope, _ in cuts]).reshape(-1, k)
     levels = np.array([level for _, level in cuts])
     norms = np.linalg.norm(slopes, axis=1)
+    if bool(np.any((norms == 0) & (levels <= 0))):
+        return None  # flat where it is not negative: the least value of that residual
     sizes = np.where(norms > 0, norms, np.maximum(np.abs(levels), 1.0))
     slopes, levels, norms = slopes / sizes[:, None], levels / sizes, norms / sizes
     # Everything in units of the reach, which is what the solver's tolerances are made for.
@@ -119,6 +150,8 @@ def _centre(cuts: list[tuple[Array, float]], k: int, reach: float) -> tuple[Arra
     if best.x is None or best.x[-1] <= 1e-7:
         return None
     radius = float(best.x[-1])
+    if radius < 0.25:
+        return np.asarray(best.x[:k] * reach), radius * reach
     near = linprog(
         np.r_[np.zeros(k + 1), np.ones(k)],
         A_ub=np.vstack(
