@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from constraints.embeddings import Embedding, Hard, join
 from constraints.functional import default_tolerance
 from constraints.rules import CellRule, OutputRule, Rule
-from constraints.sets import Constraint, ProjectableConstraint
+from constraints.sets import Constraint, ProjectableConstraint, RayTraceable, Squashing
 
 __all__ = [
     "check_embedding",
@@ -29,10 +29,12 @@ __all__ = [
     "law_batch_shape",
     "law_dtype",
     "law_feasible",
+    "law_gauge",
     "law_gradcheck",
     "law_idempotent",
     "law_nearest",
     "law_serialises",
+    "law_squash",
     "law_violation",
 ]
 
@@ -44,7 +46,7 @@ def check_set(
 
     Args:
         constraint: the set.
-        values: test values, `(batch, n)`, some of them outside; random ones, away from kinks, suit gradcheck best.
+        values: test values, `(batch, *event)`, some of them outside; random ones, away from kinks, suit gradcheck best.
         context: the set's input-dependent parameter, `(batch, k)`, where it has one.
         second_order: whether to test second derivatives too.
     """
@@ -56,6 +58,8 @@ def check_set(
         law_batch_shape(constraint, values, context)
         law_dtype(constraint, values, context)
         law_gradcheck(constraint, values, context, second_order=second_order)
+    if isinstance(constraint, Squashing):
+        law_squash(constraint, values, context, second_order=second_order)
 
 
 def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -136,7 +140,8 @@ def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: T
     for dtype in (torch.float32, torch.float64):
         given, ctx = values.to(dtype), None if context is None else context.to(dtype)
         once = constraint.project(given, ctx)
-        apart = (constraint.project(once, ctx) - once).abs().amax(dim=-1)
+        given, once, twice = (_flat(constraint, v) for v in (given, once, constraint.project(once, ctx)))
+        apart = (twice - once).abs().amax(dim=-1)
         allowed = torch.maximum(default_tolerance(given, terms=given.shape[-1]), default_tolerance(once))
         assert bool((apart <= allowed).all()), (
             f"idempotent ({dtype}): second projection moved by {float(apart.max()):.3g}"
@@ -152,8 +157,8 @@ def law_nearest(
     generator = torch.Generator().manual_seed(0)
     for _ in range(others):
         q = constraint.project(v + torch.randn(v.shape, generator=generator, dtype=v.dtype) * 3.0, context)
-        angle = ((v - p) * (q - p)).sum(dim=-1)
-        scale = 1.0 + v.abs().amax(dim=-1) ** 2
+        angle = _flat(constraint, (v - p) * (q - p)).sum(dim=-1)
+        scale = 1.0 + _flat(constraint, v).abs().amax(dim=-1) ** 2
         assert bool((angle <= 1e-9 * scale).all()), (
             f"nearest: a point of the set is nearer, by {float(angle.max()):.3g}"
         )
@@ -193,6 +198,75 @@ def law_gradcheck(
         assert torch.autograd.gradgradcheck(constraint.project, inputs), "gradgradcheck"
 
 
+def law_squash(
+    constraint: Constraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
+) -> None:
+    """The smooth map stays inside at any size of the values, is alive, and its derivatives are right.
+
+    Alive: a random linear functional of it has a gradient that is finite everywhere, and not 0 for values up to ten
+    times those given (a sigmoid's underflows beyond).
+    """
+    assert isinstance(constraint, Squashing), f"squash: {type(constraint).__name__} has none"
+    largest = float(values.abs().max())
+    generator = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.float64):
+        ctx = None if context is None else context.to(dtype)
+        for factor in (0.0, 1.0, 10.0, 1e4 / max(largest, 1e-30)):
+            given = (values * factor).to(dtype).requires_grad_()
+            y = constraint.squash(given, ctx)
+            assert y.shape == given.shape and y.dtype == dtype, f"squash ({dtype}): got {tuple(y.shape)}, {y.dtype}"
+            worst = constraint.violation(y.detach(), ctx)
+            assert bool((worst <= constraint.tolerance(y.detach(), ctx)).all()), (
+                f"squash ({dtype}): violation {float(worst.max()):.3g} at values up to {largest * factor:.3g}"
+            )
+            weights = torch.randn(y.shape, generator=generator, dtype=torch.float64).to(dtype)
+            (grad,) = torch.autograd.grad((y * weights).sum(), given)
+            assert bool(grad.isfinite().all()), f"squash ({dtype}): gradient not finite at {largest * factor:.3g}"
+            alive = (_flat(constraint, grad) != 0).any(dim=-1)
+            assert factor > 10.0 or bool(alive.all()), f"squash ({dtype}): no gradient at {largest * factor:.3g}"
+    inputs = [values.detach().double().requires_grad_()]
+    if context is not None:
+        inputs.append(context.detach().double().requires_grad_())
+    assert torch.autograd.gradcheck(constraint.squash, inputs), "squash: gradcheck"
+    if second_order:
+        assert torch.autograd.gradgradcheck(constraint.squash, inputs), "squash: gradgradcheck"
+
+
+def law_gauge(constraint: Constraint, origin: Tensor, directions: Tensor, *, second_order: bool = True) -> None:
+    """Rays end on the boundary: there the greatest residual is 0 to rounding, and the gauge is homogeneous.
+
+    Args:
+        constraint: a set with a `gauge`.
+        origin: a point strictly inside, `(n,)`.
+        directions: `(batch, n)`.
+        second_order: whether to test second derivatives too.
+    """
+    assert isinstance(constraint, RayTraceable), f"gauge: {type(constraint).__name__} has none"
+    for dtype in (torch.float32, torch.float64):
+        p, d = origin.to(dtype), directions.to(dtype)
+        gauge = constraint.gauge(p, d)
+        assert gauge.shape == d.shape[:-1] and gauge.dtype == dtype, f"gauge: got {tuple(gauge.shape)}, {gauge.dtype}"
+        assert bool((gauge >= 0).all()), f"gauge ({dtype}): expected >= 0, got {float(gauge.min()):.3g}"
+        leaves = gauge > 0
+        end = p + d / torch.where(leaves, gauge, 1.0).unsqueeze(-1)
+        off = constraint.residual(end).amax(dim=-1).abs()
+        allowed = 8.0 * constraint.tolerance(end.abs() + p.abs())
+        assert bool((off <= allowed)[leaves].all()), (
+            f"gauge ({dtype}): rays end {float(off.max()):.3g} off the boundary"
+        )
+        far = p + 1e6 * d
+        inside = constraint.residual(far).amax(dim=-1) <= constraint.tolerance(far)
+        assert bool(inside[~leaves].all()), f"gauge ({dtype}): a ray with gauge 0 leaves"
+        torch.testing.assert_close(
+            constraint.gauge(p, 3.0 * d), 3.0 * gauge, msg=lambda m: f"gauge: not homogeneous. {m}"
+        )
+        assert bool((constraint.gauge(p, 0.0 * d) == 0).all()), "gauge: the origin's own gauge is 0"
+    inputs = [origin.detach().double().requires_grad_(), directions.detach().double().requires_grad_()]
+    assert torch.autograd.gradcheck(constraint.gauge, inputs), "gauge: gradcheck"
+    if second_order:
+        assert torch.autograd.gradgradcheck(constraint.gauge, inputs), "gauge: gradgradcheck"
+
+
 def law_serialises(module: nn.Module) -> None:
     """State dict (loaded with `weights_only=True`), pickle and deepcopy all give the module back."""
     file = io.BytesIO()
@@ -206,6 +280,11 @@ def law_serialises(module: nn.Module) -> None:
         assert ours.keys() == theirs.keys(), f"serialise: buffers {ours.keys() ^ theirs.keys()} were lost or won"
         for key, buffer in ours.items():
             torch.testing.assert_close(theirs[key], buffer, equal_nan=True, msg=lambda m: f"serialise: {m}")
+
+
+def _flat(constraint: Constraint, value: Tensor) -> Tensor:
+    """One vector a value, `(*batch, n)`."""
+    return value.flatten(-constraint.event_dim)
 
 
 def _obeys(rule: Rule, model: nn.Module, x: Tensor, y: Tensor, how: str) -> None:

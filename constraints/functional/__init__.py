@@ -1,7 +1,20 @@
 """Pure maths on tensors: no state, no modules."""
 
 from constraints.functional.assignment import assign_with_limits
+from constraints.functional.balls import (
+    gauge_l1_ball,
+    gauge_l2_ball,
+    gauge_linf_ball,
+    project_l1_ball,
+    project_l2_ball,
+    project_linf_ball,
+    squash_l1_ball,
+    squash_l2_ball,
+    squash_linf_ball,
+)
 from constraints.functional.certificate import Certificate, certified_tolerance
+from constraints.functional.half_space import gauge_half_space, project_half_space, squash_half_space
+from constraints.functional.ordered import project_ordered_cone, squash_ordered_cone
 from constraints.functional.polytope import PolytopeFactors, factorise_polytope, project_polytope, solve_polytope
 from constraints.functional.projections import (
     project_affine,
@@ -9,6 +22,21 @@ from constraints.functional.projections import (
     project_box_equality,
     project_simplex,
 )
+from constraints.functional.rays import (
+    gauge_box,
+    gauge_linear_matrix_inequality,
+    gauge_quadratic,
+    project_ray,
+    squash_ray,
+)
+from constraints.functional.second_order_cone import (
+    gauge_second_order_cone,
+    project_second_order_cone,
+    squash_second_order_cone,
+)
+from constraints.functional.semidefinite import project_semidefinite_cone, squash_semidefinite_cone
+from constraints.functional.smooth import safe_norm, softplus
+from constraints.functional.squash import squash_box, squash_simplex
 from constraints.functional.tolerance import default_tolerance
 
 __all__ = [
@@ -18,10 +46,38 @@ __all__ = [
     "certified_tolerance",
     "default_tolerance",
     "factorise_polytope",
+    "gauge_box",
+    "gauge_half_space",
+    "gauge_l1_ball",
+    "gauge_l2_ball",
+    "gauge_linear_matrix_inequality",
+    "gauge_linf_ball",
+    "gauge_quadratic",
+    "gauge_second_order_cone",
     "project_affine",
     "project_box",
     "project_box_equality",
+    "project_half_space",
+    "project_l1_ball",
+    "project_l2_ball",
+    "project_linf_ball",
+    "project_ordered_cone",
     "project_polytope",
+    "project_ray",
+    "project_second_order_cone",
+    "project_semidefinite_cone",
     "project_simplex",
+    "safe_norm",
+    "softplus",
     "solve_polytope",
+    "squash_box",
+    "squash_half_space",
+    "squash_l1_ball",
+    "squash_l2_ball",
+    "squash_linf_ball",
+    "squash_ordered_cone",
+    "squash_ray",
+    "squash_second_order_cone",
+    "squash_semidefinite_cone",
+    "squash_simplex",
 ]

@@ -1,12 +1,19 @@
 """Sets: where a quantity must lie."""
 
 from constraints.sets.affine import Affine
+from constraints.sets.balls import L1Ball, L2Ball, LinfBall
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
-from constraints.sets.constraint import Constraint, ProjectableConstraint
+from constraints.sets.cones import SecondOrderCone, SemidefiniteCone
+from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, Squashing
 from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
+from constraints.sets.half_space import HalfSpace
+from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
+from constraints.sets.ordered import OrderedCone
 from constraints.sets.polytope import Polytope, VaryingPolytope
+from constraints.sets.quadratic import Quadratic
+from constraints.sets.ray_map import RayMap
 from constraints.sets.simplex import Simplex
 from constraints.sets.varying_affine import VaryingAffine
 
@@ -19,11 +26,23 @@ __all__ = [
     "Constraint",
     "Disjunction",
     "Fallback",
+    "HalfSpace",
     "Interior",
+    "L1Ball",
+    "L2Ball",
+    "LinearMatrixInequality",
+    "LinfBall",
+    "OrderedCone",
     "Polytope",
     "ProjectableConstraint",
+    "Quadratic",
     "Raise",
+    "RayMap",
+    "RayTraceable",
+    "SecondOrderCone",
+    "SemidefiniteCone",
     "Simplex",
+    "Squashing",
     "VaryingAffine",
     "VaryingPolytope",
     "certificates",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError
-from constraints.functional import project_box
+from constraints.functional import gauge_box, project_box, squash_box
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
 __all__ = ["Box"]
@@ -60,3 +60,12 @@ class Box(ProjectableConstraint):
         """Clip, `(*batch, n)`; `context` is not used."""
         self._require_shape(value)
         return project_box(value, self.low.to(value), self.high.to(value))
+
+    def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Sigmoid between two bounds, softplus beside one, the value itself beside none; `context` is not used."""
+        self._require_shape(value)
+        return squash_box(value, self.low.to(value), self.high.to(value))
+
+    def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
+        """Where the ray from an interior point leaves, `(*batch,)`."""
+        return gauge_box(origin, direction, self.low.to(direction), self.high.to(direction))

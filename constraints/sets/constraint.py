@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError
 from constraints.functional import default_tolerance
 
-__all__ = ["Constraint", "ProjectableConstraint", "as_buffer", "keep_precision"]
+__all__ = ["Constraint", "ProjectableConstraint", "RayTraceable", "Squashing", "as_buffer", "keep_precision"]
 
 
 class Constraint(nn.Module, ABC):
@@ -23,9 +23,9 @@ class Constraint(nn.Module, ABC):
     total); what it means is said by each set.
 
     Attributes:
-        event_dim: how many trailing dimensions form one value (1 for vectors).
+        event_dim: how many trailing dimensions form one value (1 for vectors, 2 for square matrices).
         equalities: how many leading residual components are equalities.
-        size: length `n` of one value, or None where any length is accepted.
+        size: length `n` of each event dimension, or None where any length is accepted.
     """
 
     event_dim: int = 1
@@ -64,7 +64,8 @@ class Constraint(nn.Module, ABC):
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Violation that rounding alone can cause, from the dtype, the size and the magnitude, `(*batch,)`."""
-        return default_tolerance(value, terms=value.shape[-1])
+        flat = value.flatten(-self.event_dim)
+        return default_tolerance(flat, terms=flat.shape[-1])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Constraint:
         """Move with the module, but keep the precision: the numbers are cast to the value's dtype at each use."""
@@ -76,8 +77,10 @@ class Constraint(nn.Module, ABC):
             raise ShapeError(f"`{type(self).__name__}` needs a context (*batch, 1), got {tuple(context.shape)}")
 
     def _require_shape(self, value: Tensor) -> None:
-        if value.dim() < self.event_dim or (self.size is not None and value.shape[-1] != self.size):
-            expected = "(*batch, n)" if self.size is None else f"(*batch, {self.size})"
+        event = tuple(value.shape[-self.event_dim :])
+        if value.dim() < self.event_dim or (self.size is not None and event != (self.size,) * self.event_dim):
+            lengths = ["n" if self.size is None else str(self.size)] * self.event_dim
+            expected = f"(*batch, {', '.join(lengths)})"
             raise ShapeError(f"`{type(self).__name__}` needs a value of shape {expected}, got {tuple(value.shape)}")
 
 
@@ -87,6 +90,27 @@ class ProjectableConstraint(Constraint, ABC):
     @abstractmethod
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point of the set, `(*batch, n)` to `(*batch, n)`."""
+
+
+@runtime_checkable
+class Squashing(Protocol):
+    """A set with a smooth map into it, beside the projection: for a network's last layer, whose gradient never dies.
+
+    A projection is constant in some directions wherever the value is outside; there it passes no gradient on.
+    """
+
+    def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map all of R^n smoothly into the set, with a gradient that is nowhere zero; not idempotent."""
+        ...
+
+
+@runtime_checkable
+class RayTraceable(Protocol):
+    """A convex set that can tell where a ray from an interior point leaves it."""
+
+    def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
+        """Smallest `k >= 0` with `origin + direction / k` inside, `(*batch,)`; 0 where the ray never leaves."""
+        ...
 
 
 def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float, *, finite: bool = True) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError
-from constraints.functional import project_simplex
+from constraints.functional import project_simplex, squash_simplex
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
 __all__ = ["Simplex"]
@@ -49,6 +49,11 @@ class Simplex(ProjectableConstraint):
         """Nearest point of the simplex, `(*batch, n)`."""
         self._require_shape(value)
         return project_simplex(value, self._total(value, context))
+
+    def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Softmax times the total, `(*batch, n)`."""
+        self._require_shape(value)
+        return squash_simplex(value, self._total(value, context))
 
     def _total(self, value: Tensor, context: Tensor | None) -> Tensor:
         if context is None:
