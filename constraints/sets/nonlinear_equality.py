@@ -1,0 +1,115 @@
+"""Nonlinear equalities: curved surfaces, projected onto by Newton's method with a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor
+
+from constraints.errors import ShapeError, SpecificationError
+from constraints.functional import Certificate, certified_tolerance, default_tolerance
+from constraints.functional.stationary import conditions_of, newton_step, residual_scale, solve_stationary
+from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.fallback import Fallback, Raise
+
+__all__ = ["NonlinearEquality"]
+
+
+@final
+class NonlinearEquality(ProjectableConstraint):
+    r"""The surface :math:`\{y : h(y, x) = 0\}` of a smooth function.
+
+    The point found is stationary for the distance to the value, :math:`y - v + J^\top\lambda = 0`, and in general only
+    locally the nearest: the set need not be convex. Damped Gauss-Newton steps lead near it, Newton steps end it, and
+    its derivatives come from the equations that it satisfies (the implicit function theorem), not from the steps.
+
+    Args:
+        function: `h`, from a value `(n,)` and a context `(k,)` (empty where there is none) to residuals `(p,)`, written
+            with torch operations that have second derivatives; it is vectorised over the batch.
+        size: `n`.
+        conditions: `p`.
+        fallback: what to do with samples for which no point was found.
+
+    Example:
+        >>> circle = NonlinearEquality(lambda y, _: (y * y).sum(-1, keepdim=True) - 1.0, size=2, conditions=1)
+        >>> circle.project(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]])
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        *,
+        size: int,
+        conditions: int,
+        fallback: Fallback | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= conditions <= size:
+            raise SpecificationError(
+                f"`NonlinearEquality` needs 1 <= conditions <= size, got conditions={conditions}, size={size}"
+            )
+        self.function = function
+        self.size, self.equalities = size, conditions
+        self.fallback = fallback or Raise()
+
+    def _spread(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Value and context of every sample, `(batch, n)` and `(batch, k)`."""
+        self._require_shape(value)
+        batch = value.shape[:-1]
+        given = value.new_zeros(0) if context is None else context.to(value)
+        flat = given.expand(*batch, given.shape[-1]).reshape(batch.numel(), given.shape[-1])
+        return value.reshape(batch.numel(), value.shape[-1]), flat
+
+    def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """`h(y, x)`, `(*batch, p)`."""
+        residual = conditions_of(self.function, *self._spread(value, context))
+        if residual.shape[-1] != self.equalities:
+            raise ShapeError(
+                f"`NonlinearEquality` needs {self.equalities} residuals of its function, got {residual.shape[-1]}"
+            )
+        return residual.reshape(*value.shape[:-1], self.equalities)
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """What rounding of the value alone does to the residual, `(*batch,)`."""
+        flat, given = self._spread(value.detach(), context)
+        jacobian = torch.func.vmap(torch.func.jacrev(self.function))(flat, given)
+        moved = residual_scale(flat, jacobian).amax(dim=-1, keepdim=True)
+        return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
+
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """A locally nearest point `(*batch, n)`, and for each sample whether it is on the surface."""
+        flat, given = (part.double() for part in self._spread(value, context))
+        tolerance = certified_tolerance(value.dtype)
+        if not len(flat):  # there is nothing that vmap could trace the function with
+            none = value.new_zeros(value.shape[:-1], dtype=torch.bool)
+            return value, Certificate(none.double(), tolerance, none, none)
+        active = flat.new_ones(len(flat), self.equalities)
+        start, fixed = flat.detach(), given.detach()
+        point, multiplier = solve_stationary(start, start, active, self.function, fixed)
+        violation = self._violation(point, fixed)
+        lost = violation > tolerance
+        if not torch.compiler.is_compiling() and bool(lost.any()):
+            # A value where the surface gives no direction (the centre of a circle) is left by a small push.
+            pushed = start + 1e-3 * (1.0 + start.abs()) * torch.linspace(0.5, 1.0, start.shape[-1]).to(start)
+            other, found = solve_stationary(start, pushed, active, self.function, fixed)
+            point = torch.where(lost[:, None], other, point)
+            multiplier = torch.where(lost[:, None], found, multiplier)
+        if flat.requires_grad or given.requires_grad:
+            for _ in range(2):  # two steps from the solution carry its first two derivatives
+                point, multiplier = newton_step(flat, point, multiplier, active, self.function, given)
+        result = point.to(value.dtype)
+        violation = self._violation(result.detach().double(), fixed).reshape(value.shape[:-1])
+        certain = violation <= tolerance
+        return result.reshape(value.shape), Certificate(violation, tolerance, certain, torch.zeros_like(certain))
+
+    def _violation(self, point: Tensor, context: Tensor) -> Tensor:
+        jacobian = torch.func.vmap(torch.func.jacrev(self.function))(point, context)
+        relative = conditions_of(self.function, point, context).abs() / residual_scale(point, jacobian)
+        return relative.amax(dim=-1).nan_to_num(nan=torch.inf)
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """A locally nearest point with `h(y, x) = 0`, `(*batch, n)`; samples without one go to the fallback."""
+        return self.fallback.settle("NonlinearEquality", *self.solve(value, context))
