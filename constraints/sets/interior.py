@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,10 +96,8 @@ def _search(
             return None, 0.0
         steps, depth = centre
         point = start + basis @ torch.from_numpy(steps)
-        fresh = []
-        for part in sets:
-            if bool(part.residual(point).max() >= -part.tolerance(point)):
-                fresh += _cuts(part, point, start, basis, only_outside=True)
+        # Deep enough is a tenth of the ball: a ray from next to the boundary would have a gauge of next to infinity.
+        fresh = [cut for part in sets for cut in _cuts(part, point, start, basis, shallower=0.1 * depth)]
         if not fresh:
             return point, depth
         cuts += fresh
@@ -169,19 +168,23 @@ def _centre(cuts: list[tuple[Array, float]], k: int, reach: float) -> tuple[Arra
 
 
 def _cuts(
-    part: Constraint, point: Tensor, start: Tensor, basis: Tensor, *, only_outside: bool = False
+    part: Constraint, point: Tensor, start: Tensor, basis: Tensor, *, shallower: float = math.inf
 ) -> list[tuple[Array, float]]:
-    """Tangents of a set's residuals at a point: `slope @ z <= level` for `y = start + basis @ z`."""
+    """Tangents of the residuals at a point not deeper inside than `shallower`, as `slope @ z <= level`.
+
+    Here `y = start + basis @ z`.
+    """
     with torch.enable_grad():
         at = point.detach().clone().requires_grad_()
         residual = part.residual(at)
         cuts = []
         for value in residual:
-            if only_outside and bool(value.detach() < -part.tolerance(point)):
-                continue
             (slope,) = torch.autograd.grad(value, at, retain_graph=True)
-            level = float(slope @ (point - start)) - float(value.detach())
-            cuts.append(((basis.mT @ slope).numpy(), level))
+            along = basis.mT @ slope
+            inside = -float(value.detach())
+            if shallower < math.inf and inside > max(float(part.tolerance(point)), shallower * float(along.norm())):
+                continue
+            cuts.append((along.numpy(), float(slope @ (point - start)) + inside))
     return cuts
 
 
