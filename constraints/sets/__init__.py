@@ -6,6 +6,7 @@ from constraints.sets.box_equality import BoxEquality
 from constraints.sets.constraint import Constraint, ProjectableConstraint
 from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
+from constraints.sets.group_mean import GroupMean
 from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.simplex import Simplex
 from constraints.sets.varying_affine import VaryingAffine
@@ -19,6 +20,7 @@ __all__ = [
     "Constraint",
     "Disjunction",
     "Fallback",
+    "GroupMean",
     "Interior",
     "Polytope",
     "ProjectableConstraint",
