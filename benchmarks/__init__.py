@@ -1,3 +1,8 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
-TASKS = {"chess": "benchmarks.chess.task:Chess"}
+TASKS = {
+    "chess": "benchmarks.chess.task:Chess",
+    "downscaling": "benchmarks.downscaling.task:Downscaling",
+    "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
+}
+"""`python -m benchmarks run chess --profile quick`."""
