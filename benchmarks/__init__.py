@@ -4,5 +4,6 @@ TASKS = {
     "chess": "benchmarks.chess.task:Chess",
     "downscaling": "benchmarks.downscaling.task:Downscaling",
     "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
+    "pwc": "benchmarks.pwc.task:Pwc",
 }
 """`python -m benchmarks run chess --profile quick`."""

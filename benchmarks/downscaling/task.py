@@ -73,7 +73,7 @@ class Downscaling(Task):
     factor: ClassVar[int] = 4
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": DownscalingProfile(seeds=3, epochs=12, rounds=3, cost_seeds=1, train=256, test=100),
-        "standard": DownscalingProfile(seeds=5, epochs=30, rounds=5, cost_seeds=3),
+        "standard": DownscalingProfile(seeds=10, epochs=24, rounds=5, cost_seeds=3),
         "full": DownscalingProfile(seeds=8, epochs=60, rounds=5, cost_seeds=3, train=4000, size=64, width=32, blocks=4),
     }
 
@@ -198,7 +198,7 @@ class Downscaling8(Downscaling):
     factor: ClassVar[int] = 8
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": DownscalingProfile(seeds=3, epochs=12, rounds=3, cost_seeds=1, train=256, test=100),
-        "standard": DownscalingProfile(seeds=5, epochs=30, rounds=5, cost_seeds=3, train=400, size=48),
+        "standard": DownscalingProfile(seeds=10, epochs=24, rounds=5, cost_seeds=3, train=400, size=48),
         "full": DownscalingProfile(seeds=8, epochs=60, rounds=5, cost_seeds=3, train=4000, size=64, width=32, blocks=4),
     }
 

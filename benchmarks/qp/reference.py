@@ -1,10 +1,10 @@
 """Reference optima of the test instances: `python -m benchmarks.qp.reference` makes `optima.npz` anew (a minute).
 
-The equalities are eliminated, :math:`y = A^+ x + N z` with an orthonormal basis `N` of the kernel, and scipy's SLSQP solves
-the rest from several starts: :math:`z = 0` (where the published solvers begin), and random ones. Every optimum is then
-tested: what it violates, and how far the gradient is from the cone of the active constraints (a non-negative least-squares
-problem, independent of the solver). The best of the starts is kept; on the convex problem there is only one minimum. On
-the others it is the best that was found, which nobody has shown to be the global one.
+The equalities are eliminated, :math:`y = A^+ x + N z` with an orthonormal basis `N` of the kernel, and scipy's SLSQP
+solves the rest from several starts: :math:`z = 0` (where the published solvers begin), and random ones. Every optimum is
+then tested: what it violates, and how far the gradient is from the cone of the active constraints (a non-negative
+least-squares problem, independent of the solver). The best of the starts is kept; on the convex problem there is only one
+minimum. On the others it is the best that was found, which nobody has shown to be the global one.
 """
 
 from __future__ import annotations
@@ -72,6 +72,12 @@ class _Reduced:
         y: Array = self.base + self.kernel @ z
         return y
 
+    def value(self, z: Array) -> float:
+        return self.value_and_slope(z)[0]
+
+    def slope(self, z: Array) -> Array:
+        return self.value_and_slope(z)[1]
+
     def value_and_slope(self, z: Array) -> tuple[float, Array]:
         y = self.lift(z)
         value, slope, _ = self.problem.term.derivatives(y)
@@ -81,9 +87,9 @@ class _Reduced:
     def solve(self, start: Array) -> Array:
         limits = {"type": "ineq", "fun": lambda z: self.room - self.rows @ z, "jac": lambda z: -self.rows}
         found = minimize(
-            self.value_and_slope,
+            self.value,
             start,
-            jac=True,
+            jac=self.slope,
             method="SLSQP",
             constraints=limits,
             options={"maxiter": 500, "ftol": 1e-14},
@@ -129,18 +135,18 @@ def solve(problem: Problem, x: Array, *, starts: int = STARTS, seed: int = 0) ->
 
 def main() -> None:
     """Solve every test instance of every family and write the file."""
-    kept: dict[str, Array | float] = {}
+    kept: dict[str, Array] = {}
     for name, problem in problems().items():
-        found = [solve(problem, x, starts=1 if name == "convex" else STARTS, seed=i) for i, x in enumerate(problem.test)]
-        first = [solve(problem, x, starts=1).value for x in problem.test] if name != "convex" else [o.value for o in found]
-        kept[f"{name}/value"] = np.array([o.value for o in found])
-        kept[f"{name}/price"] = max(o.price for o in found)
-        worst = max(o.violation for o in found), max(o.stationarity for o in found)
-        apart = int((np.array(first) - kept[f"{name}/value"] > 1e-6).sum())
+        starts = 1 if name == "convex" else STARTS
+        found = [solve(problem, x, starts=starts, seed=i) for i, x in enumerate(problem.test)]
+        best = np.array([o.value for o in found])
+        first = np.array([solve(problem, x, starts=1).value for x in problem.test])
+        price = max(o.price for o in found)
+        kept |= {f"{name}/value": best, f"{name}/price": np.array(price)}
         print(
-            f"{name}: mean optimum {np.mean(kept[f'{name}/value']):.4f} of {len(found)} instances, {apart} of them better "
-            f"than from the published start (mean {np.mean(first):.4f}); worst violation {worst[0]:.1e}, worst "
-            f"stationarity {worst[1]:.1e}, largest multiplier {kept[f'{name}/price']:.3f}"
+            f"{name}: mean optimum {best.mean():.4f} of {len(best)} instances, {int((first - best > 1e-6).sum())} of them "
+            f"better than from the published start; worst violation {max(o.violation for o in found):.1e}, worst "
+            f"stationarity {max(o.stationarity for o in found):.1e}, largest multiplier {price:.3f}"
         )
     np.savez_compressed(FILE, **kept)  # type: ignore[arg-type]
 
