@@ -5,5 +5,8 @@ TASKS = {
     "downscaling": "benchmarks.downscaling.task:Downscaling",
     "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
     "pwc": "benchmarks.pwc.task:Pwc",
+    "qp": "benchmarks.qp.task:Qp",
+    "qp-hardnet": "benchmarks.qp.task:HardnetQp",
+    "qp-nonconvex": "benchmarks.qp.task:NonconvexQp",
 }
 """`python -m benchmarks run chess --profile quick`."""

@@ -1,10 +1,10 @@
 """Reference optima of the test instances: `python -m benchmarks.qp.reference` makes `optima.npz` anew (a minute).
 
 The equalities are eliminated, :math:`y = A^+ x + N z` with an orthonormal basis `N` of the kernel, and scipy's SLSQP
-solves the rest from several starts: :math:`z = 0` (where the published solvers begin), and random ones. Every optimum is
-then tested: what it violates, and how far the gradient is from the cone of the active constraints (a non-negative
-least-squares problem, independent of the solver). The best of the starts is kept; on the convex problem there is only one
-minimum. On the others it is the best that was found, which nobody has shown to be the global one.
+solves the rest from several starts: :math:`z = 0` (where the published solvers begin), and random ones. Every optimum
+is then tested: what it violates, and how far the gradient is from the cone of the active constraints (a non-negative
+least-squares problem, independent of the solver). The best of the starts is kept. On the convex problem there is only
+one minimum; on the others it is the best that was found, which nobody has shown to be the global one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import null_space
-from scipy.optimize import minimize, nnls
+from scipy.optimize import OptimizeResult, minimize, nnls
 
 from benchmarks.qp.problem import Linear, Problem, Sine, dc3_problem, hardnet_problem
 
@@ -86,7 +86,7 @@ class _Reduced:
 
     def solve(self, start: Array) -> Array:
         limits = {"type": "ineq", "fun": lambda z: self.room - self.rows @ z, "jac": lambda z: -self.rows}
-        found = minimize(
+        found: OptimizeResult = minimize(  # type: ignore[call-overload]
             self.value,
             start,
             jac=self.slope,
@@ -144,7 +144,7 @@ def main() -> None:
         price = max(o.price for o in found)
         kept |= {f"{name}/value": best, f"{name}/price": np.array(price)}
         print(
-            f"{name}: mean optimum {best.mean():.4f} of {len(best)} instances, {int((first - best > 1e-6).sum())} of them "
+            f"{name}: mean optimum {best.mean():.4f} of {len(best)} instances, {int((first - best > 1e-6).sum())} "
             f"better than from the published start; worst violation {max(o.violation for o in found):.1e}, worst "
             f"stationarity {max(o.stationarity for o in found):.1e}, largest multiplier {price:.3f}"
         )
