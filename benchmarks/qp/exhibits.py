@@ -80,7 +80,7 @@ def beside_published(task: str, optimum: float, cells: Records, costs: Records) 
         "as published; infeasible: instances with a violation above 1e-4. An objective below the optimum is that of "
         "infeasible answers: the gap at shadow prices charges every violation at the largest multiplier of the "
         "reference optima. Published milliseconds are from another machine (a GPU): read the ratios. `standard` trains "
-        "for fewer epochs at a higher learning rate than published (see the profile), `full` at the published settings.",
+        "for fewer epochs at a higher learning rate than published, `full` at the published settings.",
     )
 
 
