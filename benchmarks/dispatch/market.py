@@ -14,9 +14,9 @@ Array = NDArray[np.float64]
 
 
 def demands(count: int, rng: np.random.Generator) -> Array:
-    """Demands in per unit, `(count, 11)`: a common level, uniform in 0.7 to 1.2 of the nominal, times a factor at each bus.
+    """Demands in per unit, `(count, 11)`: a common level, times a factor at each bus.
 
-    The factor is normal with mean 1 and standard deviation 0.15, kept within 0.5 and 1.5.
+    The level is uniform in 0.7 to 1.2 of the nominal demand; the factor is normal with mean 1 and standard deviation 0.15, kept within 0.5 and 1.5.
     """
     level = rng.uniform(0.7, 1.2, size=(count, 1))
     local = rng.normal(1.0, 0.15, size=(count, len(DEMAND))).clip(0.5, 1.5)
@@ -32,14 +32,14 @@ def cost(dispatch: Array) -> Array:
 
 
 def flows(dispatch: Array, demand: Array) -> Array:
-    """Flow in each line in per unit, `(*batch, 20)`; what generation lacks or has too much, the slack bus makes up for."""
+    """Flow in each line in per unit, `(*batch, 20)`; the slack bus makes up for what generation lacks."""
     by_generator, by_load = transfer_factors()
     found: Array = dispatch @ by_generator.T - demand @ by_load.T
     return found
 
 
 def cheapest_dispatch(demand: Array) -> Array:
-    """The cheapest dispatch that meets the demand within all limits, by SLSQP from the middle of the generators' ranges.
+    """The cheapest dispatch that meets the demand within all limits, by SLSQP.
 
     Args:
         demand: one sample, `(11,)`, in per unit.
@@ -74,9 +74,8 @@ def cheapest_dispatch(demand: Array) -> Array:
         options={"maxiter": 200, "ftol": 1e-12},
     )
     g: Array = found.x
-    worst = max(
-        abs(float(g.sum() - total)), float((rows @ g - room).max()), float((g - CAPACITY).max()), float(-g.min())
-    )
+    limits = np.concatenate([rows @ g - room, g - CAPACITY, -g])
+    worst = max(abs(float(g.sum() - total)), float(limits.max()))
     if worst > 1e-7:
         raise RuntimeError(f"no dispatch within the limits was found: {found.message}; it violates by {worst:.3g}")
     return g

@@ -59,7 +59,7 @@ class Dispatch(Task):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": DispatchProfile(seeds=3, epochs=30, rounds=3, cost_seeds=1, train=400, test=200),
-        "standard": DispatchProfile(seeds=8, epochs=100, rounds=5, cost_seeds=3),
+        "standard": DispatchProfile(seeds=10, epochs=100, rounds=5, cost_seeds=3),
         "full": DispatchProfile(seeds=16, epochs=200, rounds=5, cost_seeds=5, train=5000, test=2000),
     }
 
