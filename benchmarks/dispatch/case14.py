@@ -3,8 +3,8 @@
 Loads, reactances and transformer ratios are the public numbers of the University of Washington's archive of power
 systems test cases (a part of the American Electric Power network of 1962); generator limits and costs are those of the
 `case14` that comes with MATPOWER (Zimmerman et al., doi:10.1109/TPWRS.2010.2051168). The case has no line limits: the
-ones here are ours, round numbers chosen once so that the cheapest dispatch of the nominal load overloads six lines
-(1-2, 1-5, 2-3, 2-4, 2-5, 5-6), three quarters of the samples have a line at its limit, and all can be served.
+ones here are ours, round numbers chosen once so that the cheapest dispatch of the nominal load overloads seven lines
+(1-2, 1-5, 2-3, 2-4, 2-5, 4-5, 5-6), three quarters of the samples have a line at its limit, and all can be served.
 
 DC power flow: voltages 1, angles small, no losses. With the branches' `b_l = 1 / (x_l r_l)` and the bus matrix made of
 them, flows are linear in the injections, `f = P (g - d)`: power transfer distribution factors `P`, bus 1 as the slack.

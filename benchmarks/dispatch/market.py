@@ -16,7 +16,8 @@ Array = NDArray[np.float64]
 def demands(count: int, rng: np.random.Generator) -> Array:
     """Demands in per unit, `(count, 11)`: a common level, times a factor at each bus.
 
-    The level is uniform in 0.7 to 1.2 of the nominal demand; the factor is normal with mean 1 and standard deviation 0.15, kept within 0.5 and 1.5.
+    The level is uniform in 0.7 to 1.2 of the nominal demand; the factor is normal with mean 1 and standard deviation
+    0.15, kept within 0.5 and 1.5.
     """
     level = rng.uniform(0.7, 1.2, size=(count, 1))
     local = rng.normal(1.0, 0.15, size=(count, len(DEMAND))).clip(0.5, 1.5)

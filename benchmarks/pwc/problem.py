@@ -23,7 +23,7 @@ from torch import Tensor
 
 from constraints import LinearInequality
 
-__all__ = ["Boundary", "bounds", "samples", "target", "test_points"]
+__all__ = ["Boundary", "bounds", "grid_points", "samples", "target"]
 
 
 def target(x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def samples() -> Tensor:
     return torch.from_numpy(np.random.RandomState(17).uniform(-1.2, 1.2, size=(50, 1)))
 
 
-def test_points() -> Tensor:
+def grid_points() -> Tensor:
     """Where it is tested, `(401, 1)`, float64."""
     return torch.linspace(-2.0, 2.0, 401, dtype=torch.float64)[:, None]
 

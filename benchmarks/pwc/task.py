@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from benchmarks.pwc.exhibits import beside_published
-from benchmarks.pwc.problem import Boundary, bounds, samples, target, test_points
+from benchmarks.pwc.problem import Boundary, bounds, grid_points, samples, target
 from benchmarks.strengths import answers, strength_arms, strength_contrasts
 from constraints import AugmentedLagrangian, Decode, Embedding, Hard, Soft
 from dkmodels import KnowledgeModule, RegressionModule
@@ -43,7 +43,7 @@ class Pwc(Task):
 
     def data(self, seed: int) -> Data:
         """The same samples for every seed, as published: seeds differ in initial weights alone."""
-        x, test = samples(), test_points()
+        x, test = samples(), grid_points()
         return Data(
             train=TensorDataset(x, target(x)), test=TensorDataset(test, target(test)), batch_size=len(x), extra=None
         )
@@ -115,4 +115,4 @@ class Pwc(Task):
 
     def curve(self, module: KnowledgeModule) -> Tensor:
         """A trained module's answers at the test points, `(401,)`."""
-        return answers(module, test_points()).flatten()
+        return answers(module, grid_points()).flatten()

@@ -106,7 +106,7 @@ class Qp(Task):
     family: ClassVar[str] = "convex"
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": QpProfile(seeds=3, epochs=20, rounds=3, cost_seeds=1, train=2000, test=200),
-        "standard": QpProfile(seeds=8, epochs=100, rounds=10, cost_seeds=3),
+        "standard": QpProfile(seeds=10, epochs=100, rounds=10, cost_seeds=3),
         "full": QpProfile(seeds=8, epochs=1000, rounds=10, cost_seeds=3, rate=1e-4),
     }
 
