@@ -35,7 +35,7 @@ setup: .venv/.done
 
 lock: setup
 	echo 'torch==2.13.0' > .venv/torch.txt
-	$(UV) pip compile --quiet --upgrade pyproject.toml --group dev --all-extras --constraint .venv/torch.txt $(WHEELS) \
+	$(UV) pip compile --quiet --upgrade pyproject.toml --group dev --extra tracking --extra tensorboard --extra benchmarks --constraint .venv/torch.txt $(WHEELS) \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 	sed -i 's/^torch==\([0-9.]*\)+cpu/torch==\1/; /^uv==/d' requirements.lock
 

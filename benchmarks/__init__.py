@@ -1,3 +1,13 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
-TASKS = {"chess": "benchmarks.chess.task:Chess"}
+TASKS = {
+    "chess": "benchmarks.chess.task:Chess",
+    "dispatch": "benchmarks.dispatch.task:Dispatch",
+    "downscaling": "benchmarks.downscaling.task:Downscaling",
+    "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
+    "pwc": "benchmarks.pwc.task:Pwc",
+    "qp": "benchmarks.qp.task:Qp",
+    "qp-hardnet": "benchmarks.qp.task:HardnetQp",
+    "qp-nonconvex": "benchmarks.qp.task:NonconvexQp",
+}
+"""`python -m benchmarks run chess --profile quick`."""

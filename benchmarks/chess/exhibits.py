@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import Any
 
+from benchmarks.tables import Records, cost_ratio, costs_of, means_of
 from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.store import Store
 
@@ -24,39 +23,17 @@ READERS = {
 }
 PAPER = 96.85
 
-Cells = Sequence[Mapping[str, Any]]
 
-
-def _means(cells: Cells, arm: str) -> dict[str, float]:
-    done = [cell["metrics"] for cell in cells if cell["arm"] == arm and cell["status"] == "done"]
-    names = {name for metrics in done for name in metrics}
-    return {name: mean(m[name] for m in done if m.get(name) is not None) for name in names} if done else {}
-
-
-def _cost(costs: Cells, arm: str, metric: str) -> list[float]:
-    """One value a seed."""
-    return [
-        row["value"]
-        for cost in costs
-        for row in cost["rows"]
-        if (row["arm"], row["metric"], row["phase"]) == (arm, metric, "frame")
-    ]
-
-
-def _ratio(values: Sequence[float], base: Sequence[float]) -> str:
-    return f"{mean(a / b for a, b in zip(values, base, strict=True)):.2f}" if len(values) == len(base) > 0 else "-"
-
-
-def headline(cells: Cells, costs: Cells) -> Exhibit:
+def headline(cells: Records, costs: Records) -> Exhibit:
     """A row a reader."""
     rows = [
         ["reader", "squares right", "boards right", "games right", "frames to recover", "squares a frame",
          "latency median (p95)", "latency ratio", "energy ratio"]
     ]  # fmt: skip
     for arm, title in READERS.items():
-        m = _means(cells, arm)
+        m = means_of(cells, arm)
         if m:
-            time, late = _cost(costs, arm, "time"), _cost(costs, arm, "time_p95")
+            time, late = costs_of(costs, arm, "time", "frame"), costs_of(costs, arm, "time_p95", "frame")
             rows.append(
                 [
                     title,
@@ -66,8 +43,8 @@ def headline(cells: Cells, costs: Cells) -> Exhibit:
                     f"{m['recovery_frames']:.1f}",
                     f"{m['squares_classified']:.1f}",
                     f"{1e3 * mean(time):.1f} ({1e3 * mean(late):.1f}) ms" if time and late else "-",
-                    _ratio(time, _cost(costs, "none", "time")),
-                    _ratio(_cost(costs, arm, "energy"), _cost(costs, "none", "energy")),
+                    cost_ratio(costs, arm, "time", "frame"),
+                    cost_ratio(costs, arm, "energy", "frame"),
                 ]
             )
     return Exhibit(
@@ -80,12 +57,12 @@ def headline(cells: Cells, costs: Cells) -> Exhibit:
     )
 
 
-def faults(cells: Cells) -> Exhibit:
+def faults(cells: Records) -> Exhibit:
     """A row a reader and a column a fault."""
     kinds = sorted({n.split("/")[1] for cell in cells for n in cell.get("metrics", {}) if n.startswith("fault/")})
     rows = [["reader", *kinds]]
     for arm, title in READERS.items():
-        m = _means(cells, arm)
+        m = means_of(cells, arm)
         if m:
             shown = [(m[f"fault/{k}/recovery_frames"], 100 * m[f"fault/{k}/board_accuracy"]) for k in kinds]
             rows.append([title, *(f"{frames:.1f} frames, {right:.0f} %" for frames, right in shown)])

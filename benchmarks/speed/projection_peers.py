@@ -1,11 +1,12 @@
 """The same projection, by us and by the peers: each as a function of the value, forward and with a backward pass.
 
-Every peer is asked for the nearest point of `{A y <= b}`, in float64, on one core. A peer that is not installed, or that
-cannot do a case, is left out of that case's row and says why.
+Every peer is asked for the nearest point of `{A y <= b}`, in float64, on one core. A peer that is not installed, or
+that cannot do a case, is left out of that case's row and says why.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -80,8 +81,9 @@ def ours(case: Case) -> Runner:
 
 
 def cvxpylayers(case: Case, **solver: Any) -> Runner:
-    import cvxpy as cp
     from cvxpylayers.torch import CvxpyLayer
+
+    cp: Any = importlib.import_module("cvxpy")
 
     if case.batch * case.n * case.m > 2e6:
         raise NotImplementedError("would take minutes a call")

@@ -1,6 +1,13 @@
 """Pure maths on tensors: no state, no modules."""
 
 from constraints.functional.assignment import assign_with_limits
+from constraints.functional.balance_forms import (
+    balance_additive,
+    balance_multiplicative,
+    balance_scaled_additive,
+    balance_simplex,
+    balance_softmax,
+)
 from constraints.functional.balls import (
     gauge_l1_ball,
     gauge_l2_ball,
@@ -43,6 +50,11 @@ __all__ = [
     "Certificate",
     "PolytopeFactors",
     "assign_with_limits",
+    "balance_additive",
+    "balance_multiplicative",
+    "balance_scaled_additive",
+    "balance_simplex",
+    "balance_softmax",
     "certified_tolerance",
     "default_tolerance",
     "factorise_polytope",

@@ -1,7 +1,9 @@
 """Rules: what must hold of a model."""
 
+from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicative, ScaledAdditive, Softmax
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
+from constraints.rules.group_balance import GroupBalance
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
@@ -11,8 +13,10 @@ from constraints.rules.scores import EagerScores, LazyScores, Scores
 from constraints.rules.transition import Transition
 
 __all__ = [
+    "Additive",
     "AllowedClasses",
     "Balance",
+    "BalanceForm",
     "Bounds",
     "Budget",
     "Capacity",
@@ -23,17 +27,21 @@ __all__ = [
     "Explanation",
     "FieldRule",
     "FixedSum",
+    "GroupBalance",
     "Guarantee",
     "Implication",
     "LazyScores",
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
+    "Multiplicative",
     "OutputRule",
     "RateLimit",
     "Rule",
     "RuleReport",
     "RuleSet",
+    "ScaledAdditive",
     "Scores",
+    "Softmax",
     "Transition",
 ]

@@ -8,6 +8,7 @@ from constraints.sets.cones import SecondOrderCone, SemidefiniteCone
 from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, Squashing
 from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
+from constraints.sets.group_mean import GroupMean
 from constraints.sets.half_space import HalfSpace
 from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
 from constraints.sets.ordered import OrderedCone
@@ -26,6 +27,7 @@ __all__ = [
     "Constraint",
     "Disjunction",
     "Fallback",
+    "GroupMean",
     "HalfSpace",
     "Interior",
     "L1Ball",
