@@ -11,6 +11,7 @@ from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior
 from constraints.sets.group_mean import GroupMean
 from constraints.sets.half_space import HalfSpace
 from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
+from constraints.sets.nonlinear_equality import NonlinearEquality
 from constraints.sets.ordered import OrderedCone
 from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.quadratic import Quadratic
@@ -34,6 +35,7 @@ __all__ = [
     "L2Ball",
     "LinearMatrixInequality",
     "LinfBall",
+    "NonlinearEquality",
     "OrderedCone",
     "Polytope",
     "ProjectableConstraint",
