@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks import TASKS
@@ -49,8 +48,6 @@ def draw(make: Callable[[Path], dict[str, Figure]], description: str) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write the figures into")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with rc_context({"svg.hashsalt": "dkmodels", "svg.fonttype": "path"}):  # the same figure gives the same file
-        for name, figure in make(options.results).items():
-            metadata = {"Date": None, "Creator": None} if name.endswith(".svg") else None
-            figure.savefig(options.out / name, metadata=metadata, dpi=110)
-            print(options.out / name)
+    for name, figure in make(options.results).items():
+        figure.savefig(options.out / name, dpi=110)
+        print(options.out / name)

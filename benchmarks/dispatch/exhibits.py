@@ -31,7 +31,7 @@ def arms_table(cells: Records, costs: Records) -> Exhibit:
     """A row an arm."""
     rows = [
         ["arm", "regret, $/h", "not operable", "RMSE, MW", "imbalance, MW", "overload, MW", "beyond generators, MW",
-         "inference, time ratio", "step, time ratio"]
+         "stuck generators", "inference, time ratio", "step, time ratio"]
     ]  # fmt: skip
     for arm, title in ARMS.items():
         m = means_of(cells, arm)
@@ -45,6 +45,7 @@ def arms_table(cells: Records, costs: Records) -> Exhibit:
                     f"{m['imbalance']:.2g}",
                     f"{m['overload']:.2g}",
                     f"{m['beyond']:.2g}",
+                    f"{m['stuck']:.2g}",
                     cost_ratio(costs, arm, "time", "inference_large_batch"),
                     cost_ratio(costs, arm, "time", "train_step"),
                 ]
@@ -54,7 +55,9 @@ def arms_table(cells: Records, costs: Records) -> Exhibit:
         rows,
         "Means over seeds (standard deviation). Regret: cost above the cheapest operable dispatch, every MW of "
         "imbalance, overload or generation beyond a limit charged at 500 $/h. Not operable: anything violated by more "
-        "than 0.1 MW. Imbalance, overload (of all lines together) and generation beyond limits are means over samples.",
+        "than 0.1 MW. Imbalance, overload (of all lines together) and generation beyond limits are means over samples. "
+        "Stuck: generators that get the same set point in every sample. A clip onto the generator limits alone has no "
+        "gradient outside them, so that a generator that leaves its range once may never come back.",
     )
 
 

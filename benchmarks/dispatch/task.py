@@ -150,6 +150,7 @@ class Dispatch(Task):
             Metric(name="imbalance", direction="min", unit="MW", gain=0.1),
             Metric(name="overload", direction="min", unit="MW", gain=0.1),
             Metric(name="beyond", direction="min", unit="MW", gain=0.1),
+            Metric(name="stuck", direction="min", unit="generators", gain=0.5),
         ]
 
     def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float | tuple[int, int]]:
@@ -169,6 +170,7 @@ class Dispatch(Task):
             "imbalance": MVA * float(imbalance.mean()),
             "overload": MVA * float(overload.sum(axis=1).mean()),
             "beyond": MVA * float(beyond.sum(axis=1).mean()),
+            "stuck": float((given.std(axis=0) < 1e-9).sum()),
         }
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:

@@ -24,7 +24,7 @@ def fields(results: Path) -> dict[str, Figure]:
     assert isinstance(data.test, TensorDataset)
     x, target = data.test.tensors
     index = int(target.flatten(1).std(dim=1).argmax())
-    figure = Figure(figsize=(11, 5.0), layout="constrained")
+    figure = Figure(figsize=(11, 3.9), layout="constrained")
     panels = figure.subplots(2, 2 + len(modules))
     most, largest = SCALE * float(target[index].max()), 0.0
     shown = {arm: answers(module, x[index : index + 1])[0] for arm, module in modules.items()}

@@ -186,7 +186,7 @@ class Downscaling(Task):
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """The forms, in and out of distribution."""
-        return [forms(cells, costs), slices(cells)]
+        return [forms(cells, costs, published=self.factor == 4), slices(cells)]
 
 
 @final

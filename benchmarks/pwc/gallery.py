@@ -37,7 +37,7 @@ def curves(results: Path) -> dict[str, Figure]:
         panel.set(title=title, xlabel="x", xlim=(-2, 2), ylim=(lowest, highest))
     panels[0].set_ylabel("y")
     figure.suptitle("Every seed's answer; shaded: forbidden, dots: samples, dashes: the truth", fontsize=10)
-    return {"curves.svg": figure}
+    return {"curves.png": figure}
 
 
 if __name__ == "__main__":

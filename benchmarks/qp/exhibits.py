@@ -79,8 +79,9 @@ def beside_published(task: str, optimum: float, cells: Records, costs: Records) 
         "Means over seeds (standard deviation). Gaps are the largest of an instance, averaged over the test instances, "
         "as published; infeasible: instances with a violation above 1e-4. An objective below the optimum is that of "
         "infeasible answers: the gap at shadow prices charges every violation at the largest multiplier of the "
-        "reference optima. Published milliseconds are from another machine (a GPU): read the ratios. `standard` trains "
-        "for fewer epochs at a higher learning rate than published, `full` at the published settings.",
+        "reference optima. Published milliseconds are from another machine (a GPU): read the ratios. `quick` and "
+        "`standard` train for fewer epochs at a higher learning rate than published: arms without a layer are then far "
+        "from converged. `full` has the published settings.",
     )
 
 

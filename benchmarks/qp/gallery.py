@@ -36,8 +36,8 @@ def scatter(results: Path) -> dict[str, Figure]:
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set(xlabel="worst violation of an instance (shaded: feasible)", ylabel="objective less optimum")
     axes.set_xlim(left=ROUNDING / 3)
-    axes.legend(markerscale=4, fontsize=8, ncols=2)
-    return {f"{task.title()}.svg": figure}
+    figure.legend(markerscale=4, fontsize=8, loc="outside right upper")
+    return {f"{task.title()}.png": figure}
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def test_every_arm_trains_and_all_rules_hold_together(run_arms):
         assert cells[arm]["imbalance"] + cells[arm]["overload"] + cells[arm]["beyond"] < 1e-3  # MW, of float32
         assert cells[arm]["regret"] > -0.5
     assert cells["none"]["inoperable"] == 1.0
+    assert all(0 <= cell["stuck"] <= 5 for cell in cells.values())
     assert cells["all but balance"]["overload"] < 1e-3 < cells["all but balance"]["imbalance"]
     assert len(arms_table(store.cells(), []).rows) == 13
     assert len(worth(store.cells()).rows) == 4
