@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from benchmarks.pwc.exhibits import beside_published
@@ -44,9 +44,7 @@ class Pwc(Task):
     def data(self, seed: int) -> Data:
         """The same samples for every seed, as published: seeds differ in initial weights alone."""
         x, test = samples(), grid_points()
-        return Data(
-            train=TensorDataset(x, target(x)), test=TensorDataset(test, target(test)), batch_size=len(x), extra=None
-        )
+        return Data(train=TensorDataset(x, target(x)), test=TensorDataset(test, target(test)), batch_size=len(x))
 
     def network(self, seed: int) -> nn.Module:
         """Two hidden layers, Kaiming-normal weights, float64."""
@@ -112,7 +110,3 @@ class Pwc(Task):
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         """Beside the published rows."""
         return [beside_published(cells, costs)]
-
-    def curve(self, module: KnowledgeModule) -> Tensor:
-        """A trained module's answers at the test points, `(401,)`."""
-        return answers(module, grid_points()).flatten()

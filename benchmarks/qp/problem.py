@@ -35,15 +35,15 @@ HELD_OUT = 0.0833
 
 
 class Term(ABC):
-    """The part of the objective that `p` multiplies, with its derivatives."""
+    """The part of the objective that `p` multiplies, with its slope."""
 
     @abstractmethod
     def value(self, y: Tensor) -> Tensor:
         """Elementwise, for training."""
 
     @abstractmethod
-    def derivatives(self, y: Array) -> tuple[Array, Array, Array]:
-        """Value, slope and curvature, elementwise, for solvers."""
+    def with_slope(self, y: Array) -> tuple[Array, Array]:
+        """Value and slope, elementwise, for solvers."""
 
 
 @final
@@ -59,9 +59,9 @@ class Linear(Term):
         """See `Term`."""
         return y
 
-    def derivatives(self, y: Array) -> tuple[Array, Array, Array]:
+    def with_slope(self, y: Array) -> tuple[Array, Array]:
         """See `Term`."""
-        return y, np.ones_like(y), np.zeros_like(y)
+        return y, np.ones_like(y)
 
 
 @final
@@ -77,9 +77,9 @@ class Sine(Term):
         """See `Term`."""
         return y.sin()
 
-    def derivatives(self, y: Array) -> tuple[Array, Array, Array]:
+    def with_slope(self, y: Array) -> tuple[Array, Array]:
         """See `Term`."""
-        return np.sin(y), np.cos(y), -np.sin(y)
+        return np.sin(y), np.cos(y)
 
 
 @final

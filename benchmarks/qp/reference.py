@@ -80,7 +80,7 @@ class _Reduced:
 
     def value_and_slope(self, z: Array) -> tuple[float, Array]:
         y = self.lift(z)
-        value, slope, _ = self.problem.term.derivatives(y)
+        value, slope = self.problem.term.with_slope(y)
         f = float(0.5 * (self.problem.q * y * y).sum() + self.problem.p @ value)
         return f, self.kernel.T @ (self.problem.q * y + self.problem.p * slope)
 
@@ -102,7 +102,7 @@ class _Reduced:
         slack = self.room - self.rows @ z
         active = self.rows[slack <= 1e-6]
         multipliers, gap = nnls(active.T, -slope) if len(active) else (np.zeros(0), float(np.linalg.norm(slope)))
-        _, full, _ = self.problem.term.derivatives(y)
+        _, full = self.problem.term.with_slope(y)
         # The equalities' multipliers explain what is left outside the kernel.
         rest = self.problem.q * y + self.problem.p * full
         rest += self.problem.g[slack <= 1e-6].T @ multipliers
