@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["DEPENDENT", "exchange_rows", "factorise", "guess_rows", "pack", "times_gram"]
+__all__ = ["DEPENDENT", "exchange_rows", "factorise", "guess_rows", "pack", "solve_active", "times_gram"]
 
 EXCHANGES = 10  # a sample that needs more usually cycles
 DESCENTS = 12  # steps of the splitting that guesses the first active rows: each costs a tenth of an exchange
@@ -47,26 +47,29 @@ def exchange_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor, *, most
     """
     # What counts as zero is relative to how far the rows of each sample have to move.
     reach = torch.maximum(low, -high).amax(dim=-1, keepdim=True)
-    outside = reach.squeeze(-1) > 0
-    if not bool(outside.any()):
-        return torch.zeros_like(low), torch.zeros_like(low), ~outside
+    if not bool((reach > 0).any()):
+        return torch.zeros_like(low), torch.zeros_like(low), reach.squeeze(-1) <= 0
     near = reach.clamp(min=torch.finfo(low.dtype).tiny) * 1e-13
-    sign = guess_rows(gram, step, low, high) * outside[:, None]
-    limits = low, high, low - near, high + near, -near
+    sign = guess_rows(gram, step, low, high)
+    limits = low, high, low - near, high + near
     if low.shape[-1] <= SMALL and gram.dim() == 2:
         for _ in range(EXCHANGES):
-            multiplier, sign, done = _exchange(gram, *limits, sign)
-            if bool(done.all()):
+            before = sign
+            multiplier, sign, pivot = _exchange(gram, *limits, before)
+            if torch.equal(sign, before):
                 break
-        return sign, multiplier, done
-    multiplier, done, left = torch.zeros_like(sign), ~outside, outside.nonzero().squeeze(-1)
+        return sign, multiplier, (sign == before).all(dim=-1) & (pivot > DEPENDENT)
+    multiplier, done = torch.zeros_like(sign), reach.squeeze(-1) <= 0
+    left = (~done).nonzero().squeeze(-1)
     for _ in range(EXCHANGES):
-        counts = (sign[left] != 0).sum(dim=-1)
+        counts = sign[left].count_nonzero(dim=-1)
         again = []
         for few in _alike(left, counts, most):
             g = gram if gram.dim() == 2 else gram[few]
-            some = [part[few] for part in limits]
-            found, after, ended = _exchange(g, some[0], some[1], some[2], some[3], some[4], sign[few])
+            below, above, least, greatest = (part[few] for part in limits)
+            before = sign[few]
+            found, after, pivot = _exchange(g, below, above, least, greatest, before)
+            ended = (after == before).all(dim=-1) & (pivot > DEPENDENT)
             multiplier[few], sign[few], done[few] = found, after, ended
             again.append(few[~ended])
         left = torch.cat(again) if again else left[:0]
@@ -78,10 +81,12 @@ def exchange_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor, *, most
 def guess_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Signs `(batch, m)` of the multipliers after some steps of an accelerated proximal gradient method on the dual."""
     below, above = low * step, high * step
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    descent = eye - (step[..., None] if step.dim() else step) * gram
     multiplier = ahead = -torch.clamp(torch.zeros_like(low), below, above)
     weight = 1.0
     for _ in range(DESCENTS):
-        moved = ahead - step * times_gram(ahead, gram)
+        moved = times_gram(ahead, descent)
         after = moved - torch.clamp(moved, below, above)
         next_weight = (1.0 + math.sqrt(1.0 + 4.0 * weight * weight)) / 2.0
         ahead = torch.lerp(multiplier, after, 1.0 + (weight - 1.0) / next_weight)
@@ -98,33 +103,47 @@ def _alike(left: Tensor, counts: Tensor, most: int) -> Sequence[Tensor]:
 
 
 def _exchange(
-    gram: Tensor, low: Tensor, high: Tensor, below: Tensor, above: Tensor, least: Tensor, sign: Tensor
+    gram: Tensor, low: Tensor, high: Tensor, least: Tensor, greatest: Tensor, sign: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Multipliers of the held rows, which rows to hold next, and which samples are done."""
-    held = sign != 0
-    multiplier, pivot = _solve(gram, held, torch.where(held, torch.where(sign > 0, high, low), 0.0))
-    change = -times_gram(multiplier, gram)
-    enters = torch.sign(change - torch.clamp(change, below, above))
-    after = torch.where(held, sign * (multiplier * sign > least), enters)
-    # Rows that depend on each other have no one solution, and no derivative.
-    return multiplier, after, (after == sign).all(dim=-1) & (pivot > DEPENDENT)
+    """Multipliers of the held rows, which rows to hold next, and the smallest pivot of the held rows' equations.
 
-
-def _solve(gram: Tensor, active: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
-    """Multipliers `(batch, m)` that put the held rows at their bounds, and the smallest pivot of their equations.
-
-    `G_SS lambda_S = -bound_S`, and 0 elsewhere.
+    A sample whose rows stay the same is done, unless the pivot says that they depend on each other: those have no one
+    solution, and no derivative.
     """
+    held = sign != 0
+    multiplier, pivot = _solve(gram, held, torch.where(sign > 0, high, low).neg_().masked_fill_(~held, 0.0))
+    # A held row is at its bound, up to rounding, and its multiplier decides; others are decided by where they are.
+    aim = multiplier - times_gram(multiplier, gram)
+    return multiplier, torch.sign(aim - torch.clamp(aim, least, greatest)), pivot
+
+
+def solve_active(gram: Tensor, active: Tensor, right: Tensor) -> Tensor:
+    """`G_SS^{-1}` of the active part of a right-hand side, `(batch, m)`, zero elsewhere.
+
+    Example:
+        >>> solve_active(2.0 * torch.eye(2), torch.tensor([[True, False]]), torch.tensor([[4.0, 4.0]]))
+        tensor([[2., 0.]])
+    """
+    right = right.masked_fill(~active, 0.0)
+    if torch.compiler.is_compiling() or len(active) < 128 or (active.shape[-1] <= SMALL and gram.dim() == 2):
+        return _solve(gram, active, right)[0]
+    found = torch.zeros_like(right)
+    every = torch.arange(len(active), device=active.device)
+    for few in _alike(every, active.sum(dim=-1), active.shape[-1]):
+        found[few] = _solve(gram if gram.dim() == 2 else gram[few], active[few], right[few])[0]
+    return found
+
+
+def _solve(gram: Tensor, active: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """`G_SS^{-1}` of a right-hand side that is zero outside S, and the smallest pivot of the equations."""
     if active.shape[-1] <= SMALL:
-        held = active.to(gram.dtype)
-        masked = gram * (held[:, :, None] * held[:, None, :])
-        masked.diagonal(dim1=-2, dim2=-1).add_(1.0 - held)
-        factor = torch.linalg.cholesky_ex(masked).L
-        return torch.cholesky_solve(bound.neg()[..., None], factor).squeeze(-1) * held, _pivot(factor)
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        factor = torch.linalg.cholesky_ex(torch.where(active[:, :, None] & active[:, None, :], gram, eye)).L
+        return torch.cholesky_solve(right[..., None], factor).squeeze(-1), _pivot(factor)
     rows, mask = pack(active)
     factor = factorise(gram, rows, mask)
-    packed = torch.cholesky_solve(-bound.gather(-1, rows)[..., None], factor).squeeze(-1)
-    return torch.zeros_like(bound).scatter(-1, rows, packed), _pivot(factor)
+    packed = torch.cholesky_solve(right.gather(-1, rows)[..., None], factor).squeeze(-1)
+    return torch.zeros_like(right).scatter_(-1, rows, packed), _pivot(factor)
 
 
 def _pivot(factor: Tensor) -> Tensor:

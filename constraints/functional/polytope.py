@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from constraints.functional.active_set import exchange_rows, factorise, pack, times_gram
+from constraints.functional.active_set import exchange_rows
 from constraints.functional.certificate import Certificate, certified_tolerance
 from constraints.functional.dual_method import add_rows
+from constraints.functional.held_rows import nearest_on_rows, solve_held
 
 __all__ = ["PolytopeFactors", "factorise_polytope", "project_polytope", "solve_polytope"]
 
@@ -182,14 +183,22 @@ def _project(
         none = gap > 1e-8  # the least squares solution is no solution
     if not factors.matrix.shape[-2]:
         return base, ~none, none
-    position = _apply(factors.matrix, base)
     with torch.no_grad():
+        position = _apply(factors.matrix, base)
         sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
         empty = empty | none | (low > high).any(dim=-1)
-    bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
-    excess = (position - bound) * sign.abs() / factors.length
-    held = _hold(factors.gram, sign, excess, multiplier)
-    return base - _apply(factors.rows.mT, held), optimal, empty
+    tracked = torch.is_grad_enabled()
+    if tracked and factors.gram.requires_grad:
+        position = _apply(factors.matrix, base)
+        bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
+        held = solve_held(factors.gram, sign, (position - bound) * sign.abs() / factors.length, refine=True)
+        return base - _apply(factors.rows.mT, held), optimal, empty
+    point = base.detach() - _apply(factors.rows.mT, multiplier)
+    if tracked and (base.requires_grad or low.requires_grad or high.requires_grad):
+        bound = torch.where(sign > 0, high, low) if low.requires_grad or high.requires_grad else low
+        matrix, length, rows, gram = factors.matrix, factors.length, factors.rows, factors.gram
+        point = nearest_on_rows(base, bound, point, sign, matrix, length, rows, gram)
+    return point, optimal, empty
 
 
 def _samples(factors: PolytopeFactors, chosen: Tensor) -> PolytopeFactors:
@@ -224,7 +233,7 @@ def _search_rows(
         sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=rank, steps=steps)
         bound = torch.where(sign[left] > 0, high[left], low[left])
         excess = torch.where(sign[left] != 0, -bound, 0.0)
-        multiplier[left] = _solve_held(gram, sign[left], excess, refine=True)
+        multiplier[left] = solve_held(gram, sign[left], excess, refine=True)
         lost = left[~multiplier[left].isfinite().all(dim=-1)]
         sign[lost], multiplier[lost], done[lost] = 0.0, 0.0, False
     return sign, multiplier, done, empty
@@ -239,46 +248,6 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     flags = low.new_empty(low.shape[0], dtype=torch.bool)
     return torch.empty_like(low), torch.empty_like(low), flags, torch.empty_like(flags)
-
-
-def _hold(gram: Tensor, sign: Tensor, excess: Tensor, multiplier: Tensor) -> Tensor:
-    """The multipliers `(batch, m)` as a function of how far the active rows are beyond their bounds."""
-    if gram.requires_grad and torch.is_grad_enabled():
-        return _solve_held(gram, sign, excess, refine=True)
-    held: Tensor = _Hold.apply(excess, multiplier, gram, sign)  # type: ignore[no-untyped-call]
-    return held
-
-
-class _Hold(torch.autograd.Function):
-    """`G_SS^{-1}` of the excess: known already in the forward pass; linear and symmetric, so its own derivative."""
-
-    @staticmethod
-    def forward(excess: Tensor, multiplier: Tensor, gram: Tensor, sign: Tensor) -> Tensor:
-        return multiplier.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _, _, gram, sign = inputs
-        ctx.save_for_backward(gram, sign)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        gram, sign = ctx.saved_tensors
-        return _solve_held(gram, sign, grad), None, None, None
-
-
-def _solve_held(gram: Tensor, sign: Tensor, excess: Tensor, *, refine: bool = False) -> Tensor:
-    """`G_SS^{-1}` of the active part of `excess`, zero elsewhere; differentiable."""
-    rows, mask = pack(sign != 0)
-    factor = factorise(gram, rows, mask)
-
-    def solve(right: Tensor) -> Tensor:
-        packed = torch.where(mask, right.gather(-1, rows), 0.0)
-        packed = torch.where(mask, torch.cholesky_solve(packed[..., None], factor).squeeze(-1), 0.0)
-        return torch.zeros_like(right).scatter(-1, rows, packed)
-
-    found = solve(excess)
-    return found + solve(excess - times_gram(found, gram)) if refine else found
 
 
 def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor) -> Tensor:
