@@ -47,30 +47,29 @@ def exchange_rows(gram: Tensor, step: Tensor, low: Tensor, high: Tensor, *, most
     """
     # What counts as zero is relative to how far the rows of each sample have to move.
     reach = torch.maximum(low, -high).amax(dim=-1, keepdim=True)
-    if not bool((reach > 0).any()):
-        return torch.zeros_like(low), torch.zeros_like(low), reach.squeeze(-1) <= 0
+    outside = reach.squeeze(-1) > 0
+    count = int(outside.sum())
+    if not count:
+        return torch.zeros_like(low), torch.zeros_like(low), ~outside
     near = reach.clamp(min=torch.finfo(low.dtype).tiny) * 1e-13
     sign = guess_rows(gram, step, low, high)
     limits = low, high, low - near, high + near
-    if low.shape[-1] <= SMALL and gram.dim() == 2:
-        for _ in range(EXCHANGES):
-            before = sign
-            multiplier, sign, pivot = _exchange(gram, *limits, before)
-            if torch.equal(sign, before):
-                break
-        return sign, multiplier, (sign == before).all(dim=-1) & (pivot > DEPENDENT)
-    multiplier, done = torch.zeros_like(sign), reach.squeeze(-1) <= 0
-    left = (~done).nonzero().squeeze(-1)
+    multiplier, done = torch.zeros_like(sign), ~outside
+    every = count == len(low)
+    left = torch.arange(count, device=low.device) if every else outside.nonzero().squeeze(-1)
+    alone = low.shape[-1] <= SMALL or count < 128  # nothing is gained by grouping
     for _ in range(EXCHANGES):
-        counts = sign[left].count_nonzero(dim=-1)
+        groups: Sequence[Tensor] = [left] if alone else _alike(left, sign[left].count_nonzero(dim=-1), most)
         again = []
-        for few in _alike(left, counts, most):
-            g = gram if gram.dim() == 2 else gram[few]
-            below, above, least, greatest = (part[few] for part in limits)
-            before = sign[few]
-            found, after, pivot = _exchange(g, below, above, least, greatest, before)
+        for few in groups:
+            at = slice(None) if every and len(few) == len(low) else few  # a view costs nothing
+            before = sign[at]
+            below, above, least, greatest = (part[at] for part in limits)
+            found, after, pivot = _exchange(
+                gram if gram.dim() == 2 else gram[at], below, above, least, greatest, before
+            )
             ended = (after == before).all(dim=-1) & (pivot > DEPENDENT)
-            multiplier[few], sign[few], done[few] = found, after, ended
+            multiplier[at], sign[at], done[at] = found, after, ended
             again.append(few[~ended])
         left = torch.cat(again) if again else left[:0]
         if not len(left):

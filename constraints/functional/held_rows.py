@@ -13,9 +13,16 @@ __all__ = ["nearest_on_rows", "solve_held"]
 
 
 def nearest_on_rows(
-    base: Tensor, bounds: Tensor, point: Tensor, sign: Tensor, matrix: Tensor, length: Tensor, rows: Tensor, gram: Tensor
+    base: Tensor,
+    bounds: Tensor,
+    point: Tensor,
+    sign: Tensor,
+    matrix: Tensor,
+    length: Tensor,
+    rows: Tensor,
+    gram: Tensor,
 ) -> Tensor:
-    r"""The point :math:`y = y_0 - R_S^\top G_{SS}^{-1} (A y_0 - b)_S / \text{length}`, known already, with derivatives.
+    r"""The known point :math:`y = y_0 - R_S^\top G_{SS}^{-1} (A y_0 - b)_S / \text{length}`, with derivatives.
 
     Args:
         base: `y_0`, `(batch, n)`.

@@ -159,11 +159,12 @@ def solve_polytope(
     if not torch.compiler.is_compiling() and bool((violation > tolerance).any()):
         left = ((violation > tolerance) & ~empty).nonzero().squeeze(-1)
         with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
-            parts = _samples(factors, left), low[left], high[left], target[left]
-            closer, again, none = _project(point[left], *parts)
+            few = _samples(factors, left)
+            bounds = [part[left] if part.dim() > 1 else part for part in (low, high, target)]
+            closer, again, none = _project(point[left], few, *bounds)
             moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
             optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
-            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), *parts))
+            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), few, *bounds))
         result = (point + moved).to(dtype)
     flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
     return result.reshape(shape), Certificate(violation.reshape(shape[:-1]), tolerance, *flags)
@@ -254,17 +255,19 @@ def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tenso
     """The worst relative violation of each sample, `(batch,)`."""
     m = factors.matrix.shape[-2]
     position = _apply(factors.matrix, point)
-    reach = point.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
-    size = factors.norms[..., :m] * reach
+    reach = torch.linalg.vector_norm(point, ord=torch.inf, dim=-1, keepdim=True).clamp(min=1.0)
     beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
-    bound = torch.where(position > high, high, low).abs()
-    worst = beyond / torch.where(beyond > 0, (size + bound).clamp(min=torch.finfo(point.dtype).tiny), 1.0)
+    bound = torch.where(position > high, high, low).abs()  # infinite only where nothing is beyond
+    size = torch.addcmul(bound, factors.norms[..., :m], reach).clamp(min=torch.finfo(point.dtype).tiny)
+    worst = beyond / size
     parts = [worst.amax(dim=-1)] if m else []
     if factors.equal.shape[-2]:
         gap = (_apply(factors.equal, point) - target).abs()
         size = (factors.norms[..., m:] * reach + target.abs()).clamp(min=torch.finfo(point.dtype).tiny)
         parts.append((gap / size).amax(dim=-1))
-    return torch.stack(parts).amax(dim=0) if parts else point.new_zeros(len(point))
+    if len(parts) == 2:
+        return torch.maximum(*parts)
+    return parts[0] if parts else point.new_zeros(len(point))
 
 
 def _infinite(bound: Tensor) -> Tensor:
@@ -277,8 +280,8 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _flat(bound: Tensor, shape: torch.Size, batch: int, m: int) -> Tensor:
-    """Bounds of every sample, `(batch, m)`, float64."""
-    return bound.double().expand(*shape[:-1], m).reshape(batch, m)
+    """Bounds of all samples `(m,)` or of every one `(batch, m)`, float64."""
+    return bound.double() if bound.dim() == 1 else bound.double().expand(*shape[:-1], m).reshape(batch, m)
 
 
 def _norms(matrix: Tensor) -> Tensor:
