@@ -225,14 +225,15 @@ def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor
 def _search_rows(
     rows: Tensor, gram: Tensor, step: Tensor, low: Tensor, high: Tensor, rank: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    sign, multiplier, done = exchange_rows(gram, step, low, high, most=rank)
+    multiplier, sign, done = exchange_rows(rows, gram, step, low, high, most=rank)
     empty = torch.zeros_like(done)
     left = (~done).nonzero().squeeze(-1)
     if len(left):
         rows, gram = (part if part.dim() == 2 else part[left] for part in (rows, gram))
+        low, high, guess = low[left], high[left], multiplier[left]
         steps = 10 * (rows.shape[-2] + rows.shape[-1])
-        sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=rank, steps=steps)
-        bound = torch.where(sign[left] > 0, high[left], low[left])
+        sign[left], done[left], empty[left] = add_rows(rows, gram, low, high, guess, most=rank, steps=steps)
+        bound = torch.where(sign[left] > 0, high, low)
         excess = torch.where(sign[left] != 0, -bound, 0.0)
         multiplier[left] = solve_held(gram, sign[left], excess, refine=True)
         lost = left[~multiplier[left].isfinite().all(dim=-1)]
