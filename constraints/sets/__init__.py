@@ -10,6 +10,7 @@ from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
 from constraints.sets.group_mean import GroupMean
 from constraints.sets.half_space import HalfSpace
+from constraints.sets.intersection import Intersection
 from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
 from constraints.sets.nonlinear_equality import NonlinearEquality
 from constraints.sets.ordered import OrderedCone
@@ -31,6 +32,7 @@ __all__ = [
     "GroupMean",
     "HalfSpace",
     "Interior",
+    "Intersection",
     "L1Ball",
     "L2Ball",
     "LinearMatrixInequality",
