@@ -22,7 +22,7 @@ from constraints.rules.linear_rows import (
     stack_rows,
 )
 from constraints.rules.rule import OutputRule, Rule
-from constraints.sets import Simplex, VaryingPolytope
+from constraints.sets import OrderedCone, Simplex, VaryingPolytope
 
 __all__ = ["RuleReport", "RuleSet"]
 
@@ -91,13 +91,9 @@ class RuleSet(Mapping[str, Rule]):
         self._width, known = output_width(self._rules, outputs)
         self._rows: dict[str, LinearRows] = {}
         for name, rule in self._rules.items():
-            # A sum over all outputs says something else for each number of outputs.
-            if (
-                not known
-                and isinstance(rule, OutputRule)
-                and rule.index is None
-                and isinstance(rule.constraint, Simplex)
-            ):
+            # A sum over all outputs says something else for each number of outputs, and so does an order of them.
+            everywhere = isinstance(rule, OutputRule) and rule.index is None
+            if not known and everywhere and isinstance(rule.constraint, (OrderedCone, Simplex)):
                 continue
             rows = linear_rows(rule, self._width)
             if rows is not None:
