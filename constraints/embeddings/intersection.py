@@ -113,9 +113,10 @@ def _intersect(
         if not len(equal):
             return Box(low=low, high=high)
         if not bounded.any():
-            return Affine(equal, target)
+            return Affine(equal, target, fallback=fallback)
         if len(equal) == 1:
-            return BoxEquality(equal[0], target=None if target is None else target[0], low=low, high=high)
+            goal = None if target is None else target[0]
+            return BoxEquality(equal[0], target=goal, low=low, high=high, fallback=fallback)
     eye = np.eye(len(total.floor))[bounded]
     rows = torch.from_numpy(np.concatenate([total.matrix, eye]))
     if total.depends:

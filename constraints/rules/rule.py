@@ -262,7 +262,7 @@ class OutputRule(Rule, ABC):
         """See `Rule.explain`."""
         kind = f"output in {type(self.constraint).__name__}"
         soft = ("Soft", "AugmentedLagrangian", "Monitor")
-        iterative = isinstance(self.constraint, Certifying)
+        iterative = isinstance(self.constraint, Certifying) and not getattr(self.constraint, "closed_form", False)
         if self.enforceable:
             return Explanation(
                 rule=self.name,
