@@ -142,7 +142,7 @@ class OutputRule(Rule, ABC):
     ) -> None:
         super().__init__(constraint, name=name, unit=unit, source=source)
         self.outputs = None if outputs is None else tuple(outputs)
-        self.highest = max([o for o in self.outputs or () if isinstance(o, int)], default=-1)
+        self._last_column = max([o for o in self.outputs or () if isinstance(o, int)], default=-1)
         self.register_buffer("index", None, persistent=False)
         if self.outputs is not None:
             self._check_outputs(self.outputs)
@@ -188,9 +188,9 @@ class OutputRule(Rule, ABC):
             return y
         if self.index is None:
             raise SpecificationError(f"rule `{self.name}` names outputs {list(self.outputs)}: call `bind(names)` first")
-        if self.highest >= y.shape[-1]:
+        if self._last_column >= y.shape[-1]:
             raise ShapeError(
-                f"rule `{self.name}` speaks of output {self.highest}, but the model has only {y.shape[-1]}"
+                f"rule `{self.name}` speaks of output {self._last_column}, but the model has only {y.shape[-1]}"
             )
         return y.index_select(-1, self.index)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from constraints.functional import Certificate, certified_tolerance
 from constraints.sets.fallback import Fallback, is_collecting
 
-__all__ = ["certify_context", "settle_context"]
+__all__ = ["certify_context", "is_attainable", "settle_context"]
 
 
 def certify_context(point: Tensor, context: Tensor, low: float, high: float, *, event_dim: int = 1) -> Certificate:
@@ -45,7 +46,7 @@ def settle_context(
 ) -> Tensor:
     """The points to return: those given, but for samples whose context cannot be attained.
 
-    In eager mode this costs one comparison, and no certificate is made where all is well and nobody collects them.
+    No certificate is made where all is well and nobody collects them.
 
     Args:
         fallback: what to do with samples whose context cannot be attained.
@@ -56,13 +57,29 @@ def settle_context(
         high: see `certify_context`.
         event_dim: see `certify_context`.
     """
-    if not torch.compiler.is_compiling() and not is_collecting():
-        slack = certified_tolerance(context.dtype) * _size(low, high)
-        most = torch.finfo(context.dtype).max
-        given = context.detach()
-        if bool((given.clamp(max(low - slack, -most), min(high + slack, most)) == given).all()):
-            return point
+    if is_attainable(context, low, high):
+        return point
     return fallback.settle(owner, point, certify_context(point, context, low, high, event_dim=event_dim))
+
+
+def is_attainable(context: Tensor, low: float, high: float) -> bool:
+    """Whether all samples' numbers are known to lie between the ends, by one comparison.
+
+    False where nothing can be looked at (under `torch.compile` and `torch.export`) and where certificates are
+    collected: `certify_context` then says more.
+    """
+    if torch.compiler.is_compiling() or is_collecting():
+        return False
+    least, most = _ends(low, high, context.dtype)
+    given = context.detach()
+    return torch.equal(given.clamp(least, most), given)  # NaN equals nothing
+
+
+@lru_cache(maxsize=1024)
+def _ends(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    """The ends as far as rounding stretches them, finite."""
+    slack, most = certified_tolerance(dtype) * _size(low, high), torch.finfo(dtype).max
+    return max(low - slack, -most), min(high + slack, most)
 
 
 def _size(low: float, high: float) -> float:

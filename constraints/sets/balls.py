@@ -23,7 +23,7 @@ from constraints.functional import (
     squash_l2_ball,
     squash_linf_ball,
 )
-from constraints.sets.attainable import certify_context, settle_context
+from constraints.sets.attainable import certify_context, is_attainable
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 from constraints.sets.fallback import Fallback, Raise
 
@@ -266,10 +266,10 @@ def _mapped(ball: L1Ball | L2Ball | LinfBall, onto: Map, value: Tensor, context:
     """A map onto the ball; samples whose ball has no point go to the fallback."""
     ball._require_shape(value)
     radius = _radius(ball, value, context)
-    if context is None:
+    if context is None or is_attainable(radius, 0.0, math.inf):
         return onto(value, ball.center.to(value), radius)
     point = onto(value, ball.center.to(value), radius.clamp(min=0.0))
-    return settle_context(ball.fallback, type(ball).__name__, point, radius, 0.0, math.inf)
+    return ball.fallback.settle(type(ball).__name__, point, certify_context(point, radius, 0.0, math.inf))
 
 
 def _tolerance(value: Tensor, center: Tensor, radius: Tensor, *, terms: int) -> Tensor:
