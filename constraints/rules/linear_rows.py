@@ -9,7 +9,6 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from torch import Tensor
 
 from constraints.errors import SpecificationError
@@ -28,7 +27,13 @@ from constraints.sets import (
     VaryingPolytope,
 )
 
-__all__ = ["LinearRows", "linear_rows", "maximise", "output_width", "sample_rows", "stack_rows"]
+__all__ = [
+    "LinearRows",
+    "linear_rows",
+    "output_width",
+    "sample_rows",
+    "stack_rows",
+]
 
 Numbers = NDArray[np.float64]
 
@@ -222,44 +227,18 @@ def _from_context(
     return target, low, high
 
 
-def maximise(system: LinearRows, direction: Numbers | None = None) -> tuple[str, float]:
-    """The most that `direction . y` can be, by HiGHS: `("optimal", value)`, `("unbounded", inf)`, `("empty", nan)`.
-
-    Rows are scaled to length one, so that HiGHS's tolerance means the same in each.
-    """
-    n = system.matrix.shape[1]
-    if (system.floor > system.ceiling).any():
-        return "empty", np.nan
-    lengths = [np.maximum(np.linalg.norm(part, axis=1), 1e-300) for part in (system.equal, system.matrix)]
-    above, below = np.isfinite(system.high), np.isfinite(system.low)
-    rows, high, low = system.matrix / lengths[1][:, None], system.high / lengths[1], system.low / lengths[1]
-    upper = np.concatenate([rows[above], -rows[below]])
-    found = linprog(
-        np.zeros(n) if direction is None else -direction,
-        A_ub=upper if len(upper) else None,
-        b_ub=np.concatenate([high[above], -low[below]]) if len(upper) else None,
-        A_eq=system.equal / lengths[0][:, None] if len(system.equal) else None,
-        b_eq=system.target / lengths[0] if len(system.equal) else None,
-        bounds=list(zip(system.floor.tolist(), system.ceiling.tolist(), strict=True)),
-    )
-    if found.status == 0:
-        return "optimal", -float(found.fun or 0.0)
-    if found.status == 3:
-        return "unbounded", np.inf
-    if found.status == 2 and direction is not None:  # HiGHS may call an unbounded problem infeasible
-        return ("unbounded", np.inf) if maximise(system)[0] != "empty" else ("empty", np.nan)
-    return "empty" if found.status == 2 else "optimal", np.nan
-
-
 def output_width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, bool]:
     """How many outputs the rules speak of together, and whether that is known or only the least it can be."""
     if outputs is not None:
+        beyond = [name for name, rule in rules.items() if _last_column(rule) >= outputs]
+        if beyond:
+            raise SpecificationError(f"rules {beyond} speak of outputs that do not exist, expected columns < {outputs}")
         return outputs, True
     widths, sizes = [1], set()
     known = True
     for rule in rules.values():
         if isinstance(rule, OutputRule) and rule.index is not None:
-            widths.append(int(rule.index.max()) + 1)
+            widths.append(_last_column(rule) + 1)
         elif rule.constraint.size is not None:
             sizes.add(rule.constraint.size)
         else:
@@ -270,3 +249,7 @@ def output_width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, b
             f"`outputs` each speaks of"
         )
     return (sizes.pop(), True) if sizes else (max(widths), known)
+
+
+def _last_column(rule: Rule) -> int:
+    return int(rule.index.max()) if isinstance(rule, OutputRule) and rule.index is not None else -1

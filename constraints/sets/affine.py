@@ -72,8 +72,8 @@ class Affine(ProjectableConstraint):
             b = as_buffer("Affine", "target", target)
             if b.shape != a.shape[:1]:
                 raise ShapeError(f"`Affine` needs a target of shape ({a.shape[0]},), got {tuple(b.shape)}")
-            gap = (a @ (inverse @ b) - b).abs().max().item()
-            if gap > 1e-9 * max(1.0, b.abs().max().item()):
+            gap = _missed(a, b)
+            if gap:
                 raise InfeasibleError(
                     f"`Affine` needs equalities that can hold together, got {a.shape[0]} rows of rank {rank} "
                     f"that miss the target {b.tolist()} by {gap:.3g} at best"
@@ -125,3 +125,14 @@ class Affine(ProjectableConstraint):
         self._require_shape(value)
         target = self._target(value, context)
         return project_affine(value, self.matrix.to(value), self.inverse.to(value), target), target
+
+
+def _missed(matrix: Tensor, target: Tensor) -> float:
+    """How far the rows, brought to length one, are from holding together; 0 where that is rounding."""
+    lengths = matrix.norm(dim=1)
+    lengths = torch.where(lengths > 0, lengths, 1.0)
+    rows, goal = matrix / lengths[:, None], target / lengths
+    point = torch.linalg.pinv(rows) @ goal
+    gap = (rows @ point - goal).abs()
+    beyond = gap > 1e-9 * (goal.abs() + point.abs().max())
+    return float(gap.max()) if bool(beyond.any()) else 0.0

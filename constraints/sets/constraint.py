@@ -72,6 +72,13 @@ class Constraint(nn.Module, ABC):
         moved: Constraint = keep_precision(self, super()._apply, fn, recurse)
         return moved
 
+    def _require_numbers(self, value: Tensor) -> None:
+        """Refuse values that are not floating-point numbers (whole ones would truncate bounds), or are none at all."""
+        if not value.is_floating_point():
+            raise SpecificationError(f"`{type(self).__name__}` needs floating-point values, got {value.dtype}")
+        if 0 in value.shape[-self.event_dim :]:
+            raise ShapeError(f"`{type(self).__name__}` needs values of at least one number, got {tuple(value.shape)}")
+
     def _require_context(self, value: Tensor, context: Tensor, width: int = 1) -> None:
         """Refuse a context that does not have `width` numbers for each sample, or one for all samples."""
         batch = value.shape[: value.dim() - self.event_dim]
@@ -83,6 +90,7 @@ class Constraint(nn.Module, ABC):
             )
 
     def _require_shape(self, value: Tensor) -> None:
+        self._require_numbers(value)
         event = tuple(value.shape[-self.event_dim :])
         if value.dim() < self.event_dim or (self.size is not None and event != (self.size,) * self.event_dim):
             lengths = ["n" if self.size is None else str(self.size)] * self.event_dim

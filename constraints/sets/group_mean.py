@@ -121,9 +121,13 @@ class GroupMean(ProjectableConstraint):
     def _grouped(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         if context is None:
             raise SpecificationError("`GroupMean` needs the means of the groups as context, got None")
-        return self.grouping.gather(value), self.grouping.flatten(context.to(value), value)
+        self._require_numbers(value)
+        mean = self.grouping.flatten(context.to(value), value)
+        self._require_context(value, mean, mean.shape[-1])
+        return self.grouping.gather(value), mean
 
     def _require_shape(self, value: Tensor) -> None:
+        self._require_numbers(value)
         self.grouping.lengths(value)  # which says what does not fit
 
     def extra_repr(self) -> str:

@@ -304,3 +304,16 @@ def test_dependent_rows_take_no_target_of_a_sample():
     torch.testing.assert_close(affine.project(torch.zeros(2)), torch.tensor([0.5, 0.5]))
     with pytest.raises(SpecificationError, match="independent"):
         affine.project(torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e9])
+def test_contradictions_of_any_size_are_refused_at_build(scale):
+    big = [1e8, 0.0, 1e8]
+    with pytest.raises(InfeasibleError):
+        Affine([big, [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]], [1e8 * scale, scale, 1.05 * scale])
+    Affine([big, [0.0, 1.0, 0.0], [0.0, 3.0, 0.0]], [1e8 * scale, 0.1 * scale, 0.3 * scale])
+    with pytest.raises(InfeasibleError):
+        Polytope([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]], low=[-INF, scale, scale], high=[1.9 * scale, INF, INF])
+    Polytope([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]], low=[-INF, 0.1 * scale, 0.2 * scale], high=[0.3 * scale, INF, INF])
+    with pytest.raises(InfeasibleError):
+        Polytope([[0.0, 0.0]], low=scale)
