@@ -6,7 +6,9 @@ that cannot do a case, is left out of that case's row and says why.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -67,7 +69,7 @@ def _torch_runner(project: Callable[[torch.Tensor], torch.Tensor], v: Numbers, n
 
 
 def floor(case: Case) -> Runner:
-    """The matrix product `v A'` alone: what no layer can be faster than."""
+    """The matrix product `v A` alone: what no layer can be faster than."""
     a, _, v = case.system()
     rows = torch.from_numpy(a)
     return _torch_runner(lambda value: value @ rows.mT, v)
@@ -159,13 +161,15 @@ def pishield(case: Case) -> Runner:
     if case.m * case.n > 200:
         raise NotImplementedError("its elimination of variables does not end on dense rows")
     a, b, v = case.system()
-    rows = [" + ".join(f"{c:.17g} y_{j}" for j, c in enumerate(row)).replace("+ -", "- ") for row in a]
+    # It reads neither `<=` nor exponents.
+    rows = ["".join(f"{'-' if c > 0 else '+'}{abs(c):.17f}y_{j}" for j, c in enumerate(row)) for row in a]
     text = "ordering " + " ".join(f"y_{j}" for j in range(case.n)) + "\n"
-    text += "\n".join(f"{row} <= {limit:.17g}" for row, limit in zip(rows, b, strict=True))
+    text += "\n".join(f"{row}>={-limit:.17f}" for row, limit in zip(rows, b, strict=True))
     with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as file:
         file.write(text)
     try:
-        layer = build_shield_layer(case.n, file.name, requirements_type="linear")
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints every row
+            layer = build_shield_layer(case.n, file.name, requirements_type="linear")
     finally:
         os.unlink(file.name)
     return _torch_runner(lambda value: layer(value.float()), v, "float32, not the nearest point")

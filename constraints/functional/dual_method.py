@@ -8,12 +8,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.functional.active_set import DEPENDENT
+from constraints.functional.active_set import DEPENDENT, factorise, pack
 
 __all__ = ["add_rows"]
 
+WARM = 10  # times that guessed rows are solved and those of the wrong sign dropped
 
-def add_rows(rows: Tensor, low: Tensor, high: Tensor, *, most: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+
+def add_rows(
+    rows: Tensor, gram: Tensor, low: Tensor, high: Tensor, guess: Tensor, *, most: int, steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
     r"""Solve :math:`\min_w \tfrac12\lVert w\rVert^2` with :math:`l \le R w \le u`, by Goldfarb and Idnani.
 
     Each step takes the most violated row of each sample and moves towards its bound, dropping active rows whose
@@ -23,8 +27,10 @@ def add_rows(rows: Tensor, low: Tensor, high: Tensor, *, most: int, steps: int) 
 
     Args:
         rows: `R`, `(m, n)` or `(batch, m, n)`, rows of length one (or zero).
+        gram: `R R'`.
         low: `l` relative to the projected point, `(batch, m)`; may be `-inf`.
         high: `u` relative to it, `(batch, m)`; may be `inf`.
+        guess: multipliers `(batch, m)` whose rows to begin with, as far as they serve; zeros begin with none.
         most: rows that can be independent.
         steps: after so many steps a sample is given up.
 
@@ -36,13 +42,15 @@ def add_rows(rows: Tensor, low: Tensor, high: Tensor, *, most: int, steps: int) 
 
     Example:
         >>> row = torch.eye(1, dtype=torch.float64)
-        >>> add_rows(row, -torch.inf * row, -2.0 * row, most=1, steps=5)[0]
+        >>> add_rows(row, row, -torch.inf * row, -2.0 * row, 0.0 * row, most=1, steps=5)[0]
         tensor([[1.]], dtype=torch.float64)
     """
     batch, m = low.shape
     sign, done, empty = (low.new_zeros(batch, m), *low.new_zeros(2, batch).bool())
     left = torch.arange(batch, device=low.device)
-    state = _State.start(rows, low, high, slots=max(min(most, m, rows.shape[-1]), 1))
+    slots = max(min(most, m, rows.shape[-1]), 1)
+    state = _State.start(rows, low, high, slots=slots)
+    state.hold(*_supported_rows(gram, low, high, guess, slots))
     for step in range(steps):
         state.advance()
         ended = state.done | state.empty
@@ -55,6 +63,35 @@ def add_rows(rows: Tensor, low: Tensor, high: Tensor, *, most: int, steps: int) 
                 break
             state = state.only(~ended)
     return sign, done, empty
+
+
+def _supported_rows(gram: Tensor, low: Tensor, high: Tensor, guess: Tensor, slots: int) -> tuple[Tensor, ...]:
+    """Guessed rows that are independent and whose multipliers, once they are at their bounds, have the right sign.
+
+    Returns:
+        Rows `(batch, k)`, which of them count, their sign, multiplier, and the inverse of their Gram matrix.
+    """
+    sign = guess.sign()
+    if slots < sign.shape[-1]:  # the largest of them
+        kept = guess.abs().topk(slots, dim=-1).indices
+        sign = torch.zeros_like(sign).scatter(-1, kept, sign.gather(-1, kept))
+    for _ in range(WARM):
+        rows, mask = pack(sign != 0)
+        factor = factorise(gram, rows, mask)
+        pivot = factor.diagonal(dim1=-2, dim2=-1).amin(dim=-1).square()
+        bound = torch.where(sign > 0, high, low).gather(-1, rows).masked_fill(~mask, 0.0)
+        side = sign.gather(-1, rows) * mask
+        multiplier = -torch.cholesky_solve(bound[..., None], factor).squeeze(-1) * side
+        clear = ~(pivot > 1e3 * DEPENDENT) | ~multiplier.isfinite().all(dim=-1)
+        wrong = (mask & (multiplier < 0.0)) | clear[:, None]
+        if not bool((wrong & mask).any()):
+            break
+        sign = sign * (1.0 - torch.zeros_like(sign).scatter_add_(-1, rows, (wrong & mask).to(sign.dtype)))
+    else:
+        served = ~(wrong & mask).any(dim=-1, keepdim=True)
+        mask, side, multiplier = mask & served, side * served, multiplier.masked_fill(~served, 0.0)
+    inverse = torch.cholesky_inverse(factor) * (side[:, :, None] * side[:, None, :])
+    return rows, mask, side, multiplier, torch.where(mask[:, :, None] & mask[:, None, :], inverse, 0.0)
 
 
 @final
@@ -92,6 +129,17 @@ class _State:
             rows, low, high, scale, zero(batch, n), zero(batch, slots, n), zero(batch, slots, slots),
             zero(batch, slots), none, none[:, 0].clone(), zero(batch), zero(batch), flag, flag.clone(),
         )  # fmt: skip
+
+    def hold(self, rows: Tensor, mask: Tensor, side: Tensor, multiplier: Tensor, inverse: Tensor) -> None:
+        """Begin with these rows, of `_supported_rows`."""
+        k = rows.shape[-1]
+        every = torch.arange(len(rows), device=rows.device)[:, None]
+        normals = self.rows[rows] if self.rows.dim() == 2 else self.rows[every, rows]
+        self.normals[:, :k] = normals * side[..., None]
+        self.inverse[:, :k, :k] = inverse
+        self.multiplier[:, :k] = multiplier
+        self.where[:, :k] = torch.where(mask, rows, -1)
+        self.moved = -(multiplier[:, None, :] @ self.normals[:, :k]).squeeze(1)
 
     def only(self, kept: Tensor) -> _State:
         """The samples that are left."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from constraints.functional.active_set import exchange_rows, factorise, pack, times_gram
+from constraints.functional.active_set import exchange_rows
 from constraints.functional.certificate import Certificate, certified_tolerance
 from constraints.functional.dual_method import add_rows
+from constraints.functional.held_rows import nearest_on_rows, solve_held
 
 __all__ = ["PolytopeFactors", "factorise_polytope", "project_polytope", "solve_polytope"]
 
@@ -158,11 +159,12 @@ def solve_polytope(
     if not torch.compiler.is_compiling() and bool((violation > tolerance).any()):
         left = ((violation > tolerance) & ~empty).nonzero().squeeze(-1)
         with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
-            parts = _samples(factors, left), low[left], high[left], target[left]
-            closer, again, none = _project(point[left], *parts)
+            few = _samples(factors, left)
+            bounds = [part[left] if part.dim() > 1 else part for part in (low, high, target)]
+            closer, again, none = _project(point[left], few, *bounds)
             moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
             optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
-            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), *parts))
+            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), few, *bounds))
         result = (point + moved).to(dtype)
     flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
     return result.reshape(shape), Certificate(violation.reshape(shape[:-1]), tolerance, *flags)
@@ -182,14 +184,22 @@ def _project(
         none = gap > 1e-8  # the least squares solution is no solution
     if not factors.matrix.shape[-2]:
         return base, ~none, none
-    position = _apply(factors.matrix, base)
     with torch.no_grad():
+        position = _apply(factors.matrix, base)
         sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
         empty = empty | none | (low > high).any(dim=-1)
-    bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
-    excess = (position - bound) * sign.abs() / factors.length
-    held = _hold(factors.gram, sign, excess, multiplier)
-    return base - _apply(factors.rows.mT, held), optimal, empty
+    tracked = torch.is_grad_enabled()
+    if tracked and factors.gram.requires_grad:
+        position = _apply(factors.matrix, base)
+        bound = torch.where(sign > 0, high, torch.where(sign < 0, low, position.detach()))
+        held = solve_held(factors.gram, sign, (position - bound) * sign.abs() / factors.length, refine=True)
+        return base - _apply(factors.rows.mT, held), optimal, empty
+    point = base.detach() - _apply(factors.rows.mT, multiplier)
+    if tracked and (base.requires_grad or low.requires_grad or high.requires_grad):
+        bound = torch.where(sign > 0, high, low) if low.requires_grad or high.requires_grad else low
+        matrix, length, rows, gram = factors.matrix, factors.length, factors.rows, factors.gram
+        point = nearest_on_rows(base, bound, point, sign, matrix, length, rows, gram)
+    return point, optimal, empty
 
 
 def _samples(factors: PolytopeFactors, chosen: Tensor) -> PolytopeFactors:
@@ -215,16 +225,17 @@ def _search(factors: PolytopeFactors, low: Tensor, high: Tensor) -> tuple[Tensor
 def _search_rows(
     rows: Tensor, gram: Tensor, step: Tensor, low: Tensor, high: Tensor, rank: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    sign, multiplier, done = exchange_rows(gram, step, low, high, most=rank)
+    multiplier, sign, done = exchange_rows(rows, gram, step, low, high, most=rank)
     empty = torch.zeros_like(done)
     left = (~done).nonzero().squeeze(-1)
     if len(left):
         rows, gram = (part if part.dim() == 2 else part[left] for part in (rows, gram))
+        low, high, guess = low[left], high[left], multiplier[left]
         steps = 10 * (rows.shape[-2] + rows.shape[-1])
-        sign[left], done[left], empty[left] = add_rows(rows, low[left], high[left], most=rank, steps=steps)
-        bound = torch.where(sign[left] > 0, high[left], low[left])
+        sign[left], done[left], empty[left] = add_rows(rows, gram, low, high, guess, most=rank, steps=steps)
+        bound = torch.where(sign[left] > 0, high, low)
         excess = torch.where(sign[left] != 0, -bound, 0.0)
-        multiplier[left] = _solve_held(gram, sign[left], excess, refine=True)
+        multiplier[left] = solve_held(gram, sign[left], excess, refine=True)
         lost = left[~multiplier[left].isfinite().all(dim=-1)]
         sign[lost], multiplier[lost], done[lost] = 0.0, 0.0, False
     return sign, multiplier, done, empty
@@ -241,61 +252,23 @@ def _(
     return torch.empty_like(low), torch.empty_like(low), flags, torch.empty_like(flags)
 
 
-def _hold(gram: Tensor, sign: Tensor, excess: Tensor, multiplier: Tensor) -> Tensor:
-    """The multipliers `(batch, m)` as a function of how far the active rows are beyond their bounds."""
-    if gram.requires_grad and torch.is_grad_enabled():
-        return _solve_held(gram, sign, excess, refine=True)
-    held: Tensor = _Hold.apply(excess, multiplier, gram, sign)  # type: ignore[no-untyped-call]
-    return held
-
-
-class _Hold(torch.autograd.Function):
-    """`G_SS^{-1}` of the excess: known already in the forward pass; linear and symmetric, so its own derivative."""
-
-    @staticmethod
-    def forward(excess: Tensor, multiplier: Tensor, gram: Tensor, sign: Tensor) -> Tensor:
-        return multiplier.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _, _, gram, sign = inputs
-        ctx.save_for_backward(gram, sign)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        gram, sign = ctx.saved_tensors
-        return _solve_held(gram, sign, grad), None, None, None
-
-
-def _solve_held(gram: Tensor, sign: Tensor, excess: Tensor, *, refine: bool = False) -> Tensor:
-    """`G_SS^{-1}` of the active part of `excess`, zero elsewhere; differentiable."""
-    rows, mask = pack(sign != 0)
-    factor = factorise(gram, rows, mask)
-
-    def solve(right: Tensor) -> Tensor:
-        packed = torch.where(mask, right.gather(-1, rows), 0.0)
-        packed = torch.where(mask, torch.cholesky_solve(packed[..., None], factor).squeeze(-1), 0.0)
-        return torch.zeros_like(right).scatter(-1, rows, packed)
-
-    found = solve(excess)
-    return found + solve(excess - times_gram(found, gram)) if refine else found
-
-
 def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor) -> Tensor:
     """The worst relative violation of each sample, `(batch,)`."""
     m = factors.matrix.shape[-2]
     position = _apply(factors.matrix, point)
-    reach = point.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
-    size = factors.norms[..., :m] * reach
+    reach = torch.linalg.vector_norm(point, ord=torch.inf, dim=-1, keepdim=True).clamp(min=1.0)
     beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
-    bound = torch.where(position > high, high, low).abs()
-    worst = beyond / torch.where(beyond > 0, (size + bound).clamp(min=torch.finfo(point.dtype).tiny), 1.0)
+    bound = torch.where(position > high, high, low).abs()  # infinite only where nothing is beyond
+    size = torch.addcmul(bound, factors.norms[..., :m], reach).clamp(min=torch.finfo(point.dtype).tiny)
+    worst = beyond / size
     parts = [worst.amax(dim=-1)] if m else []
     if factors.equal.shape[-2]:
         gap = (_apply(factors.equal, point) - target).abs()
         size = (factors.norms[..., m:] * reach + target.abs()).clamp(min=torch.finfo(point.dtype).tiny)
         parts.append((gap / size).amax(dim=-1))
-    return torch.stack(parts).amax(dim=0) if parts else point.new_zeros(len(point))
+    if len(parts) == 2:
+        return torch.maximum(*parts)
+    return parts[0] if parts else point.new_zeros(len(point))
 
 
 def _infinite(bound: Tensor) -> Tensor:
@@ -308,8 +281,8 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _flat(bound: Tensor, shape: torch.Size, batch: int, m: int) -> Tensor:
-    """Bounds of every sample, `(batch, m)`, float64."""
-    return bound.double().expand(*shape[:-1], m).reshape(batch, m)
+    """Bounds of all samples `(m,)` or of every one `(batch, m)`, float64."""
+    return bound.double() if bound.dim() == 1 else bound.double().expand(*shape[:-1], m).reshape(batch, m)
 
 
 def _norms(matrix: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from constraints import (
 )
 from constraints.functional import Certificate, factorise_polytope, project_polytope, solve_polytope
 from constraints.functional.dual_method import add_rows
+from constraints.functional.held_rows import solve_held
 from constraints.testing import check_set, law_nearest
 from tests.constraints.sets.systems import KINDS, SHAPES, is_empty, random_system
 
@@ -148,18 +149,25 @@ def test_fixed_systems(kind):
         torch.testing.assert_close(y, other, rtol=1e-6, atol=1e-6)
 
 
-def test_the_dual_method_alone_agrees():
-    a = torch.nn.functional.normalize(torch.randn(15, 6, generator=rng(1), dtype=torch.float64), dim=-1)
-    high = (
-        torch.rand(15, generator=rng(2), dtype=torch.float64)
-        - (3 * torch.randn(40, 6, generator=rng(3)).double()) @ a.mT
-    )
+@pytest.mark.parametrize("guess", [0.0, 1.0, 100.0], ids=["cold", "warm", "any"])
+@pytest.mark.parametrize("rows", [15, 60])
+def test_the_dual_method_alone_agrees(rows, guess):
+    """Whatever rows it begins with: none, some of the right ones, or any."""
+    a = torch.nn.functional.normalize(torch.randn(rows, 6, generator=rng(1), dtype=torch.float64), dim=-1)
+    slack = torch.rand(rows, generator=rng(2), dtype=torch.float64)
+    high = slack - (3 * torch.randn(40, 6, generator=rng(3)).double()) @ a.mT
     low = torch.full_like(high, -torch.inf)
-    sign, done, empty = add_rows(a, low, high, most=6, steps=200)
-    assert bool(done.all()) and not bool(empty.any())
     w = project_polytope(torch.zeros(40, 6, dtype=torch.float64), a, low, high)
     active = (w @ a.mT - high).abs() < 1e-9
+    held = torch.where(active, torch.rand(40, rows, generator=rng(4)).double(), 0.0)
+    if guess > 1.0:
+        held = guess * torch.randn(40, rows, generator=rng(4)).double()
+    sign, done, empty = add_rows(a, a @ a.mT, low, high, guess * held, most=6, steps=200)
+    assert bool(done.all()) and not bool(empty.any())
     assert bool((active | (sign == 0)).all())
+    multiplier = solve_held(a @ a.mT, sign, -high)
+    assert float((multiplier * sign).min()) > -1e-9
+    torch.testing.assert_close(-multiplier @ a, w)
 
 
 def test_bounds_are_kept_exactly():
