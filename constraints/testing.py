@@ -34,6 +34,7 @@ __all__ = [
     "law_idempotent",
     "law_nearest",
     "law_serialises",
+    "law_smooth",
     "law_squash",
     "law_violation",
 ]
@@ -100,6 +101,8 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
     y = wrapped(x)
     if isinstance(embedding, Hard):
         _obeys(embedding.rule, wrapped, x, y, name)
+    if isinstance(embedding, Hard) and embedding.smooth:
+        law_smooth(embedding, network(x).detach(), x)
     assert (wrapped is not network) == isinstance(embedding, Hard), f"{name}: only Hard wraps the network"
     penalty = embedding.penalty(wrapped, x, y)
     assert penalty.dim() == 0 and bool(penalty.isfinite()), f"{name}: the penalty is a finite scalar, got {penalty}"
@@ -112,6 +115,33 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
     decoded = embedding.decode(y, x)
     assert decoded.shape == y.shape, f"{name}: decode keeps the shape {tuple(y.shape)}, got {tuple(decoded.shape)}"
     law_serialises(embedding)
+
+
+def law_smooth(embedding: Hard, values: Tensor, x: Tensor) -> None:
+    """A smooth Hard embedding obeys, passes a gradient of every sample on, and leaves other outputs alone.
+
+    Args:
+        embedding: one with `smooth=True`, its rule bound.
+        values: what a network gave, `(batch, *event)`.
+        x: its inputs, `(batch, d)`.
+    """
+    rule = embedding.rule
+    assert isinstance(rule, OutputRule) and embedding.smooth, f"smooth: {rule.name} is not embedded smoothly"
+    generator = torch.Generator().manual_seed(0)
+    for factor in (0.0, 1.0, 10.0):
+        given = (values * factor).requires_grad_()
+        y = embedding.enforce(given, x)
+        assert y.shape == given.shape and y.dtype == given.dtype, f"smooth: got {tuple(y.shape)}, {y.dtype}"
+        _obeys(rule, nn.Identity(), x, y.detach(), "squash")
+        spoken = rule.select(y)
+        weights = torch.randn(spoken.shape, generator=generator, dtype=torch.float64).to(spoken)
+        (grad,) = torch.autograd.grad((spoken * weights).sum(), given)
+        assert bool(grad.isfinite().all()), f"{rule.name}: squash has a gradient that is not finite"
+        alive = (rule.select(grad) != 0).reshape(len(grad), -1).any(dim=-1)
+        assert bool(alive.all()), f"{rule.name}: squash has no gradient for {int((~alive).sum())} samples"
+        if rule.index is not None:
+            others = torch.ones(y.shape[-1], dtype=torch.bool).index_fill(0, rule.index.cpu(), False)
+            assert torch.equal(y[..., others], given[..., others]), f"{rule.name}: squash moved outputs of others"
 
 
 def law_violation(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:

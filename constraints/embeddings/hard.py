@@ -8,10 +8,12 @@ from typing import final
 
 from torch import Tensor, nn
 
+from constraints import sets
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.intersection import JointRule
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
 from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule, RuleSet
+from constraints.sets import Constraint, Squashing
 
 __all__ = ["ConstrainedNetwork", "Hard", "join"]
 
@@ -20,8 +22,16 @@ __all__ = ["ConstrainedNetwork", "Hard", "join"]
 class Hard(Embedding):
     """The network's answer is mapped onto the rule, in training and after; the gradient flows through the map.
 
+    The map is the rule's own, by default the nearest obeying answer: an answer that obeys stays as it is, but of one
+    that does not the gradient is lost across the boundary (a clipped output learns nothing). With `smooth` it is the
+    set's `squash` instead: as feasible, and with a gradient everywhere, however far outside the network is. It is
+    **not idempotent** and not the nearest point: every answer is moved, obeying ones too, and the boundary itself is
+    only approached. Choose it where the network is trained through it from the start.
+
     Args:
         rule: a rule with a map onto its set: an `OutputRule` whose `explain()` lists Hard.
+        smooth: whether to use the set's smooth map; for rules whose `explain()` lists Hard(smooth=True), on outputs of
+            which no other Hard rule speaks (`join` refuses, as no smooth map into an intersection is known).
 
     Raises:
         UnsupportedError: no such map is known; nothing is ever "hard" in name only.
@@ -32,22 +42,31 @@ class Hard(Embedding):
         >>> network = join(nn.Linear(4, 3), {"shares": Hard(FixedSum())})
         >>> torch.allclose(network(torch.randn(5, 4)).sum(-1), torch.ones(5))
         True
+        >>> Hard(FixedSum(), smooth=True).enforce(torch.tensor([[1.0, 0.0]]))  # a softmax; projected, it would stay
+        tensor([[0.7311, 0.2689]])
     """
 
     trains = True
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, *, smooth: bool = False) -> None:
         super().__init__(rule)
         possible = rule.explain().embeddings
         if not isinstance(rule, OutputRule) or "Hard" not in possible:
             raise UnsupportedError(
                 f"rule `{rule.name}` cannot be Hard: no map onto it is known. It can be {', '.join(possible)}"
             )
+        if smooth and not rule.squashable:
+            raise UnsupportedError(_not_smooth(rule))
+        self.smooth = smooth
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
-        """The nearest obeying answer."""
+        """The nearest obeying answer, or that of the smooth map."""
         assert isinstance(self.rule, OutputRule)
-        return self.rule.enforce(y, x)
+        return self.rule.squash(y, x) if self.smooth else self.rule.enforce(y, x)
+
+    def settings(self) -> dict[str, float | str]:
+        """Whether the map is the smooth one, where it is."""
+        return {"smooth": True} if self.smooth else {}
 
 
 @final
@@ -57,19 +76,21 @@ class ConstrainedNetwork(nn.Module):
     Args:
         network: the network, called with `x` alone.
         rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other).
+        smooth: those of them to enforce by the smooth map of their set.
     """
 
-    def __init__(self, network: nn.Module, rules: Sequence[OutputRule]) -> None:
+    def __init__(self, network: nn.Module, rules: Sequence[OutputRule], *, smooth: Sequence[OutputRule] = ()) -> None:
         super().__init__()
         self.network = network
         self.enforced = nn.ModuleList(rules)
+        self.smooth = tuple(any(rule is other for other in smooth) for rule in rules)
 
     def forward(self, x: Tensor) -> Tensor:
         """The obeying answer."""
         y: Tensor = self.network(x)
-        for rule in self.enforced:
+        for rule, smooth in zip(self.enforced, self.smooth, strict=True):
             assert isinstance(rule, OutputRule)
-            y = rule.enforce(y, x)
+            y = rule.squash(y, x) if smooth else rule.enforce(y, x)
         return y
 
     def forward_cells(self, x: Tensor, cells: Tensor) -> Tensor:
@@ -95,7 +116,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
 
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
-        UnsupportedError: rules that overlap and for which no joint projection is known.
+        UnsupportedError: rules that overlap and for which no joint projection, or no smooth map, is known.
     """
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
@@ -109,10 +130,42 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and rule not in masks}
     if masks and vectors:
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
+    smooth = {name: hard[name] for name, e in embeddings.items() if isinstance(e, Hard) and e.smooth}
     rules: list[OutputRule] = list(masks)
     for group in _overlapping(vectors):
+        _require_alone(group, smooth)
         rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group, outputs))
-    return ConstrainedNetwork(network, rules)
+    return ConstrainedNetwork(network, rules, smooth=[rule for rule in smooth.values() if isinstance(rule, OutputRule)])
+
+
+def _not_smooth(rule: OutputRule) -> str:
+    """Why a rule has no smooth map."""
+    if isinstance(rule.constraint, Squashing):
+        return (
+            f"rule `{rule.name}` cannot be Hard with smooth=True: `{type(rule).__name__}` maps its outputs in a way of "
+            f"its own, for which the smooth map of `{type(rule.constraint).__name__}` would be something else"
+        )
+    found = (getattr(sets, name) for name in sets.__all__)
+    known = [
+        kind.__name__
+        for kind in found
+        if isinstance(kind, type) and issubclass(kind, Constraint) and hasattr(kind, "squash")
+    ]
+    return (
+        f"rule `{rule.name}` cannot be Hard with smooth=True: `{type(rule.constraint).__name__}` has no smooth map. "
+        f"These have one: {', '.join(known)}"
+    )
+
+
+def _require_alone(group: Mapping[str, OutputRule], smooth: Mapping[str, Rule]) -> None:
+    """Refuse a smooth map of a rule that must be joined with others."""
+    asked = [name for name in group if name in smooth]
+    if asked and len(group) > 1:
+        named = ", ".join(f"`{name}`" for name in group)
+        raise UnsupportedError(
+            f"hard rules {named} share outputs and must be joined, but no smooth map into their intersection is known: "
+            f"make `{asked[0]}` Hard without smooth=True, or state them as one rule on a `RayMap` set, which has one"
+        )
 
 
 def _require_compatible(masks: Mapping[str, AllowedClasses]) -> None:

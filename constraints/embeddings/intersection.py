@@ -12,7 +12,17 @@ from torch import Tensor
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.rules import OutputRule
 from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
-from constraints.sets import Affine, Box, BoxEquality, Fallback, Polytope, ProjectableConstraint, Raise, VaryingPolytope
+from constraints.sets import (
+    Affine,
+    Box,
+    BoxEquality,
+    Fallback,
+    Interior,
+    Polytope,
+    ProjectableConstraint,
+    Raise,
+    VaryingPolytope,
+)
 
 __all__ = ["JointRule"]
 
@@ -53,6 +63,11 @@ class JointRule(OutputRule):
                 f"no joint projection is known for hard rules {names}: `{unknown[0]}` is not linear. Embed it as Soft"
             )
         fallback = _fallback(list(rules.values()), names)
+        if isinstance(fallback, Interior) and fallback.point.shape != (width,):
+            raise SpecificationError(
+                f"hard rules {names} are joined and need an `Interior` point of all {width} outputs, got one of shape "
+                f"{tuple(fallback.point.shape)}"
+            )
         total = stack_rows([system for system in systems.values() if system is not None] or [_nothing(width)])
         bounded = np.isfinite(total.floor) | np.isfinite(total.ceiling)
         constraint: ProjectableConstraint
@@ -113,9 +128,10 @@ def _intersect(
         if not len(equal):
             return Box(low=low, high=high)
         if not bounded.any():
-            return Affine(equal, target)
+            return Affine(equal, target, fallback=fallback)
         if len(equal) == 1:
-            return BoxEquality(equal[0], target=None if target is None else target[0], low=low, high=high)
+            goal = None if target is None else target[0]
+            return BoxEquality(equal[0], target=goal, low=low, high=high, fallback=fallback)
     eye = np.eye(len(total.floor))[bounded]
     rows = torch.from_numpy(np.concatenate([total.matrix, eye]))
     if total.depends:

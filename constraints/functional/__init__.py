@@ -44,7 +44,7 @@ from constraints.functional.second_order_cone import (
 from constraints.functional.semidefinite import project_semidefinite_cone, squash_semidefinite_cone
 from constraints.functional.smooth import safe_norm, softplus
 from constraints.functional.squash import squash_box, squash_simplex
-from constraints.functional.tolerance import default_tolerance
+from constraints.functional.tolerance import default_tolerance, program_unit
 
 __all__ = [
     "Certificate",
@@ -66,6 +66,7 @@ __all__ = [
     "gauge_linf_ball",
     "gauge_quadratic",
     "gauge_second_order_cone",
+    "program_unit",
     "project_affine",
     "project_box",
     "project_box_equality",

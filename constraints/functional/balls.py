@@ -101,7 +101,9 @@ def squash_l2_ball(value: Tensor, center: Tensor, radius: Tensor) -> Tensor:
         >>> squash_l2_ball(torch.tensor([1.0, 0.0]), torch.zeros(2), torch.tensor(2.0))
         tensor([1.4142, 0.0000])
     """
-    return center + radius * value / (1.0 + value.square().sum(dim=-1, keepdim=True)).sqrt()
+    size = value.detach().abs().amax(dim=-1, keepdim=True).clamp(min=1.0)  # held fixed: no square overflows
+    scaled = value / size
+    return center + radius * (scaled / (size.reciprocal().square() + scaled.square().sum(dim=-1, keepdim=True)).sqrt())
 
 
 def squash_l1_ball(value: Tensor, center: Tensor, radius: Tensor) -> Tensor:
@@ -119,8 +121,10 @@ def squash_l1_ball(value: Tensor, center: Tensor, radius: Tensor) -> Tensor:
         >>> squash_l1_ball(torch.tensor([0.0, 100.0]), torch.zeros(2), torch.tensor(2.0))
         tensor([0.0000, 1.9900])
     """
-    smoothed = (value.square() + value.shape[-1] ** -2).sqrt().sum(dim=-1, keepdim=True)
-    return center + radius * (value / smoothed)
+    size = value.detach().abs().amax(dim=-1, keepdim=True).clamp(min=1.0)  # held fixed: no square overflows
+    scaled, least = value / size, (value.shape[-1] * size).reciprocal()
+    smoothed = (scaled.square() + least.square()).sqrt().sum(dim=-1, keepdim=True)
+    return center + radius * (scaled / smoothed)
 
 
 def squash_linf_ball(value: Tensor, center: Tensor, radius: Tensor) -> Tensor:

@@ -56,7 +56,9 @@ def squash_ray(origin: Tensor, direction: Tensor, gauge: Tensor) -> Tensor:
         >>> squash_ray(torch.zeros(2), torch.tensor([3.0, 0.0]), torch.tensor(3.0))
         tensor([0.9487, 0.0000])
     """
-    return origin + direction / (1.0 + gauge.unsqueeze(-1).square()).sqrt()
+    gauge = gauge.unsqueeze(-1)
+    size = gauge.detach().clamp(min=1.0)  # held fixed: no square overflows
+    return origin + direction / size / (size.reciprocal().square() + (gauge / size).square()).sqrt()
 
 
 def largest_root(square: Tensor, linear: Tensor, constant: Tensor) -> Tensor:

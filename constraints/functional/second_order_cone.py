@@ -31,7 +31,7 @@ def project_second_order_cone(value: Tensor) -> Tensor:
     length = safe_norm(x)
     inside, polar = length <= t, length <= -t
     height = (length + t) / 2
-    onto = torch.cat([height * x / torch.where(length > 0, length, 1.0), height], dim=-1)
+    onto = torch.cat([height * (x / torch.where(length > 0, length, 1.0)), height], dim=-1)
     return torch.where(inside, value, torch.where(polar, 0.0 * onto, onto))
 
 
@@ -56,6 +56,8 @@ def squash_second_order_cone(value: Tensor) -> Tensor:
         >>> squash_second_order_cone(torch.tensor([0.0, 0.0, 0.0]))
         tensor([0., 0., 1.])
     """
+    dtype = value.dtype
+    value = value.to(torch.promote_types(dtype, torch.float32))  # fourth powers overflow in float16 at 16
     x, t = value[..., :-1], value[..., -1:]
     squared = x.square().sum(dim=-1, keepdim=True)
     total, apart = t.square() + squared, t.square() - squared
@@ -67,7 +69,7 @@ def squash_second_order_cone(value: Tensor) -> Tensor:
     negative = t < 0
     low = (2.0 + gap / 2) / (mean - torch.where(negative, t, 0.0))
     height = torch.where(negative, low, t + mean) / 2
-    return torch.cat([height * (x / mean), height], dim=-1)
+    return torch.cat([height * (x / mean), height], dim=-1).to(dtype)
 
 
 def gauge_second_order_cone(origin: Tensor, direction: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["default_tolerance"]
+__all__ = ["default_tolerance", "program_unit"]
 
 
 def default_tolerance(value: Tensor, *, terms: int = 1) -> Tensor:
@@ -32,3 +32,19 @@ def default_tolerance(value: Tensor, *, terms: int = 1) -> Tensor:
     eps = torch.finfo(value.dtype).eps
     scale = value.detach().abs().amax(dim=-1).clamp(min=1.0)
     return scale * (64.0 * eps * math.sqrt(max(terms, 1)))
+
+
+def program_unit(largest: float) -> float:
+    """The unit in which to measure the numbers of a linear program whose rows have length one.
+
+    HiGHS takes a row for satisfied that is missed by 1e-7: much for numbers that are all tiny, less than rounding for
+    huge ones. In this unit it is neither; sizes from 1 to 1e6 are left as they are.
+
+    Args:
+        largest: the largest finite bound or target, >= 0.
+
+    Example:
+        >>> program_unit(1e-9), program_unit(100.0), program_unit(1e9), program_unit(0.0)
+        (1e-09, 1.0, 1000.0, 1.0)
+    """
+    return min(largest or 1.0, 1.0) * max(1.0, largest / 1e6)

@@ -7,6 +7,7 @@ from constraints.rules.group_balance import GroupBalance
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
+from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
@@ -35,6 +36,7 @@ __all__ = [
     "LinearInequality",
     "LinearSystem",
     "Multiplicative",
+    "Ordering",
     "OutputRule",
     "RateLimit",
     "Rule",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from constraints.errors import SpecificationError
 from constraints.rules.balance_forms import Additive, BalanceForm
 from constraints.rules.rule import OutputRule
-from constraints.sets.group_mean import GroupMean
+from constraints.sets import Fallback, GroupMean
 
 __all__ = ["GroupBalance"]
 
@@ -25,6 +23,7 @@ class GroupBalance(OutputRule):
         pattern: the groups, as einops writes a reduction: `"(h a) (w b) -> h w"`.
         form: how outputs are brought to the balance.
         low: lower bound of every output, or None; only the additive form knows one.
+        fallback: what to do with samples whose coarse values leave no output, see `GroupMean`.
         name: see `Rule`.
         unit: see `Rule`.
         source: see `Rule`.
@@ -50,12 +49,13 @@ class GroupBalance(OutputRule):
         form: BalanceForm | None = None,
         *,
         low: float | None = None,
+        fallback: Fallback | None = None,
         name: str | None = None,
         unit: str = "",
         source: str = "",
         **sizes: int,
     ) -> None:
-        super().__init__(GroupMean(pattern, low=low, **sizes), name=name, unit=unit, source=source)
+        super().__init__(GroupMean(pattern, low=low, fallback=fallback, **sizes), name=name, unit=unit, source=source)
         if form is not None and not isinstance(form, BalanceForm):
             raise SpecificationError(f"`GroupBalance` needs a BalanceForm, got {type(form).__name__}")
         if low is not None and not isinstance(form, Additive | None):
@@ -78,8 +78,5 @@ class GroupBalance(OutputRule):
         """The output brought to the balance by the form, of the shape of `y`."""
         if isinstance(self.form, Additive) or not self.enforceable:
             return super().enforce(y, x)
-        constraint: Any = self.constraint
-        mean = self.context(x)
-        assert mean is not None
-        grouping = constraint.grouping
-        return grouping.scatter(self.form(grouping.gather(y), grouping.flatten(mean.to(y), y)), y)  # type: ignore[no-any-return]
+        assert isinstance(self.constraint, GroupMean)
+        return self.constraint.balance(y, self.context(x), self.form)

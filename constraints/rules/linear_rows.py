@@ -9,14 +9,31 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from torch import Tensor
 
 from constraints.errors import SpecificationError
+from constraints.rules.linear import LinearEquality
 from constraints.rules.rule import OutputRule, Rule
-from constraints.sets import Affine, Box, BoxEquality, Polytope, Simplex, VaryingPolytope
+from constraints.sets import (
+    Affine,
+    Box,
+    BoxEquality,
+    Constraint,
+    HalfSpace,
+    LinfBall,
+    OrderedCone,
+    Polytope,
+    Simplex,
+    VaryingPolytope,
+)
 
-__all__ = ["LinearRows", "linear_rows", "maximise", "output_width", "sample_rows", "stack_rows"]
+__all__ = [
+    "LinearRows",
+    "linear_rows",
+    "output_width",
+    "sample_rows",
+    "stack_rows",
+]
 
 Numbers = NDArray[np.float64]
 
@@ -61,9 +78,26 @@ def linear_rows(rule: Rule, width: int) -> LinearRows | None:
     """The rows of a rule, or None where its set is not linear or its coefficients depend on the input."""
     if not isinstance(rule, OutputRule) or type(rule).quantity is not OutputRule.quantity:
         return None
-    constraint, n = rule.constraint, width
-    columns = list(range(n)) if rule.index is None else rule.index.tolist()
+    columns = list(range(width)) if rule.index is None else rule.index.tolist()
     k = len(columns)
+    narrow = _rows_of(rule.constraint, k, varies=depends_on_input(rule))
+    if narrow is None:
+        return None
+    if len(narrow.floor) != k or narrow.equal.shape[1] != k or narrow.matrix.shape[1] != k:
+        raise SpecificationError(
+            f"rules speak of different numbers of outputs: `{rule.name}` of {rule.constraint.size}, others of {width}; "
+            f"say which `outputs` each speaks of"
+        )
+    wide = [np.zeros((len(part), width)) for part in (narrow.equal, narrow.matrix)]
+    for block, part in zip(wide, (narrow.equal, narrow.matrix), strict=True):
+        block[:, columns] = part
+    floor, ceiling = np.full(width, -np.inf), np.full(width, np.inf)
+    floor[columns], ceiling[columns] = narrow.floor, narrow.ceiling
+    return LinearRows(wide[0], narrow.target, wide[1], narrow.low, narrow.high, floor, ceiling)
+
+
+def _rows_of(constraint: Constraint, k: int, *, varies: bool) -> LinearRows | None:
+    """The rows of a set over its own `k` outputs; NaN for what the context says where it `varies`."""
     equal, target, matrix = np.zeros((0, k)), np.zeros(0), np.zeros((0, k))
     low, high = np.zeros(0), np.zeros(0)
     floor, ceiling = np.full(k, -np.inf), np.full(k, np.inf)
@@ -71,46 +105,59 @@ def linear_rows(rule: Rule, width: int) -> LinearRows | None:
         case Box():
             floor, ceiling = np.zeros(k) + _array(constraint.low), np.zeros(k) + _array(constraint.high)
         case Affine():
-            equal, target = _array(constraint.matrix), _fixed(constraint.target, constraint.equalities)
+            equal, target = _array(constraint.matrix), _given(constraint.target, constraint.equalities, varies)
         case Simplex():
-            equal, target, floor = np.ones((1, k)), _fixed(constraint.total, 1), np.zeros(k)
+            equal, target, floor = np.ones((1, k)), _given(constraint.total, 1, varies), np.zeros(k)
         case BoxEquality():
-            equal, target = _array(constraint.coefficients)[None], _fixed(constraint.target, 1)
+            equal, target = _array(constraint.coefficients)[None], _given(constraint.target, 1, varies)
             floor, ceiling = np.zeros(k) + _array(constraint.box.low), np.zeros(k) + _array(constraint.box.high)
+        case HalfSpace():
+            matrix = _array(constraint.normal)[None]
+            low, high = np.full(1, -np.inf), _given(constraint.offset, 1, varies)
+        case OrderedCone():
+            matrix = np.diff(np.eye(k), axis=0) * (-1.0 if constraint.descending else 1.0)
+            low, high = np.full(len(matrix), float(constraint.gap)), np.full(len(matrix), np.inf)
+            floor = floor if constraint.low is None else np.full(k, float(constraint.low))
+            ceiling = ceiling if constraint.high is None else np.full(k, float(constraint.high))
+        case LinfBall():
+            radius, center = _given(constraint.radius, 1, varies), _array(constraint.center)
+            if varies:
+                matrix, low, high = np.eye(k), np.full(k, np.nan), np.full(k, np.nan)
+            else:
+                floor, ceiling = np.zeros(k) + center - radius, np.zeros(k) + center + radius
         case Polytope():
             equal, matrix = _array(constraint.equal), _array(constraint.matrix)
-            target, low, high = (_array(part) for part in (constraint.target, constraint.low, constraint.high))
-            if constraint.varies:
-                target, low, high = (np.full_like(part, np.nan) for part in (target, low, high))
+            target, low, high = (
+                _given(part, len(part), varies) for part in (constraint.target, constraint.low, constraint.high)
+            )
         case _:
             return None
-    if len(floor) != k or equal.shape[1] != k or matrix.shape[1] != k:
-        raise SpecificationError(
-            f"rules speak of different numbers of outputs: `{rule.name}` of {constraint.size}, others of {width}; say "
-            f"which `outputs` each speaks of"
-        )
-    if depends_on_input(rule):
-        target = np.full_like(target, np.nan)
-    wide = [np.zeros((len(part), n)) for part in (equal, matrix)]
-    for block, part in zip(wide, (equal, matrix), strict=True):
-        block[:, columns] = part
-    all_low, all_high = np.full(n, -np.inf), np.full(n, np.inf)
-    all_low[columns], all_high[columns] = floor, ceiling
-    return LinearRows(wide[0], target, wide[1], low, high, all_low, all_high)
+    return LinearRows(equal, target, matrix, low, high, floor, ceiling)
 
 
 def depends_on_input(rule: OutputRule) -> bool:
     """Whether the rule gives its set a context."""
-    target = getattr(rule.constraint, "target", rule.constraint)
-    return target is None or (isinstance(rule.constraint, (Simplex, BoxEquality)) and _gives_context(rule))
+    constraint = rule.constraint
+    gives = type(rule).context is not OutputRule.context
+    match constraint:
+        case Affine():  # a `LinearEquality` has a `context` in any case, which is None where its values are fixed
+            return constraint.target is None or (gives and not isinstance(rule, LinearEquality))
+        case BoxEquality():
+            return constraint.target is None or gives
+        case HalfSpace():
+            return constraint.offset is None or gives
+        case LinfBall():
+            return constraint.radius is None or gives
+        case Polytope():
+            return constraint.varies
+        case Simplex():
+            return gives
+        case _:
+            return False
 
 
-def _gives_context(rule: OutputRule) -> bool:
-    return type(rule).context is not OutputRule.context
-
-
-def _fixed(target: Tensor | None, count: int) -> Numbers:
-    return np.full(count, np.nan) if target is None else _array(target).reshape(count)
+def _given(numbers: Tensor | None, count: int, varies: bool) -> Numbers:
+    return np.full(count, np.nan) if varies or numbers is None else _array(numbers).reshape(count)
 
 
 def _array(tensor: Tensor) -> Numbers:
@@ -145,14 +192,11 @@ def sample_rows(rule: OutputRule, x: Tensor, width: int) -> tuple[Tensor, Tensor
         found = linear_rows(rule, width)
         assert found is not None
         columns = list(range(width))
-        p, m = len(found.target), len(found.low)
-        tensors = [torch.from_numpy(part).to(x.device) for part in (found.target, found.low, found.high)]
+        if context is None and found.depends:
+            raise SpecificationError(f"rule `{rule.name}` needs a context for the input, got None")
+        target, low, high = (torch.from_numpy(part).to(x.device) for part in (found.target, found.low, found.high))
         if context is not None:
-            given = context.double()
-            tensors = (
-                list(given.split([p, m, m], dim=-1)) if isinstance(constraint, Polytope) else [given, *tensors[1:]]
-            )
-        target, low, high = tensors
+            target, low, high = _from_context(constraint, context.double(), (target, low, high))
         equal, matrix = (torch.from_numpy(part).to(x.device) for part in (found.equal, found.matrix))
         parts = equal, target, matrix, low, high
     spread = [
@@ -165,44 +209,36 @@ def sample_rows(rule: OutputRule, x: Tensor, width: int) -> tuple[Tensor, Tensor
     return spread[0], spread[1], spread[2], spread[3], spread[4]
 
 
-def maximise(system: LinearRows, direction: Numbers | None = None) -> tuple[str, float]:
-    """The most that `direction . y` can be, by HiGHS: `("optimal", value)`, `("unbounded", inf)`, `("empty", nan)`.
-
-    Rows are scaled to length one, so that HiGHS's tolerance means the same in each.
-    """
-    n = system.matrix.shape[1]
-    if (system.floor > system.ceiling).any():
-        return "empty", np.nan
-    lengths = [np.maximum(np.linalg.norm(part, axis=1), 1e-300) for part in (system.equal, system.matrix)]
-    above, below = np.isfinite(system.high), np.isfinite(system.low)
-    rows, high, low = system.matrix / lengths[1][:, None], system.high / lengths[1], system.low / lengths[1]
-    upper = np.concatenate([rows[above], -rows[below]])
-    found = linprog(
-        np.zeros(n) if direction is None else -direction,
-        A_ub=upper if len(upper) else None,
-        b_ub=np.concatenate([high[above], -low[below]]) if len(upper) else None,
-        A_eq=system.equal / lengths[0][:, None] if len(system.equal) else None,
-        b_eq=system.target / lengths[0] if len(system.equal) else None,
-        bounds=list(zip(system.floor.tolist(), system.ceiling.tolist(), strict=True)),
-    )
-    if found.status == 0:
-        return "optimal", -float(found.fun or 0.0)
-    if found.status == 3:
-        return "unbounded", np.inf
-    if found.status == 2 and direction is not None:  # HiGHS may call an unbounded problem infeasible
-        return ("unbounded", np.inf) if maximise(system)[0] != "empty" else ("empty", np.nan)
-    return "empty" if found.status == 2 else "optimal", np.nan
+def _from_context(
+    constraint: Constraint, given: Tensor, fixed: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`d`, `l`, `u` of a set whose context is `given`, the fixed ones where it says nothing of them."""
+    target, low, high = fixed
+    match constraint:
+        case Polytope():
+            target, low, high = given.split([len(part) for part in fixed], dim=-1)
+        case HalfSpace():
+            high = given
+        case LinfBall():
+            center = constraint.center.to(given).expand(len(low))
+            low, high = center - given, center + given
+        case _:
+            target = given
+    return target, low, high
 
 
 def output_width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, bool]:
     """How many outputs the rules speak of together, and whether that is known or only the least it can be."""
     if outputs is not None:
+        beyond = [name for name, rule in rules.items() if _last_column(rule) >= outputs]
+        if beyond:
+            raise SpecificationError(f"rules {beyond} speak of outputs that do not exist, expected columns < {outputs}")
         return outputs, True
     widths, sizes = [1], set()
     known = True
     for rule in rules.values():
         if isinstance(rule, OutputRule) and rule.index is not None:
-            widths.append(int(rule.index.max()) + 1)
+            widths.append(_last_column(rule) + 1)
         elif rule.constraint.size is not None:
             sizes.add(rule.constraint.size)
         else:
@@ -213,3 +249,7 @@ def output_width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, b
             f"`outputs` each speaks of"
         )
     return (sizes.pop(), True) if sizes else (max(widths), known)
+
+
+def _last_column(rule: Rule) -> int:
+    return int(rule.index.max()) if isinstance(rule, OutputRule) and rule.index is not None else -1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
-from constraints.sets import Certifying, Constraint, ProjectableConstraint
+from constraints.sets import Certifying, Constraint, ProjectableConstraint, Squashing
 from constraints.sets.constraint import keep_precision
 
 __all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
@@ -35,7 +35,8 @@ class Explanation:
     Attributes:
         rule: its name.
         kind: the class of set found.
-        embeddings: names of the embeddings that can hold it, strongest first.
+        embeddings: names of the embeddings that can hold it, strongest first; "Hard(smooth=True)" among them where a
+            smooth map is known: feasible as the projection is, but neither the nearest point nor idempotent.
         guarantee: what the strongest of them guarantees.
         cost: what that costs a sample, in words.
     """
@@ -141,6 +142,7 @@ class OutputRule(Rule, ABC):
     ) -> None:
         super().__init__(constraint, name=name, unit=unit, source=source)
         self.outputs = None if outputs is None else tuple(outputs)
+        self._last_column = max([o for o in self.outputs or () if isinstance(o, int)], default=-1)
         self.register_buffer("index", None, persistent=False)
         if self.outputs is not None:
             self._check_outputs(self.outputs)
@@ -186,9 +188,10 @@ class OutputRule(Rule, ABC):
             return y
         if self.index is None:
             raise SpecificationError(f"rule `{self.name}` names outputs {list(self.outputs)}: call `bind(names)` first")
-        highest = max((o for o in self.outputs if isinstance(o, int)), default=-1)
-        if highest >= y.shape[-1]:
-            raise ShapeError(f"rule `{self.name}` speaks of output {highest}, but the model has only {y.shape[-1]}")
+        if self._last_column >= y.shape[-1]:
+            raise ShapeError(
+                f"rule `{self.name}` speaks of output {self._last_column}, but the model has only {y.shape[-1]}"
+            )
         return y.index_select(-1, self.index)
 
     def quantity(self, y: Tensor, x: Tensor | None = None) -> Tensor:
@@ -229,6 +232,28 @@ class OutputRule(Rule, ABC):
         obeying = constraint.project(self.select(y), self.context(x))
         return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
 
+    @property
+    def squashable(self) -> bool:
+        """Whether a smooth map into the rule is known: of its set, and not in the place of a map that the rule has."""
+        own = type(self).enforce is not OutputRule.enforce
+        return self.enforceable and isinstance(self.constraint, Squashing) and not own
+
+    @final
+    def squash(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """An obeying output with a gradient everywhere, `(*batch, n)`; not the nearest one, and not idempotent.
+
+        Raises:
+            UnsupportedError: no smooth map into the rule is known.
+        """
+        constraint = self.constraint
+        if not self.squashable or not isinstance(constraint, Squashing):
+            raise UnsupportedError(
+                f"rule `{self.name}` has no smooth map: its set `{type(constraint).__name__}` has no `squash`, or the "
+                f"rule has a `quantity` or a map of its own"
+            )
+        obeying = constraint.squash(self.select(y), self.context(x))
+        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The obeying answer at inference; by default the enforced output."""
         return self.enforce(y, x)
@@ -237,12 +262,12 @@ class OutputRule(Rule, ABC):
         """See `Rule.explain`."""
         kind = f"output in {type(self.constraint).__name__}"
         soft = ("Soft", "AugmentedLagrangian", "Monitor")
-        iterative = isinstance(self.constraint, Certifying)
+        iterative = isinstance(self.constraint, Certifying) and not getattr(self.constraint, "closed_form", False)
         if self.enforceable:
             return Explanation(
                 rule=self.name,
                 kind=kind,
-                embeddings=("Hard", "Decode", *soft),
+                embeddings=("Hard", *(("Hard(smooth=True)",) if self.squashable else ()), "Decode", *soft),
                 guarantee=Guarantee.TOLERANCE if iterative else Guarantee.EXACT,
                 cost="active-set projection" if iterative else "closed-form projection",
             )

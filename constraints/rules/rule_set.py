@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -13,16 +13,10 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, SpecificationError
-from constraints.rules.linear_rows import (
-    LinearRows,
-    linear_rows,
-    maximise,
-    output_width,
-    sample_rows,
-    stack_rows,
-)
+from constraints.rules.linear_program import maximise, row_lengths, unit_of
+from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
 from constraints.rules.rule import OutputRule, Rule
-from constraints.sets import Simplex, VaryingPolytope
+from constraints.sets import OrderedCone, Simplex, VaryingPolytope
 
 __all__ = ["RuleReport", "RuleSet"]
 
@@ -36,11 +30,14 @@ class RuleReport:
 
     Attributes:
         conflict: names of the smallest subset that no output satisfies; empty where all can hold.
-        redundant: names of rules that hold wherever the others do; each is judged with all others there.
+        redundant: names of rules that hold wherever all the others do. Each is judged with all others there: of two
+            equal rules both are named, and only one of them can go. None is named where the others contradict.
         rank: rank of all equalities together.
         equalities: how many there are.
         unchecked: names of rules that are not linear, or whose numbers depend on the input: nothing is said of them.
         feasible: for each sample given, whether some output satisfies all linear rules, `(batch,)`.
+        sample_conflict: names of the smallest subset that no output satisfies for the first sample that is not
+            feasible.
     """
 
     conflict: tuple[str, ...]
@@ -49,6 +46,7 @@ class RuleReport:
     equalities: int
     unchecked: tuple[str, ...]
     feasible: Tensor | None = None
+    sample_conflict: tuple[str, ...] = ()
 
     @property
     def satisfiable(self) -> bool:
@@ -64,6 +62,8 @@ class RuleReport:
             told.append(f"not checked: {', '.join(self.unchecked)}")
         if self.feasible is not None:
             told.append(f"{int((~self.feasible).sum())} of {self.feasible.numel()} samples without a feasible output")
+        if self.sample_conflict:
+            told[-1] += f" (the first for {', '.join(self.sample_conflict)})"
         return "; ".join(told)
 
 
@@ -87,17 +87,18 @@ class RuleSet(Mapping[str, Rule]):
         for name, rule in rules.items():
             if not isinstance(rule, Rule):
                 raise SpecificationError(f"`RuleSet` needs rules, got {type(rule).__name__} for {name!r}")
+            if isinstance(rule, OutputRule) and rule.outputs is not None and rule.index is None:
+                raise SpecificationError(
+                    f"`RuleSet` needs rules that are bound to their outputs, got `{name}` on {list(rule.outputs)}: "
+                    f"call `bind(names)` first"
+                )
         self._rules = dict(rules)
         self._width, known = output_width(self._rules, outputs)
         self._rows: dict[str, LinearRows] = {}
         for name, rule in self._rules.items():
-            # A sum over all outputs says something else for each number of outputs.
-            if (
-                not known
-                and isinstance(rule, OutputRule)
-                and rule.index is None
-                and isinstance(rule.constraint, Simplex)
-            ):
+            # A sum over all outputs says something else for each number of outputs, and so does an order of them.
+            everywhere = isinstance(rule, OutputRule) and rule.index is None
+            if not known and everywhere and isinstance(rule.constraint, (OrderedCone, Simplex)):
                 continue
             rows = linear_rows(rule, self._width)
             if rows is not None:
@@ -115,22 +116,29 @@ class RuleSet(Mapping[str, Rule]):
     def check(self, x: Tensor | None = None) -> RuleReport:
         """Are the rules satisfiable together, which are redundant, and what is the rank of the equalities?
 
-        Exact for linear rules with fixed numbers, by linear programming (HiGHS). Rows whose numbers depend on the input
-        are judged for each sample of `x`, where it is given.
+        Exact for linear rules with fixed numbers, by linear programming (HiGHS), up to its tolerance: a contradiction
+        of less than 1e-7 of a row's length, or of the numbers where these are all smaller than 1, is not seen. Rows
+        whose numbers depend on the input are judged for each sample of `x`, where it is given, by one program each.
+        Rules that are not linear (balls, cones, unions, means of groups, implications, a `quantity` of one's own) are
+        named as unchecked. The search for the smallest conflict ends with an irreducible one, of which every rule is
+        needed, where there would be more than 2000 smaller subsets to try.
 
         Args:
             x: inputs, `(batch, d)`.
         """
         conflict = self.find_conflict()
+        feasible = None if x is None else self.feasible(x)
+        first = None if feasible is None or bool(feasible.all()) else int((~feasible).to(torch.uint8).argmax())
         rank = int(np.linalg.matrix_rank(self._equalities())) if len(self._equalities()) else 0
         unchecked = tuple(n for n in self._rules if n not in self._rows or self._rows[n].depends)
         return RuleReport(
             conflict=conflict,
-            redundant=self._redundant(),
+            redundant=() if conflict else self._redundant(),
             rank=rank,
             equalities=len(self._equalities()),
             unchecked=unchecked,
-            feasible=None if x is None else self.feasible(x),
+            feasible=feasible,
+            sample_conflict=() if first is None or x is None else self.find_conflict(x[first]),
         )
 
     def require(self) -> None:
@@ -144,53 +152,47 @@ class RuleSet(Mapping[str, Rule]):
             named = ", ".join(f"`{name}`" for name in conflict)
             raise InfeasibleError(f"rules contradict each other: no output satisfies {named} together")
 
-    def find_conflict(self) -> tuple[str, ...]:
-        """The names of the smallest subset of linear rules that no output satisfies; empty where all can hold."""
-        names = list(self._rows)
-        if self._hold(names):
-            return ()
-        kept = list(names)
-        for name in names:  # what can be left out without losing the contradiction is not needed for it
-            rest = [other for other in kept if other != name]
-            if not self._hold(rest):
-                kept = rest
-        for count in range(1, len(kept)):
-            if comb(len(names), count) > SEARCHED:
-                break
-            for some in combinations(names, count):
-                if not self._hold(some):
-                    return some
-        return tuple(kept)
+    def find_conflict(self, x: Tensor | None = None) -> tuple[str, ...]:
+        """The names of the smallest subset of linear rules that no output satisfies; empty where all can hold.
+
+        Args:
+            x: one input, `(d,)`, where rows that depend on it are to be counted too.
+        """
+        if x is None:
+            return _smallest_conflict({name: rows.known() for name, rows in self._rows.items()})
+        if x.dim() != 1:
+            raise SpecificationError(f"`RuleSet.find_conflict` needs one input (d,), got shape {tuple(x.shape)}")
+        return _smallest_conflict(self._samples(x[None])[0])
 
     def feasible(self, x: Tensor) -> Tensor:
-        """Whether some output satisfies all linear rules, for each sample: `(batch,)`."""
+        """Whether some output satisfies all linear rules, for each sample: `(batch,)`.
+
+        A sample whose numbers are NaN, or whose targets are infinite, has none.
+        """
         if x.dim() != 2:
             raise SpecificationError(f"`RuleSet.feasible` needs inputs (batch, d), got shape {tuple(x.shape)}")
-        rules = {
-            name: rule
-            for name, rule in self._rules.items()
-            if isinstance(rule, OutputRule) and (name in self._rows or isinstance(rule.constraint, VaryingPolytope))
-        }
-        blocks = [[part.detach().cpu().numpy() for part in sample_rows(r, x, self._width)] for r in rules.values()]
-        bounds = [self._rows[name] for name in rules if name in self._rows]
-        floor = np.max([b.floor for b in bounds], axis=0) if bounds else np.full(self._width, -np.inf)
-        ceiling = np.min([b.ceiling for b in bounds], axis=0) if bounds else np.full(self._width, np.inf)
-        none = [np.zeros((0, self._width)) if k in (0, 2) else np.zeros(0) for k in range(5)]
-        found = []
-        for i in range(len(x)):
-            c, d, a, low, high = (
-                np.concatenate([block[k][i] for block in blocks]) if blocks else none[k] for k in range(5)
-            )
-            found.append(maximise(LinearRows(c, d, a, low, high, floor, ceiling))[0] != "empty")
-        return torch.tensor(found, dtype=torch.bool)
+        return torch.tensor([_hold(list(systems.values())) for systems in self._samples(x)], dtype=torch.bool)
+
+    def _samples(self, x: Tensor) -> list[dict[str, LinearRows]]:
+        """The rows of all rules for each sample."""
+        count, width = len(x), self._width
+        samples: list[dict[str, LinearRows]] = [{} for _ in range(count)]
+        for name, rule in self._rules.items():
+            known = self._rows.get(name)
+            if not isinstance(rule, OutputRule) or (known is None and not isinstance(rule.constraint, VaryingPolytope)):
+                continue
+            floor = np.full(width, -np.inf) if known is None else known.floor
+            ceiling = np.full(width, np.inf) if known is None else known.ceiling
+            spread = [
+                part.detach().expand(count, *part.shape[-2 if k in (0, 2) else -1 :]).cpu().numpy()
+                for k, part in enumerate(sample_rows(rule, x, width))
+            ]
+            for systems, c, d, a, low, high in zip(samples, *spread, strict=True):
+                systems[name] = LinearRows(c, d, a, low, high, floor, ceiling)
+        return samples
 
     def _equalities(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         return np.concatenate([r.equal for r in self._rows.values()] or [np.zeros((0, self._width))])
-
-    def _hold(self, names: list[str] | tuple[str, ...]) -> bool:
-        if not names:
-            return True
-        return maximise(stack_rows([self._rows[name].known() for name in names]))[0] != "empty"
 
     def _redundant(self) -> tuple[str, ...]:
         """Rules with fixed numbers that every point obeying the others obeys."""
@@ -203,20 +205,43 @@ class RuleSet(Mapping[str, Rule]):
         return tuple(found)
 
     def _implied(self, rows: LinearRows, others: LinearRows) -> bool:
-        if maximise(others)[0] == "empty":
-            return False
         eye = np.eye(self._width)
+        lengths, sizes = row_lengths(rows.equal), row_lengths(rows.matrix)
+        equal, matrix, target = rows.equal / lengths[:, None], rows.matrix / sizes[:, None], rows.target / lengths
         wanted = [
-            *zip(rows.equal, rows.target, strict=True),
-            *zip(-rows.equal, -rows.target, strict=True),
-            *zip(rows.matrix, rows.high, strict=True),
-            *zip(-rows.matrix, -rows.low, strict=True),
+            *zip(equal, target, strict=True),
+            *zip(-equal, -target, strict=True),
+            *zip(matrix, rows.high / sizes, strict=True),
+            *zip(-matrix, -rows.low / sizes, strict=True),
             *zip(eye, rows.ceiling, strict=True),
             *zip(-eye, -rows.floor, strict=True),
         ]
+        unit = unit_of([rows, others])
         for direction, most in wanted:
             if np.isfinite(most):
                 status, value = maximise(others, direction)
-                if status != "optimal" or value > most + 1e-7 * max(1.0, abs(most)):
+                if status != "optimal" or not value <= most + 1e-7 * unit:
                     return False
         return True
+
+
+def _hold(systems: Sequence[LinearRows]) -> bool:
+    return not systems or maximise(stack_rows(systems))[0] != "empty"
+
+
+def _smallest_conflict(systems: Mapping[str, LinearRows]) -> tuple[str, ...]:
+    names = list(systems)
+    if _hold(list(systems.values())):
+        return ()
+    kept = list(names)
+    for name in names:  # what can be left out without losing the contradiction is not needed for it
+        rest = [other for other in kept if other != name]
+        if not _hold([systems[other] for other in rest]):
+            kept = rest
+    for count in range(1, len(kept)):
+        if comb(len(names), count) > SEARCHED:
+            break
+        for some in combinations(names, count):
+            if not _hold([systems[name] for name in some]):
+                return some
+    return tuple(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
-from constraints.functional import default_tolerance, project_affine
+from constraints.functional import Certificate, default_tolerance, project_affine
+from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["Affine"]
 
@@ -19,15 +22,19 @@ __all__ = ["Affine"]
 class Affine(ProjectableConstraint):
     r"""The affine set :math:`\{y : A y = b\}`, its projection in closed form with a cached factorisation.
 
-    The `context` is an input-dependent target `b`, `(*batch, m)`; without one the fixed target holds.
+    The `context` is an input-dependent target `b`, `(*batch, m)`; without one the fixed target holds. Independent rows
+    attain any finite target; samples whose target is not finite go to the fallback.
 
     Args:
         matrix: `A`, `(m, n)`.
         target: fixed `b`, `(m,)`, or None where each sample brings its own as the context.
+        fallback: what to do with samples whose target is not finite: `Raise()`, `BestEffort()` (zeros),
+            `Interior(point)`.
 
     Raises:
         InfeasibleError: a fixed target that no point attains.
-        SpecificationError: dependent rows with an input-dependent target: most targets would then be unattainable.
+        SpecificationError: dependent rows with an input-dependent target: most targets would then be unattainable (see
+            `VaryingAffine`, which says for each sample whether its target is).
 
     Example:
         >>> total = Affine([[1.0, 1.0, 1.0]], target=[3.0])
@@ -41,9 +48,14 @@ class Affine(ProjectableConstraint):
     matrix: Tensor
     inverse: Tensor
     target: Tensor | None
+    closed_form = True
 
     def __init__(
-        self, matrix: Sequence[Sequence[float]] | Tensor, target: Sequence[float] | Tensor | None = None
+        self,
+        matrix: Sequence[Sequence[float]] | Tensor,
+        target: Sequence[float] | Tensor | None = None,
+        *,
+        fallback: Fallback | None = None,
     ) -> None:
         super().__init__()
         a = as_buffer("Affine", "matrix", matrix)
@@ -60,14 +72,16 @@ class Affine(ProjectableConstraint):
             b = as_buffer("Affine", "target", target)
             if b.shape != a.shape[:1]:
                 raise ShapeError(f"`Affine` needs a target of shape ({a.shape[0]},), got {tuple(b.shape)}")
-            gap = (a @ (inverse @ b) - b).abs().max().item()
-            if gap > 1e-9 * max(1.0, b.abs().max().item()):
+            gap = _missed(a, b)
+            if gap:
                 raise InfeasibleError(
                     f"`Affine` needs equalities that can hold together, got {a.shape[0]} rows of rank {rank} "
                     f"that miss the target {b.tolist()} by {gap:.3g} at best"
                 )
         self.size = a.shape[1]
         self.equalities = a.shape[0]
+        self.independent = rank == a.shape[0]
+        self.fallback = fallback or Raise()
         self.register_buffer("matrix", a, persistent=False)
         self.register_buffer("inverse", inverse, persistent=False)
         self.register_buffer("target", b, persistent=False)
@@ -77,8 +91,12 @@ class Affine(ProjectableConstraint):
             if self.target is None:
                 raise SpecificationError("`Affine` without a fixed target needs one as context, got None")
             return self.target.to(value)
-        if context.shape[-1] != self.equalities:
-            raise ShapeError(f"`Affine` needs a target (*batch, {self.equalities}), got {tuple(context.shape)}")
+        if not self.independent:
+            raise SpecificationError(
+                f"`Affine` takes a target as context only where its rows are independent, got {self.equalities} rows "
+                f"that are not"
+            )
+        self._require_context(value, context, self.equalities)
         return context.to(value)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
@@ -90,7 +108,31 @@ class Affine(ProjectableConstraint):
         """`A y - b`, `(*batch, m)`."""
         return value @ self.matrix.to(value).mT - self._target(value, context)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point with `A y = b`, `(*batch, n)`, and for each sample whether its target is finite."""
+        point, target = self._nearest(value, context)
+        return point, certify_context(point, target, -math.inf, math.inf)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point with `A y = b`, `(*batch, n)`."""
+        """Nearest point with `A y = b`, `(*batch, n)`; samples whose target is not finite go to the fallback."""
+        point, target = self._nearest(value, context)
+        if context is None:
+            return point
+        return settle_context(self.fallback, "Affine", point, target, -math.inf, math.inf)
+
+    def _nearest(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The closed form, and the target it was given."""
         self._require_shape(value)
-        return project_affine(value, self.matrix.to(value), self.inverse.to(value), self._target(value, context))
+        target = self._target(value, context)
+        return project_affine(value, self.matrix.to(value), self.inverse.to(value), target), target
+
+
+def _missed(matrix: Tensor, target: Tensor) -> float:
+    """How far the rows, brought to length one, are from holding together; 0 where that is rounding."""
+    lengths = matrix.norm(dim=1)
+    lengths = torch.where(lengths > 0, lengths, 1.0)
+    rows, goal = matrix / lengths[:, None], target / lengths
+    point = torch.linalg.pinv(rows) @ goal
+    gap = (rows @ point - goal).abs()
+    beyond = gap > 1e-9 * (goal.abs() + point.abs().max())
+    return float(gap.max()) if bool(beyond.any()) else 0.0

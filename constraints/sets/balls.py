@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import final
 
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import (
+    Certificate,
     default_tolerance,
     gauge_l1_ball,
     gauge_l2_ball,
@@ -21,20 +23,27 @@ from constraints.functional import (
     squash_l2_ball,
     squash_linf_ball,
 )
+from constraints.sets.attainable import certify_context, is_attainable
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["L1Ball", "L2Ball", "LinfBall"]
+
+Map = Callable[[Tensor, Tensor, Tensor], Tensor]  # value, centre, radius
 
 
 @final
 class L1Ball(ProjectableConstraint):
     r"""The ball :math:`\{y : \lVert y - c\rVert_1 \le r\}`.
 
-    The `context` is an input-dependent radius, `(*batch, 1)`, positive; without one the fixed radius holds.
+    The `context` is an input-dependent radius, `(*batch, 1)`, >= 0; without one the fixed radius holds. Samples with a
+    negative radius, or one that is not finite, go to the fallback.
 
     Args:
         radius: `r > 0`, or None where each sample brings its own as the context.
         center: `c`, a number for every coordinate or `(n,)`.
+        fallback: what to do with samples whose radius leaves no point: `Raise()`, `BestEffort()` (the centre),
+            `Interior(point)`.
 
     Raises:
         InfeasibleError: a radius that is not positive.
@@ -47,9 +56,17 @@ class L1Ball(ProjectableConstraint):
 
     radius: Tensor | None
     center: Tensor
+    closed_form = True
 
-    def __init__(self, radius: float | Tensor | None = None, *, center: float | Sequence[float] | Tensor = 0.0) -> None:
+    def __init__(
+        self,
+        radius: float | Tensor | None = None,
+        *,
+        center: float | Sequence[float] | Tensor = 0.0,
+        fallback: Fallback | None = None,
+    ) -> None:
         super().__init__()
+        self.fallback = fallback or Raise()
         radius_, center_ = _checked("L1Ball", radius, center)
         self.size = None if center_.dim() == 0 else center_.shape[0]
         self.register_buffer("radius", radius_, persistent=False)
@@ -63,15 +80,17 @@ class L1Ball(ProjectableConstraint):
         """`|y - c|_1 - r`, `(*batch, 1)`."""
         return (value - self.center.to(value)).abs().sum(dim=-1, keepdim=True) - _radius(self, value, context)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point of the ball, `(*batch, n)`, and for each sample whether its radius leaves one."""
+        return _certified(self, project_l1_ball, value, context)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point of the ball, `(*batch, n)`."""
-        self._require_shape(value)
-        return project_l1_ball(value, self.center.to(value), _radius(self, value, context))
+        """Nearest point of the ball, `(*batch, n)`; samples whose radius leaves none go to the fallback."""
+        return _mapped(self, project_l1_ball, value, context)
 
     def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Map smoothly onto the open ball, `(*batch, n)`; 0 goes to the centre."""
-        self._require_shape(value)
-        return squash_l1_ball(value, self.center.to(value), _radius(self, value, context))
+        return _mapped(self, squash_l1_ball, value, context)
 
     def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
         """Where the ray from an interior point leaves, `(*batch,)`."""
@@ -82,11 +101,14 @@ class L1Ball(ProjectableConstraint):
 class L2Ball(ProjectableConstraint):
     r"""The ball :math:`\{y : \lVert y - c\rVert_2 \le r\}`.
 
-    The `context` is an input-dependent radius, `(*batch, 1)`, positive; without one the fixed radius holds.
+    The `context` is an input-dependent radius, `(*batch, 1)`, >= 0; without one the fixed radius holds. Samples with a
+    negative radius, or one that is not finite, go to the fallback.
 
     Args:
         radius: `r > 0`, or None where each sample brings its own as the context.
         center: `c`, a number for every coordinate or `(n,)`.
+        fallback: what to do with samples whose radius leaves no point: `Raise()`, `BestEffort()` (the centre),
+            `Interior(point)`.
 
     Raises:
         InfeasibleError: a radius that is not positive.
@@ -99,9 +121,17 @@ class L2Ball(ProjectableConstraint):
 
     radius: Tensor | None
     center: Tensor
+    closed_form = True
 
-    def __init__(self, radius: float | Tensor | None = None, *, center: float | Sequence[float] | Tensor = 0.0) -> None:
+    def __init__(
+        self,
+        radius: float | Tensor | None = None,
+        *,
+        center: float | Sequence[float] | Tensor = 0.0,
+        fallback: Fallback | None = None,
+    ) -> None:
         super().__init__()
+        self.fallback = fallback or Raise()
         radius_, center_ = _checked("L2Ball", radius, center)
         self.size = None if center_.dim() == 0 else center_.shape[0]
         self.register_buffer("radius", radius_, persistent=False)
@@ -115,15 +145,17 @@ class L2Ball(ProjectableConstraint):
         """`|y - c|_2 - r`, `(*batch, 1)`."""
         return safe_norm(value - self.center.to(value)) - _radius(self, value, context)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point of the ball, `(*batch, n)`, and for each sample whether its radius leaves one."""
+        return _certified(self, project_l2_ball, value, context)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point of the ball, `(*batch, n)`."""
-        self._require_shape(value)
-        return project_l2_ball(value, self.center.to(value), _radius(self, value, context))
+        """Nearest point of the ball, `(*batch, n)`; samples whose radius leaves none go to the fallback."""
+        return _mapped(self, project_l2_ball, value, context)
 
     def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Map smoothly onto the open ball, `(*batch, n)`; 0 goes to the centre."""
-        self._require_shape(value)
-        return squash_l2_ball(value, self.center.to(value), _radius(self, value, context))
+        return _mapped(self, squash_l2_ball, value, context)
 
     def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
         """Where the ray from an interior point leaves, `(*batch,)`."""
@@ -134,11 +166,14 @@ class L2Ball(ProjectableConstraint):
 class LinfBall(ProjectableConstraint):
     r"""The ball :math:`\{y : \lVert y - c\rVert_\infty \le r\}`.
 
-    The `context` is an input-dependent radius, `(*batch, 1)`, positive; without one the fixed radius holds.
+    The `context` is an input-dependent radius, `(*batch, 1)`, >= 0; without one the fixed radius holds. Samples with a
+    negative radius, or one that is not finite, go to the fallback.
 
     Args:
         radius: `r > 0`, or None where each sample brings its own as the context.
         center: `c`, a number for every coordinate or `(n,)`.
+        fallback: what to do with samples whose radius leaves no point: `Raise()`, `BestEffort()` (the centre),
+            `Interior(point)`.
 
     Raises:
         InfeasibleError: a radius that is not positive.
@@ -151,9 +186,17 @@ class LinfBall(ProjectableConstraint):
 
     radius: Tensor | None
     center: Tensor
+    closed_form = True
 
-    def __init__(self, radius: float | Tensor | None = None, *, center: float | Sequence[float] | Tensor = 0.0) -> None:
+    def __init__(
+        self,
+        radius: float | Tensor | None = None,
+        *,
+        center: float | Sequence[float] | Tensor = 0.0,
+        fallback: Fallback | None = None,
+    ) -> None:
         super().__init__()
+        self.fallback = fallback or Raise()
         radius_, center_ = _checked("LinfBall", radius, center)
         self.size = None if center_.dim() == 0 else center_.shape[0]
         self.register_buffer("radius", radius_, persistent=False)
@@ -167,15 +210,17 @@ class LinfBall(ProjectableConstraint):
         """`|y - c| - r`, `(*batch, n)`."""
         return (value - self.center.to(value)).abs() - _radius(self, value, context)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point of the ball, `(*batch, n)`, and for each sample whether its radius leaves one."""
+        return _certified(self, project_linf_ball, value, context)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point of the ball, `(*batch, n)`."""
-        self._require_shape(value)
-        return project_linf_ball(value, self.center.to(value), _radius(self, value, context))
+        """Nearest point of the ball, `(*batch, n)`; samples whose radius leaves none go to the fallback."""
+        return _mapped(self, project_linf_ball, value, context)
 
     def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Map smoothly onto the open ball, `(*batch, n)`; 0 goes to the centre."""
-        self._require_shape(value)
-        return squash_linf_ball(value, self.center.to(value), _radius(self, value, context))
+        return _mapped(self, squash_linf_ball, value, context)
 
     def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
         """Where the ray from an interior point leaves, `(*batch,)`."""
@@ -200,11 +245,31 @@ def _checked(
 
 def _radius(ball: L1Ball | L2Ball | LinfBall, value: Tensor, context: Tensor | None) -> Tensor:
     if context is not None:
-        ball._require_single(context)
+        ball._require_context(value, context)
         return context.to(value)
     if ball.radius is None:
         raise SpecificationError(f"`{type(ball).__name__}` without a fixed radius needs one as context, got None")
     return ball.radius.to(value)
+
+
+def _certified(
+    ball: L1Ball | L2Ball | LinfBall, onto: Map, value: Tensor, context: Tensor | None
+) -> tuple[Tensor, Certificate]:
+    """A map onto the ball, and for each sample whether the ball has a point."""
+    ball._require_shape(value)
+    radius = _radius(ball, value, context)
+    point = onto(value, ball.center.to(value), radius.clamp(min=0.0))
+    return point, certify_context(point, radius.reshape(*radius.shape[:-1], 1), 0.0, math.inf)
+
+
+def _mapped(ball: L1Ball | L2Ball | LinfBall, onto: Map, value: Tensor, context: Tensor | None) -> Tensor:
+    """A map onto the ball; samples whose ball has no point go to the fallback."""
+    ball._require_shape(value)
+    radius = _radius(ball, value, context)
+    if context is None or is_attainable(radius, 0.0, math.inf):
+        return onto(value, ball.center.to(value), radius)
+    point = onto(value, ball.center.to(value), radius.clamp(min=0.0))
+    return ball.fallback.settle(type(ball).__name__, point, certify_context(point, radius, 0.0, math.inf))
 
 
 def _tolerance(value: Tensor, center: Tensor, radius: Tensor, *, terms: int) -> Tensor:

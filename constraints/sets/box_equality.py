@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
-from constraints.functional import default_tolerance, project_box_equality
+from constraints.functional import Certificate, default_tolerance, project_box_equality
+from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.box import Box
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["BoxEquality"]
 
@@ -21,14 +23,16 @@ __all__ = ["BoxEquality"]
 class BoxEquality(ProjectableConstraint):
     r"""The set :math:`\{y : l \le y \le u,\ a^\top y = b\}`, projected exactly in :math:`O(n \log n)`.
 
-    The `context` is an input-dependent `b`, `(*batch, 1)`; it must be attainable inside the box, which only the
-    caller can know for each sample: `check` tells afterwards.
+    The `context` is an input-dependent `b`, `(*batch, 1)`; samples whose `b` no point of the box attains, or which is
+    not finite, go to the fallback.
 
     Args:
         coefficients: `a`, `(n,)`, not all zero.
         target: fixed `b`, or None where each sample brings its own as the context.
         low: lower bounds, a number or `(n,)`.
         high: upper bounds, a number or `(n,)`.
+        fallback: what to do with samples whose target no point attains: `Raise()`, `BestEffort()` (the point of the box
+            that comes nearest to the target), `Interior(point)`.
 
     Raises:
         InfeasibleError: a fixed target that no point of the box attains.
@@ -42,6 +46,7 @@ class BoxEquality(ProjectableConstraint):
     coefficients: Tensor
     target: Tensor | None
     equalities = 1
+    closed_form = True
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class BoxEquality(ProjectableConstraint):
         target: float | Tensor | None = None,
         low: float | Sequence[float] | Tensor = -math.inf,
         high: float | Sequence[float] | Tensor = math.inf,
+        fallback: Fallback | None = None,
     ) -> None:
         super().__init__()
         a = as_buffer("BoxEquality", "coefficients", coefficients)
@@ -74,12 +80,14 @@ class BoxEquality(ProjectableConstraint):
                 f"`BoxEquality` needs a target within [{least:g}, {most:g}], all that the box attains, got {float(b):g}"
             )
         self.size = a.shape[0]
+        self.least, self.most = least, most  # what a point of the box can attain
+        self.fallback = fallback or Raise()
         self.register_buffer("coefficients", a, persistent=False)
         self.register_buffer("target", b, persistent=False)
 
     def _target(self, value: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            self._require_single(context)
+            self._require_context(value, context)
             return context.to(value)
         if self.target is None:
             raise SpecificationError("`BoxEquality` without a fixed target needs one as context, got None")
@@ -97,13 +105,21 @@ class BoxEquality(ProjectableConstraint):
         balance = (value * self.coefficients.to(value)).sum(dim=-1, keepdim=True) - self._target(value, context)
         return torch.cat([balance, self.box.residual(value)], dim=-1)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point `(*batch, n)`, and for each sample whether its target can be attained."""
+        point, target = self._nearest(value, context)
+        return point, certify_context(point, target.reshape(*target.shape[:-1], 1), self.least, self.most)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point of the box on the hyperplane, `(*batch, n)`."""
+        """Nearest point of the box on the hyperplane, `(*batch, n)`; samples without one go to the fallback."""
+        point, target = self._nearest(value, context)
+        if context is None:
+            return point
+        return settle_context(self.fallback, "BoxEquality", point, target, self.least, self.most)
+
+    def _nearest(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The closed form, and the target it was given."""
         self._require_shape(value)
-        return project_box_equality(
-            value,
-            self.box.low.to(value),
-            self.box.high.to(value),
-            self.coefficients.to(value),
-            self._target(value, context),
-        )
+        target = self._target(value, context)
+        low, high = self.box.low.to(value), self.box.high.to(value)
+        return project_box_equality(value, low, high, self.coefficients.to(value), target), target

@@ -51,6 +51,7 @@ class SecondOrderCone(ProjectableConstraint):
         return gauge_second_order_cone(origin, direction)
 
     def _require_shape(self, value: Tensor) -> None:
+        self._require_numbers(value)
         if value.dim() == 0 or value.shape[-1] < 2:
             raise ShapeError(f"`SecondOrderCone` needs a value (*batch, n) with n >= 2, got {tuple(value.shape)}")
 

@@ -72,11 +72,25 @@ class Constraint(nn.Module, ABC):
         moved: Constraint = keep_precision(self, super()._apply, fn, recurse)
         return moved
 
-    def _require_single(self, context: Tensor) -> None:
-        if context.dim() == 0 or context.shape[-1] != 1:
-            raise ShapeError(f"`{type(self).__name__}` needs a context (*batch, 1), got {tuple(context.shape)}")
+    def _require_numbers(self, value: Tensor) -> None:
+        """Refuse values that are not floating-point numbers (whole ones would truncate bounds), or are none at all."""
+        if not value.is_floating_point():
+            raise SpecificationError(f"`{type(self).__name__}` needs floating-point values, got {value.dtype}")
+        if 0 in value.shape[-self.event_dim :]:
+            raise ShapeError(f"`{type(self).__name__}` needs values of at least one number, got {tuple(value.shape)}")
+
+    def _require_context(self, value: Tensor, context: Tensor, width: int = 1) -> None:
+        """Refuse a context that does not have `width` numbers for each sample, or one for all samples."""
+        batch = value.shape[: value.dim() - self.event_dim]
+        fits = context.dim() > 0 and context.shape[-1] == width
+        if not fits or (context.shape[:-1] != batch and not _broadcasts(context.shape[:-1], batch)):
+            raise ShapeError(
+                f"`{type(self).__name__}` needs a context (*batch, {width}), got {tuple(context.shape)} for values "
+                f"{tuple(value.shape)}"
+            )
 
     def _require_shape(self, value: Tensor) -> None:
+        self._require_numbers(value)
         event = tuple(value.shape[-self.event_dim :])
         if value.dim() < self.event_dim or (self.size is not None and event != (self.size,) * self.event_dim):
             lengths = ["n" if self.size is None else str(self.size)] * self.event_dim
@@ -85,7 +99,14 @@ class Constraint(nn.Module, ABC):
 
 
 class ProjectableConstraint(Constraint, ABC):
-    """A set onto which values can be mapped: feasible, idempotent, differentiable."""
+    """A set onto which values can be mapped: feasible, idempotent, differentiable.
+
+    Attributes:
+        closed_form: whether the map is a formula although it comes with a certificate, which then speaks of the context
+            alone. What has no certificate (see `Certifying`) is a formula anyway.
+    """
+
+    closed_form: bool = False
 
     @abstractmethod
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
@@ -129,6 +150,12 @@ def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float,
         kind = "finite numbers" if finite else "numbers that are not NaN"
         raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
     return tensor.clone()  # what the user does to their tensor later must not change the set
+
+
+def _broadcasts(given: torch.Size, batch: torch.Size) -> bool:
+    """Whether a shape can be expanded to that of the batch."""
+    lengths = zip(reversed(given), reversed(batch), strict=False)
+    return len(given) <= len(batch) and all(one in (1, length) for one, length in lengths)
 
 
 def keep_precision(module: nn.Module, apply: Callable[..., Any], fn: Callable[[Tensor], Tensor], recurse: bool) -> Any:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
+from constraints.functional import Certificate, certified_tolerance
 from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.fallback import Certifying, Fallback, Raise
 
 __all__ = ["Disjunction"]
 
@@ -20,9 +22,12 @@ class Disjunction(ProjectableConstraint):
 
     The projection tries every branch and takes the nearest point: exact where each branch's projection is. A union is
     not convex: the projection jumps where two branches are equally near, and its gradient is that of the branch taken.
+    A branch that is empty for a sample is left out for it; a sample for which all are goes to the fallback.
 
     Args:
-        branches: at least two sets of vectors of one size; a `context` is given to each of them.
+        branches: at least two sets of vectors of one size; a `context` is given to each of them. Their own fallbacks
+            are not used.
+        fallback: what to do with samples for which no branch has a point: `Raise()`, `BestEffort()`, `Interior(point)`.
 
     Raises:
         SpecificationError: fewer than two branches, or branches without a projection.
@@ -37,7 +42,7 @@ class Disjunction(ProjectableConstraint):
                 [ 2.]])
     """
 
-    def __init__(self, branches: Sequence[ProjectableConstraint]) -> None:
+    def __init__(self, branches: Sequence[ProjectableConstraint], *, fallback: Fallback | None = None) -> None:
         super().__init__()
         if len(branches) < 2 or not all(isinstance(b, ProjectableConstraint) for b in branches):
             kinds = [type(b).__name__ for b in branches]
@@ -47,6 +52,8 @@ class Disjunction(ProjectableConstraint):
             raise ShapeError(f"`Disjunction` needs sets of vectors of one size, got sizes {sorted(sizes)}")
         self.branches = nn.ModuleList(branches)
         self.size = sizes.pop() if sizes else None
+        self.closed_form = all(b.closed_form or not isinstance(b, Certifying) for b in branches)
+        self.fallback = fallback or Raise()
 
     def _each(self) -> list[ProjectableConstraint]:
         return [b for b in self.branches if isinstance(b, ProjectableConstraint)]
@@ -64,9 +71,35 @@ class Disjunction(ProjectableConstraint):
         """The largest of the branches' tolerances."""
         return torch.stack([branch.tolerance(value, context) for branch in self._each()]).amax(dim=0)
 
-    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """The nearest point of the nearest branch, `(*batch, n)`."""
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """The nearest point of the nearest branch `(*batch, n)`, and whether some branch has one."""
         self._require_shape(value)
-        points = torch.stack([branch.project(value, context) for branch in self._each()])
-        nearest = (points.detach() - value.detach()).square().sum(dim=-1).argmin(dim=0)
-        return points.gather(0, nearest[None, ..., None].expand(1, *value.shape)).squeeze(0)
+        points, certificates = zip(*(_solve(branch, value, context) for branch in self._each()), strict=True)
+        every = torch.stack(points)
+        violation, optimal, empty = (
+            torch.stack([getattr(c, part) for c in certificates]) for part in ("violation", "optimal", "empty")
+        )
+        tolerance = max(c.tolerance for c in certificates)
+        inside = violation <= tolerance
+        distance = (every.detach().double() - value.detach().double()).square().sum(dim=-1)
+        # Where no branch has a point, the one that misses by least.
+        missed = violation.nan_to_num(nan=torch.inf).to(distance)
+        key = torch.where(inside.any(dim=0), torch.where(inside, distance, torch.inf), missed)
+        nearest = key.argmin(dim=0, keepdim=True)
+        point = every.gather(0, nearest[..., None].expand(1, *value.shape)).squeeze(0)
+        certain = inside.any(dim=0) & (optimal | empty).all(dim=0)
+        least = violation.gather(0, nearest).squeeze(0)
+        return point, Certificate(least, tolerance, certain, empty.all(dim=0))
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """The nearest point of the nearest branch, `(*batch, n)`; samples without one go to the fallback."""
+        return self.fallback.settle("Disjunction", *self.solve(value, context))
+
+
+def _solve(branch: ProjectableConstraint, value: Tensor, context: Tensor | None) -> tuple[Tensor, Certificate]:
+    """The nearest point of a branch, with a certificate also where the branch itself has none to give."""
+    if isinstance(branch, Certifying):
+        return branch.solve(value, context)
+    point = branch.project(value, context)
+    fine = torch.ones_like(point[..., 0], dtype=torch.bool)
+    return point, Certificate(torch.zeros_like(point[..., 0]).detach(), certified_tolerance(value.dtype), fine, ~fine)

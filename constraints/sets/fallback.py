@@ -40,9 +40,16 @@ def certificates() -> Iterator[list[tuple[str, Certificate]]]:
         _collected.reset(token)
 
 
+def is_collecting() -> bool:
+    """Whether certificates are collected."""
+    return _collected.get() is not None
+
+
 @runtime_checkable
 class Certifying(Protocol):
-    """A set whose projection is iterative, and comes with a certificate a sample."""
+    """A set whose projection comes with a certificate a sample: because it is iterative, or because the numbers that a
+    sample brings may leave its set empty.
+    """
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The point found `(*batch, n)`, and what is known of it."""
@@ -86,6 +93,9 @@ class Raise(Fallback):
             raise NonFiniteError(
                 f"`{owner}` needs finite values to project, got {int((~point.isfinite()).sum())} others"
             )
+        unknown = int(certificate.violation.isnan().sum())
+        if unknown:
+            raise NonFiniteError(f"`{owner}` needs finite numbers as context, got others for {unknown} samples")
         outside = ~certificate.feasible
         count, total = int(outside.sum()), outside.numel()
         first = outside.nonzero()[:5].squeeze(-1).tolist() if outside.dim() else []
@@ -118,7 +128,7 @@ class Interior(Fallback):
     """Return a point known to be inside for samples that are not.
 
     Args:
-        point: `(n,)`, inside the set of every sample.
+        point: `(n,)`, or of the shape of one value, inside the set of every sample.
     """
 
     def __init__(self, point: Sequence[float] | Tensor) -> None:
@@ -126,8 +136,8 @@ class Interior(Fallback):
 
     def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
         """The known point where the one found is outside."""
-        if self.point.shape != point.shape[-1:]:
-            raise ShapeError(
-                f"`Interior` needs a point of shape {tuple(point.shape[-1:])}, got {tuple(self.point.shape)}"
-            )
-        return torch.where(certificate.feasible[..., None], point, self.point.to(point))
+        event = point.shape[certificate.feasible.dim() :]
+        if self.point.shape != event:
+            raise ShapeError(f"`Interior` needs a point of shape {tuple(event)}, got {tuple(self.point.shape)}")
+        feasible = certificate.feasible.reshape(*certificate.feasible.shape, *(1 for _ in event))
+        return torch.where(feasible, point, self.point.to(point))

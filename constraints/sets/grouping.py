@@ -100,7 +100,7 @@ class Grouping:
             raise ShapeError(f"pattern {self.pattern!r} needs {self.event_dim} dimensions, got {tuple(fine.shape)}")
         found = dict(self.sizes)
         for group, length in zip(self.fine, fine.shape[-self.event_dim :], strict=True):
-            known = math.prod(self.sizes.get(axis, 1) for axis in group)
+            known = math.prod([self.sizes.get(axis, 1) for axis in group])
             free = [axis for axis in group if axis not in self.sizes]
             if (length % known if free else length != known) or length == 0:
                 raise ShapeError(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
 from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.functional import default_tolerance, gauge_half_space, project_half_space, squash_half_space
+from constraints.functional import (
+    Certificate,
+    default_tolerance,
+    gauge_half_space,
+    project_half_space,
+    squash_half_space,
+)
+from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["HalfSpace"]
 
@@ -18,11 +27,13 @@ __all__ = ["HalfSpace"]
 class HalfSpace(ProjectableConstraint):
     r"""The half-space :math:`\{y : a^\top y \le b\}`.
 
-    The `context` is an input-dependent `b`, `(*batch, 1)`; without one the fixed offset holds.
+    The `context` is an input-dependent `b`, `(*batch, 1)`; without one the fixed offset holds. Samples whose `b` is not
+    finite go to the fallback.
 
     Args:
         normal: `a`, `(n,)`, not all zero.
         offset: fixed `b`, or None where each sample brings its own as the context.
+        fallback: what to do with samples whose offset is not finite: `Raise()`, `BestEffort()`, `Interior(point)`.
 
     Raises:
         SpecificationError: a normal of zeros.
@@ -38,8 +49,15 @@ class HalfSpace(ProjectableConstraint):
 
     normal: Tensor
     offset: Tensor | None
+    closed_form = True
 
-    def __init__(self, normal: Sequence[float] | Tensor, offset: float | Tensor | None = None) -> None:
+    def __init__(
+        self,
+        normal: Sequence[float] | Tensor,
+        offset: float | Tensor | None = None,
+        *,
+        fallback: Fallback | None = None,
+    ) -> None:
         super().__init__()
         a = as_buffer("HalfSpace", "normal", normal)
         if a.dim() != 1 or not a.any():
@@ -48,6 +66,7 @@ class HalfSpace(ProjectableConstraint):
         if b is not None and b.dim() != 0:
             raise ShapeError(f"`HalfSpace` needs one number as offset, got shape {tuple(b.shape)}")
         self.size = a.shape[0]
+        self.fallback = fallback or Raise()
         self.register_buffer("normal", a, persistent=False)
         self.register_buffer("offset", b, persistent=False)
 
@@ -61,15 +80,29 @@ class HalfSpace(ProjectableConstraint):
         """`a y - b`, `(*batch, 1)`."""
         return (value * self.normal.to(value)).sum(dim=-1, keepdim=True) - self._offset(value, context)
 
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point of the half-space, `(*batch, n)`, and for each sample whether its offset is finite."""
+        self._require_shape(value)
+        offset = self._offset(value, context)
+        point = project_half_space(value, self.normal.to(value), offset)
+        return point, certify_context(point, offset.reshape(*offset.shape[:-1], 1), -math.inf, math.inf)
+
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point of the half-space, `(*batch, n)`."""
         self._require_shape(value)
-        return project_half_space(value, self.normal.to(value), self._offset(value, context))
+        offset = self._offset(value, context)
+        return self._settled(project_half_space(value, self.normal.to(value), offset), offset, context)
 
     def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Softplus of the distance from the hyperplane, `(*batch, n)`."""
         self._require_shape(value)
-        return squash_half_space(value, self.normal.to(value), self._offset(value, context))
+        offset = self._offset(value, context)
+        return self._settled(squash_half_space(value, self.normal.to(value), offset), offset, context)
+
+    def _settled(self, point: Tensor, offset: Tensor, context: Tensor | None) -> Tensor:
+        if context is None:
+            return point
+        return settle_context(self.fallback, "HalfSpace", point, offset, -math.inf, math.inf)
 
     def gauge(self, origin: Tensor, direction: Tensor) -> Tensor:
         """Where the ray from an interior point leaves, `(*batch,)`."""
@@ -77,7 +110,7 @@ class HalfSpace(ProjectableConstraint):
 
     def _offset(self, value: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            self._require_single(context)
+            self._require_context(value, context)
             return context.to(value)
         if self.offset is None:
             raise SpecificationError("`HalfSpace` without a fixed offset needs one as context, got None")

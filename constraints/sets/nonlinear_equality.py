@@ -60,6 +60,7 @@ class NonlinearEquality(ProjectableConstraint):
         self._require_shape(value)
         batch = value.shape[:-1]
         given = value.new_zeros(0) if context is None else context.to(value)
+        self._require_context(value, given, given.shape[-1] if given.dim() else 0)
         flat = given.expand(*batch, given.shape[-1]).reshape(batch.numel(), given.shape[-1])
         return value.reshape(batch.numel(), value.shape[-1]), flat
 

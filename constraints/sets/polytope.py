@@ -17,6 +17,7 @@ from constraints.functional import (
     PolytopeFactors,
     default_tolerance,
     factorise_polytope,
+    program_unit,
     project_box,
     solve_polytope,
 )
@@ -283,17 +284,21 @@ def _bounds(
 
 
 def _require_point(matrix: Tensor, low: Tensor, high: Tensor, equal: Tensor, target: Tensor) -> None:
-    """Refuse an empty set, by linear programming on rows of length one."""
+    """Refuse an empty set, by linear programming on rows of length one and numbers of middling size."""
     a, c = matrix.numpy(), equal.numpy()
-    lengths, sizes = (np.maximum(np.linalg.norm(part, axis=1), 1e-300) for part in (a, c))
-    a, lower, upper = a / lengths[:, None], low.numpy() / lengths, high.numpy() / lengths
+    norms = (np.linalg.norm(part, axis=1) for part in (a, c))
+    lengths, sizes = (np.where(norm > 0, norm, 1.0) for norm in norms)
+    a, lower, upper, goal = a / lengths[:, None], low.numpy() / lengths, high.numpy() / lengths, target.numpy() / sizes
+    numbers = np.concatenate([np.zeros(1), *(np.abs(part[np.isfinite(part)]) for part in (lower, upper, goal))])
+    unit = program_unit(float(numbers.max()))
+    lower, upper, goal = lower / unit, upper / unit, goal / unit
     below, above = np.isfinite(lower), np.isfinite(upper)
     found = linprog(
         np.zeros(a.shape[1]),
         A_ub=np.concatenate([a[above], -a[below]]) if below.any() or above.any() else None,
         b_ub=np.concatenate([upper[above], -lower[below]]) if below.any() or above.any() else None,
         A_eq=c / sizes[:, None] if len(c) else None,
-        b_eq=target.numpy() / sizes if len(c) else None,
+        b_eq=goal if len(c) else None,
         bounds=(None, None),
     )
     if found.status == 2:  # infeasible

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError
-from constraints.functional import project_simplex, squash_simplex
+from constraints.functional import Certificate, project_simplex, squash_simplex
+from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["Simplex"]
 
@@ -18,10 +21,13 @@ __all__ = ["Simplex"]
 class Simplex(ProjectableConstraint):
     r"""The scaled simplex :math:`\{y \ge 0 : \sum_i y_i = s\}`.
 
-    The `context` is an input-dependent total `s`, `(*batch, 1)`, positive.
+    The `context` is an input-dependent total `s >= 0`, `(*batch, 1)`; samples with a negative one, or one that is not
+    finite, go to the fallback.
 
     Args:
         total: the fixed sum `s > 0`.
+        fallback: what to do with samples whose total leaves no point: `Raise()`, `BestEffort()` (zeros),
+            `Interior(point)`.
 
     Raises:
         InfeasibleError: where the total is not positive.
@@ -33,30 +39,44 @@ class Simplex(ProjectableConstraint):
 
     total: Tensor
     equalities = 1
+    closed_form = True
 
-    def __init__(self, total: float = 1.0) -> None:
+    def __init__(self, total: float = 1.0, *, fallback: Fallback | None = None) -> None:
         super().__init__()
         s = as_buffer("Simplex", "total", total)
         if s <= 0:
             raise InfeasibleError(f"`Simplex` needs total > 0, got total={float(s)}")
+        self.fallback = fallback or Raise()
         self.register_buffer("total", s, persistent=False)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`sum(y) - s`, then `-y`: `(*batch, 1 + n)`."""
         return torch.cat([value.sum(dim=-1, keepdim=True) - self._total(value, context), -value], dim=-1)
 
-    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nearest point of the simplex, `(*batch, n)`."""
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """Nearest point of the simplex, `(*batch, n)`, and for each sample whether its total leaves one."""
         self._require_shape(value)
-        return project_simplex(value, self._total(value, context))
+        total = self._total(value, context)
+        point = project_simplex(value, total)
+        return point, certify_context(point, total.reshape(*total.shape[:-1], 1), 0.0, math.inf)
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nearest point of the simplex, `(*batch, n)`; samples whose total leaves none go to the fallback."""
+        self._require_shape(value)
+        total = self._total(value, context)
+        return self._settled(project_simplex(value, total), total, context)
 
     def squash(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Softmax times the total, `(*batch, n)`."""
+        """Softmax times the total, `(*batch, n)`; samples whose total leaves no point go to the fallback."""
         self._require_shape(value)
-        return squash_simplex(value, self._total(value, context))
+        total = self._total(value, context)
+        return self._settled(squash_simplex(value, total.clamp(min=0.0)), total, context)
+
+    def _settled(self, point: Tensor, total: Tensor, context: Tensor | None) -> Tensor:
+        return point if context is None else settle_context(self.fallback, "Simplex", point, total, 0.0, math.inf)
 
     def _total(self, value: Tensor, context: Tensor | None) -> Tensor:
         if context is None:
             return self.total.to(value)
-        self._require_single(context)
+        self._require_context(value, context)
         return context.to(value)

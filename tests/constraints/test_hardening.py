@@ -17,14 +17,20 @@ from constraints import (
     BoxEquality,
     Census,
     CountLimit,
+    Disjunction,
     EagerScores,
     FixedSum,
+    GroupMean,
     Hard,
     InfeasibleError,
+    L2Ball,
     LinearEquality,
     NonFiniteError,
+    NonlinearEquality,
+    OrderedCone,
     OutputRule,
     Recovery,
+    SecondOrderCone,
     ShapeError,
     Simplex,
     SpecificationError,
@@ -143,3 +149,42 @@ def test_one_unreadable_frame_loses_nothing():
     assert read[-1] == 9
     with pytest.raises(SpecificationError, match="`Recovery` needs"):
         Recovery(alarm=float("nan"))
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Box(low=0.5),  # whole numbers would have truncated the bound to 0
+        Simplex(),
+        Affine([[1.0, 1.0]], [1.0]),
+        L2Ball(1.0),
+        OrderedCone(),
+        SecondOrderCone(),
+        GroupMean("(g m) -> g", m=2),
+        Disjunction([Box(low=1.0), Box(high=-1.0)]),
+    ],
+    ids=lambda constraint: type(constraint).__name__,
+)
+def test_values_are_floating_point_and_not_empty(constraint):
+    context = torch.ones(3, 1) if isinstance(constraint, GroupMean) else None
+    for ask in (constraint.project, constraint.violation):
+        with pytest.raises(SpecificationError, match=r"floating-point values, got torch.int64"):
+            ask(torch.ones(3, 2, dtype=torch.long), context)
+        with pytest.raises(ShapeError):
+            ask(torch.zeros(3, 0), context)
+
+
+def test_contexts_belong_to_the_samples():
+    circle = NonlinearEquality(lambda y, r: (y * y).sum(-1, keepdim=True) - r, size=2, conditions=1)
+    for constraint in (GroupMean("(g m) -> g", m=2), circle):
+        with pytest.raises(ShapeError, match=r"got \(3, 1\) for values \(4, 2\)"):
+            constraint.project(torch.ones(4, 2), torch.ones(3, 1))
+
+
+def test_joint_rules_compile_whole():
+    """Rules on selected columns once broke the graph."""
+    rules = {"sum": Hard(LinearEquality([[1.0, 1.0, 1.0]], [1.0])), "floor": Hard(Bounds(low=0.0, outputs=[2, 0]))}
+    joined = join(nn.Linear(2, 3), rules, outputs=3)
+    torch._dynamo.reset()
+    x = torch.randn(4, 2)
+    torch.testing.assert_close(torch.compile(joined, backend="eager", fullgraph=True)(x), joined(x))

@@ -10,6 +10,7 @@ from constraints import (
     FixedSum,
     Hard,
     InfeasibleError,
+    Interior,
     LinearEquality,
     LinearInequality,
     LinearSystem,
@@ -106,3 +107,20 @@ def test_a_sample_without_a_point_is_told():
 def test_one_fallback_for_joined_rules():
     with pytest.raises(SpecificationError, match="need one fallback"):
         join(network(), {"a": Hard(Line(fallback=BestEffort())), "b": Hard(Line(fallback=BestEffort()))})
+
+
+def test_an_interior_point_of_the_joined_outputs():
+    """A point of one rule's outputs would have been found wanting only at the first sample without an output."""
+
+    class Part(LinearInequality):
+        def __init__(self, point):
+            super().__init__([[1.0, 1.0]], fallback=Interior(point), outputs=[0, 1])
+
+        def limits(self, x):
+            return x[..., :1], x[..., :1] + 1.0
+
+    units = Hard(Bounds(low=0.0, high=1.0))
+    with pytest.raises(SpecificationError, match=r"`Interior` point of all 3 outputs, got one of shape \(2,\)"):
+        join(network(), {"part": Hard(Part([0.5, 0.5])), "units": units}, outputs=3)
+    joined = join(network(), {"part": Hard(Part([0.5, 0.5, 0.0])), "units": units}, outputs=3)
+    assert joined(torch.tensor([[9.0, 0.0, 0.0, 0.0]])).tolist() == [[0.5, 0.5, 0.0]]

@@ -162,6 +162,26 @@ def test_one_sample_that_is_not_a_number_spoils_no_other():
     assert SemidefiniteCone(2).project(torch.eye(2, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("name", [name for name in [*SETS, "rays"] if "semidefinite" not in name])
+def test_large_values_overflow_nowhere(name):
+    """As mixed precision sees them, whose squares are beyond float16, and near the end of float32."""
+    constraint, values, context = SETS.get(name, (RAYS, normal(6, 2), None))
+    context = None if context is None else context.clamp(min=0.1)
+    for dtype, size in ((torch.float16, 2e3), (torch.bfloat16, 2e3), (torch.float32, 1e8), (torch.float32, 1e30)):
+        unit = (values / values.abs().amax()).to(torch.float32)
+        given = (unit * size).to(dtype).requires_grad_()
+        ctx = None if context is None else context.to(dtype)
+        maps = [constraint.project, constraint.squash]
+        for onto in maps[: 1 if size == 1e30 and "cone" in name else 2]:  # that squash takes fourth powers
+            y = onto(given, ctx)
+            (grad,) = torch.autograd.grad(y.float().sum(), given)
+            assert bool(y.isfinite().all()) and bool(grad.isfinite().all()), (dtype, size, onto)
+            # What a bounded set maps to must not fall back to its inner point.
+            inner = RAYS.interior if name == "rays" else getattr(constraint, "center", None)
+            if inner is not None:
+                assert bool(((y.double() - inner).abs().amax(dim=-1) > 1e-3).all()), (dtype, size, onto)
+
+
 def test_matrices_that_are_not_symmetric_are_outside():
     cone = SemidefiniteCone(2)
     assert float(cone.violation(torch.tensor([[2.0, 1.0], [0.5, 2.0]]))) == 0.5

@@ -8,7 +8,7 @@ from einops import reduce
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constraints import GroupMean, NonFiniteError, ShapeError, SpecificationError
+from constraints import GroupMean, InfeasibleError, NonFiniteError, ShapeError, SpecificationError
 from constraints.testing import check_set, law_feasible, law_idempotent, law_nearest, law_violation
 
 
@@ -87,7 +87,8 @@ def test_violation_is_the_largest_miss_of_a_mean_or_a_bound():
     y, means = torch.tensor([[1.0, 3.0, -0.5, 0.5]]), torch.tensor([[2.0, 0.0]])
     assert float(blocks.violation(y, means)) == 0.5
     assert float(GroupMean("(w b) -> w", b=2).violation(y, means + 3.0)) == 3.0
-    assert not bool(blocks.check(blocks.project(y, means - 1.0), means - 1.0))  # a mean below the bound
+    with pytest.raises(InfeasibleError, match="1 empty"):  # a mean below the bound
+        blocks.project(y, means - 1.0)
 
 
 @pytest.mark.parametrize(

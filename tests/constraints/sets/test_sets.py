@@ -92,7 +92,7 @@ def test_refuses_misshapen_values():
         Affine([[1.0, 1.0]], [1.0]).project(torch.zeros(3))
     with pytest.raises(SpecificationError, match="context"):
         Affine([[1.0, 1.0]]).project(torch.zeros(2))
-    with pytest.raises(ShapeError, match="target"):
+    with pytest.raises(ShapeError, match=r"context \(\*batch, 1\), got \(1, 2\)"):
         Affine([[1.0, 1.0]]).project(torch.zeros(1, 2), torch.zeros(1, 2))
 
 
