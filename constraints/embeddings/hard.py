@@ -9,8 +9,8 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints import sets
+from constraints.embeddings.curved import intersect_rules
 from constraints.embeddings.embedding import Embedding
-from constraints.embeddings.intersection import JointRule
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
 from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule, RuleSet
 from constraints.sets import Constraint, Squashing
@@ -134,7 +134,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     rules: list[OutputRule] = list(masks)
     for group in _overlapping(vectors):
         _require_alone(group, smooth)
-        rules.append(next(iter(group.values())) if len(group) == 1 else JointRule(group, outputs))
+        rules.append(next(iter(group.values())) if len(group) == 1 else intersect_rules(group, outputs))
     return ConstrainedNetwork(network, rules, smooth=[rule for rule in smooth.values() if isinstance(rule, OutputRule)])
 
 

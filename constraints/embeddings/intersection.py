@@ -24,7 +24,7 @@ from constraints.sets import (
     VaryingPolytope,
 )
 
-__all__ = ["JointRule"]
+__all__ = ["JointRule", "common_fallback"]
 
 
 @final
@@ -62,12 +62,7 @@ class JointRule(OutputRule):
             raise UnsupportedError(
                 f"no joint projection is known for hard rules {names}: `{unknown[0]}` is not linear. Embed it as Soft"
             )
-        fallback = _fallback(list(rules.values()), names)
-        if isinstance(fallback, Interior) and fallback.point.shape != (width,):
-            raise SpecificationError(
-                f"hard rules {names} are joined and need an `Interior` point of all {width} outputs, got one of shape "
-                f"{tuple(fallback.point.shape)}"
-            )
+        fallback = common_fallback(list(rules.values()), names, width)
         total = stack_rows([system for system in systems.values() if system is not None] or [_nothing(width)])
         bounded = np.isfinite(total.floor) | np.isfinite(total.ceiling)
         constraint: ProjectableConstraint
@@ -93,6 +88,15 @@ class JointRule(OutputRule):
     limited: Tensor
     floor: Tensor
     ceiling: Tensor
+
+    @property
+    def context_width(self) -> int:
+        """How many numbers the context of a sample has, where it is not a whole system."""
+        if not self.depends:
+            return 0
+        constraint = self.constraint
+        rows = 2 * len(constraint.matrix) if isinstance(constraint, Polytope) else 0
+        return constraint.equalities + rows
 
     def context(self, x: Tensor | None) -> Tensor | None:
         """All numbers of the joint set, fixed or not, in the order that it takes them."""
@@ -158,7 +162,7 @@ def _spread(part: Tensor, batch: torch.Size, *, matrix: bool) -> Tensor:
     return part.expand(*batch, *part.shape[-2 if matrix else -1 :])
 
 
-def _fallback(rules: Sequence[OutputRule], names: str) -> Fallback:
+def common_fallback(rules: Sequence[OutputRule], names: str, width: int) -> Fallback:
     """The fallback that the rules agree on; those that only raise leave it to the others."""
     given = [getattr(rule.constraint, "fallback", Raise()) for rule in rules]
     special = [fallback for fallback in given if not isinstance(fallback, Raise)]
@@ -166,4 +170,10 @@ def _fallback(rules: Sequence[OutputRule], names: str) -> Fallback:
         raise SpecificationError(
             f"hard rules {names} are joined and need one fallback, got {len(special)} different ones"
         )
-    return special[0] if special else Raise()
+    fallback = special[0] if special else Raise()
+    if isinstance(fallback, Interior) and fallback.point.shape != (width,):
+        raise SpecificationError(
+            f"hard rules {names} are joined and need an `Interior` point of all {width} outputs, got one of shape "
+            f"{tuple(fallback.point.shape)}"
+        )
+    return fallback

@@ -102,10 +102,12 @@ class ProjectableConstraint(Constraint, ABC):
     """A set onto which values can be mapped: feasible, idempotent, differentiable.
 
     Attributes:
+        convex: whether the set is convex and `project` gives its nearest point, so that it can be intersected.
         closed_form: whether the map is a formula although it comes with a certificate, which then speaks of the context
             alone. What has no certificate (see `Certifying`) is a formula anyway.
     """
 
+    convex: bool = True
     closed_form: bool = False
 
     @abstractmethod

@@ -42,6 +42,8 @@ class Disjunction(ProjectableConstraint):
                 [ 2.]])
     """
 
+    convex = False
+
     def __init__(self, branches: Sequence[ProjectableConstraint], *, fallback: Fallback | None = None) -> None:
         super().__init__()
         if len(branches) < 2 or not all(isinstance(b, ProjectableConstraint) for b in branches):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, UncertifiedError
 from constraints.functional import Certificate
-from constraints.sets.constraint import as_buffer
+from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
-__all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "certificates"]
+__all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "best_point", "certificates"]
 
 _collected: ContextVar[list[tuple[str, Certificate]] | None] = ContextVar("collected", default=None)
 
@@ -53,6 +53,21 @@ class Certifying(Protocol):
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The point found `(*batch, n)`, and what is known of it."""
+
+
+def best_point(constraint: ProjectableConstraint, value: Tensor, context: Tensor | None = None) -> Tensor:
+    """The point that a set's projection found, `(*batch, n)`, without its fallback: for sets that consist of sets.
+
+    Example:
+        >>> from constraints.sets import Box
+        >>> best_point(Box(low=0.0), torch.tensor([-1.0, 1.0]))
+        tensor([0., 1.])
+    """
+    return (
+        constraint.solve(value, context)[0]
+        if isinstance(constraint, Certifying)
+        else constraint.project(value, context)
+    )
 
 
 class Fallback(ABC):

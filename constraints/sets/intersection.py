@@ -12,10 +12,7 @@ from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance
 from constraints.functional.common_point import Projection, common_point
 from constraints.sets.constraint import ProjectableConstraint
-from constraints.sets.disjunction import Disjunction
-from constraints.sets.fallback import Fallback, Raise
-from constraints.sets.nonlinear_equality import NonlinearEquality
-from constraints.sets.ray_map import RayMap
+from constraints.sets.fallback import Fallback, Raise, best_point
 
 __all__ = ["Intersection"]
 
@@ -32,7 +29,8 @@ class Intersection(ProjectableConstraint):
 
     Args:
         sets: two or more sets that `project` to the nearest point, with one `event_dim` and size.
-        widths: how many numbers of the last dimension of the `context` each set takes, in order; none by default.
+        widths: how many numbers of the last dimension of the `context` each set takes, in order; none by default. One
+            of them may be None: that set takes what is left.
         fallback: what to do with samples for which no common point was found.
 
     Raises:
@@ -51,13 +49,12 @@ class Intersection(ProjectableConstraint):
         self,
         sets: Sequence[ProjectableConstraint],
         *,
-        widths: Sequence[int] | None = None,
+        widths: Sequence[int | None] | None = None,
         fallback: Fallback | None = None,
     ) -> None:
         super().__init__()
-        wrong = [s for s in sets if not isinstance(s, ProjectableConstraint)]
-        curved = [s for s in sets if isinstance(s, (Disjunction, NonlinearEquality, RayMap))]
-        if len(sets) < 2 or wrong or curved:
+        wrong = [s for s in sets if not (isinstance(s, ProjectableConstraint) and s.convex)]
+        if len(sets) < 2 or wrong:
             kinds = [type(s).__name__ for s in sets]
             raise SpecificationError(
                 f"`Intersection` needs at least two convex sets that project to the nearest point, got {kinds}"
@@ -68,15 +65,19 @@ class Intersection(ProjectableConstraint):
             raise ShapeError(
                 f"`Intersection` needs sets of one size, got sizes {sorted(sizes)} in {sorted(dims)} dimensions"
             )
-        if widths is not None and (len(widths) != len(sets) or min(widths) < 0):
-            raise ShapeError(f"`Intersection` needs one width >= 0 a set, got {list(widths)} for {len(sets)} sets")
+        widths = tuple(widths) if widths is not None else (0,) * len(sets)
+        if len(widths) != len(sets) or widths.count(None) > 1 or any(w is not None and w < 0 for w in widths):
+            raise ShapeError(
+                f"`Intersection` needs one width >= 0 a set, at most one of them None, got {list(widths)} for "
+                f"{len(sets)} sets"
+            )
         self.sets = nn.ModuleList(sets)
-        self.widths = tuple(widths or [0] * len(sets))
+        self.widths = widths
         self.fallback = fallback or Raise()
         self.event_dim = dims.pop()
         self.size = sizes.pop() if sizes else None
         self.equalities = sum(s.equalities for s in sets)
-        if self.size is not None and not any(self.widths):
+        if self.size is not None and not any(width is None or width > 0 for width in widths):
             self._require_point(self.size)
 
     def _require_point(self, size: int) -> None:
@@ -95,14 +96,17 @@ class Intersection(ProjectableConstraint):
 
     def _contexts(self, context: Tensor | None) -> list[Tensor | None]:
         """The part of the context that each set takes."""
-        total = sum(self.widths)
-        if total == 0:
+        known = sum(width for width in self.widths if width is not None)
+        exact = None not in self.widths
+        if exact and known == 0:
             return [None] * len(self.widths)
-        if context is None or context.shape[-1] != total:
+        if context is None or context.shape[-1] < known or (exact and context.shape[-1] > known):
             got = None if context is None else tuple(context.shape)
-            raise ShapeError(f"`Intersection` needs a context (*batch, {total}), got {got}")
-        parts = context.split(list(self.widths), dim=-1)
-        return [part if width else None for part, width in zip(parts, self.widths, strict=True)]
+            raise ShapeError(
+                f"`Intersection` needs a context (*batch, {known}{'' if exact else ' or more'}), got {got}"
+            )
+        widths = [context.shape[-1] - known if width is None else width for width in self.widths]
+        return [part if width else None for part, width in zip(context.split(widths, dim=-1), widths, strict=True)]
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The equalities of all sets, then their inequalities, `(*batch, m)`."""
@@ -155,6 +159,6 @@ def _on_flat(constraint: ProjectableConstraint, event: torch.Size) -> Projection
 
     def project(value: Tensor, context: Tensor) -> Tensor:
         shaped = value.view(len(value), *event)
-        return constraint.project(shaped, context if context.shape[-1] else None).reshape(value.shape)
+        return best_point(constraint, shaped, context if context.shape[-1] else None).reshape(value.shape)
 
     return project

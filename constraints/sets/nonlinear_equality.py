@@ -38,6 +38,8 @@ class NonlinearEquality(ProjectableConstraint):
         tensor([[0.6000, 0.8000]])
     """
 
+    convex = False
+
     def __init__(
         self,
         function: Callable[[Tensor, Tensor], Tensor],

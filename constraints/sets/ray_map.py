@@ -48,6 +48,8 @@ class RayMap(ProjectableConstraint):
                 [1.2000, 1.0000]])
     """
 
+    convex = False
+
     interior: Tensor
     directions: Tensor | None
 
