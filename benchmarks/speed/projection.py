@@ -75,7 +75,7 @@ def measure(case: Case, methods: Sequence[str], rounds: int, budget: float) -> d
             runner = METHODS[name](case)
             points[name] = runner.forward()
             runner.backward()
-        except Exception as error:  # noqa: BLE001 a peer may fail in any way: its row says how
+        except Exception as error:  # a peer may fail in any way: its row says how
             left_out[name] = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             continue
         runners[name] = runner

@@ -32,9 +32,10 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Projection onto `{y : A y <= b}`, side by side",
         "",
-        "Made by `taskset -c 0 python -m benchmarks.speed.projection --out docs/speed`: one process, one core, float64, "
-        "methods in turn. Times are ratios to ours, medians over rounds (ours: the least time); violation is relative, "
-        "error is the largest distance to the exact nearest points; memory is what the process's peak grows by.",
+        "Made by `taskset -c 0 python -m benchmarks.speed.projection --out docs/speed`: one process, one core, "
+        "float64, all methods in turn. Times are ratios to ours, medians over rounds (ours: the least time); violation "
+        "is relative, error is the largest distance to the exact nearest points; memory is what the process's peak "
+        "grows by.",
         "",
         "| n, m, batch | method | forward | forward and backward | violation | error | MiB | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -49,7 +50,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
             memory = "" if m["memory_mib"] is None else f"{m['memory_mib']:.0f}"
             title = f"**{name}**" if name == "ours" else "floor (one matrix product)" if name == "floor" else name
             lines.append("| " + " | ".join([record["case"], title, *times, *wrong, memory, m["note"]]) + " |")
-        lines += [f"| {record['case']} | {name} | - | - | - | - | - | {why} |" for name, why in record["left_out"].items()]
+        for name, why in record["left_out"].items():
+            lines.append(f"| {record['case']} | {name} | - | - | - | - | - | {why} |")
     return "\n".join(lines) + "\n"
 
 

@@ -46,7 +46,7 @@ def network(outputs=4):
 X = 3.0 * torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 RULES = {
     "fixed": (
-        lambda: {"thrust": Thrust(), "positive": Bounds(low=0.0), "limit": Budget(total=1.5)},
+        lambda: {"thrust": Thrust(), "positive": Bounds(low=0.0), "limit": Budget([1.0] * 4, total=1.5)},
         lambda y, x: [cp.norm(y) <= 2.0, y >= 0.0, cp.sum(y) <= 1.5],
     ),
     "of the input": (
