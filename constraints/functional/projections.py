@@ -14,6 +14,9 @@ from torch import Tensor
 __all__ = ["project_affine", "project_box", "project_box_equality", "project_simplex"]
 
 
+NEWTON_STEPS = 20  # of a search that usually needs five
+
+
 def project_box(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
     r"""Nearest point of :math:`\{y : l \le y \le u\}`.
 
@@ -57,7 +60,10 @@ def project_affine(value: Tensor, matrix: Tensor, inverse: Tensor, target: Tenso
 
 
 def project_simplex(value: Tensor, total: Tensor) -> Tensor:
-    r"""Nearest point of :math:`\{y \ge 0 : \sum_i y_i = s\}`: :math:`\max(v - \tau, 0)`, with :math:`\tau` by sorting.
+    r"""Nearest point of :math:`\{y \ge 0 : \sum_i y_i = s\}`: :math:`\max(v - \tau, 0)`.
+
+    Newton's method finds :math:`\tau`, the root of a piecewise linear, convex function, exactly and from one side, in a
+    few steps. Where the graph must not depend on data (`torch.compile`, `torch.export`) it comes from sorting.
 
     Args:
         value: `(*batch, n)`.
@@ -66,30 +72,58 @@ def project_simplex(value: Tensor, total: Tensor) -> Tensor:
     Returns:
         `(*batch, n)`.
 
-    Source: Duchi et al., "Efficient projections onto the l1-ball", ICML 2008, doi:10.1145/1390156.1390191.
+    Source: Michelot, "A finite algorithm for finding the projection of a point onto the canonical simplex of R^n", J.
+    Optim. Theory Appl. 50, 1986, doi:10.1007/BF00938486; Duchi et al., "Efficient projections onto the l1-ball", ICML
+    2008, doi:10.1145/1390156.1390191.
 
     Example:
         >>> project_simplex(torch.tensor([0.5, 2.0, 0.1]), torch.tensor(1.0))
         tensor([0., 1., 0.])
     """
-    n = value.shape[-1]
-    # Only differences matter; centring keeps the cumulative sums small beside `total`.
+    # Only differences matter; centring keeps the sums small beside `total`.
     value = value - value.amax(dim=-1, keepdim=True).detach()
+    with torch.no_grad():
+        few = value.shape[-1] <= 64  # then sorting is as fast
+        find = _support_by_sorting if few or torch.compiler.is_compiling() else _support_by_newton
+        inside = find(value, total).to(value.dtype)
+    tau = ((value * inside).sum(dim=-1, keepdim=True) - total) / inside.sum(dim=-1, keepdim=True)
+    return (value - tau).clamp(min=0.0)
+
+
+def _support_by_newton(value: Tensor, total: Tensor) -> Tensor:
+    """Which coordinates end above 0, `(*batch, n)`; the greatest coordinate is 0."""
+    n = value.shape[-1]
+    # Both are below the root: from there every step stays below it.
+    tau = torch.maximum((value.sum(dim=-1, keepdim=True) - total) / n, -total.expand(*value.shape[:-1], 1))
+    inside = value > tau
+    for _ in range(n):
+        count = inside.sum(dim=-1, keepdim=True).clamp(min=1)
+        step = (torch.where(inside, value - tau, 0.0).sum(dim=-1, keepdim=True) - total) / count
+        tau = tau + step.clamp(min=0.0)
+        after = value > tau
+        if torch.equal(after, inside):
+            break
+        inside = after
+    return inside | (value == 0.0)
+
+
+def _support_by_sorting(value: Tensor, total: Tensor) -> Tensor:
+    """The same with operations that do not depend on the data."""
     ordered = value.sort(dim=-1, descending=True).values
-    ranks = torch.arange(1, n + 1, device=value.device, dtype=value.dtype)
+    ranks = torch.arange(1, value.shape[-1] + 1, device=value.device, dtype=value.dtype)
     thresholds = (ordered.cumsum(dim=-1) - total) / ranks
     support = (ordered > thresholds).sum(dim=-1, keepdim=True).clamp(min=1)
-    inside = (ranks <= support).to(value.dtype)
-    tau = ((ordered * inside).sum(dim=-1, keepdim=True) - total) / support
-    return (value - tau).clamp(min=0.0)
+    tau = thresholds.gather(-1, support - 1)
+    return (value > tau) | (value == 0.0)
 
 
 def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients: Tensor, target: Tensor) -> Tensor:
     r"""Nearest point of :math:`\{y : l \le y \le u,\ a^\top y = b\}`.
 
     The solution is :math:`y(\tau) = \mathrm{clip}(v - \tau a, l, u)` where :math:`a^\top y(\tau)` falls piecewise
-    linearly in :math:`\tau`. A binary search over the sorted break points finds the linear piece, in which
-    :math:`\tau` is a ratio of two sums: exact, in :math:`O(n \log n)`, with a fixed number of steps.
+    linearly in :math:`\tau`. Newton's method, kept between bounds of the root, finds the linear piece, in which
+    :math:`\tau` is a ratio of two sums: exact. Where that does not end in a few steps, and where the graph must not
+    depend on data (`torch.compile`, `torch.export`), a binary search over the sorted break points finds it.
 
     Args:
         value: `(*batch, n)`.
@@ -111,11 +145,12 @@ def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients:
     """
     value, low, high, coefficients = torch.broadcast_tensors(value, low, high, coefficients)
     with torch.no_grad():
-        _, shift = _linear_piece(value, low, high, coefficients, target)
+        find = _linear_piece if torch.compiler.is_compiling() else _piece_by_newton
+        _, shift = find(value, low, high, coefficients, target)
     # Moving along `a` does not change the solution; near it, nothing large cancels in what follows.
     value = value - shift * coefficients
     with torch.no_grad():
-        free, multiplier = _linear_piece(value, low, high, coefficients, target)
+        free, multiplier = find(value, low, high, coefficients, target)
     clipped = project_box(value - multiplier * coefficients, low, high)
     weight = torch.where(free, coefficients, 0.0)
     # On this piece the clipped coordinates are constants, so the multiplier is linear in the value.
@@ -124,6 +159,33 @@ def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients:
     excess = (weight * value).sum(dim=-1, keepdim=True) + (coefficients * fixed).sum(dim=-1, keepdim=True) - target
     exact = torch.where(slope > 0, excess / torch.where(slope > 0, slope, 1.0), multiplier)
     return project_box(value - exact * coefficients, low, high)
+
+
+def _piece_by_newton(
+    value: Tensor, low: Tensor, high: Tensor, coefficients: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """See `_linear_piece`, which finds it for all samples where this does not end."""
+    square = coefficients * coefficients
+    multiplier = value.new_zeros(*value.shape[:-1], 1)
+    under, over = multiplier - math.inf, multiplier + math.inf
+    rounding = (8.0 + value.shape[-1]) * torch.finfo(value.dtype).eps
+    for _ in range(NEWTON_STEPS):
+        moved = value - multiplier * coefficients
+        clipped = project_box(moved, low, high)
+        terms = coefficients * clipped
+        excess = terms.sum(dim=-1, keepdim=True) - target
+        size = terms.abs().sum(dim=-1, keepdim=True) + target.abs()
+        done = excess.abs() <= rounding * size
+        if bool(done.all()):
+            return (moved > low) & (moved < high) & (coefficients != 0), multiplier
+        slope = torch.where(moved == clipped, square, 0.0).sum(dim=-1, keepdim=True)
+        under, over = torch.where(excess > 0, multiplier, under), torch.where(excess < 0, multiplier, over)
+        step = multiplier + excess / slope
+        ahead = torch.where((step > under) & (step < over), step, (under + over) / 2.0)
+        multiplier = torch.where(done, multiplier, ahead)
+        if not bool(multiplier.isfinite().all()):
+            break
+    return _linear_piece(value, low, high, coefficients, target)
 
 
 def _linear_piece(
