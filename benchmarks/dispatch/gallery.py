@@ -21,7 +21,7 @@ SHOWN = {
 }
 
 
-def loading(results: Path) -> dict[str, Figure]:
+def figures(results: Path) -> dict[str, Figure]:
     """Of the first seed's test: flow in each line as a share of its limit, and the imbalance."""
     task, modules = trained(results, list(SHOWN), 0)
     assert isinstance(task, Dispatch)
@@ -53,4 +53,4 @@ def loading(results: Path) -> dict[str, Figure]:
 
 
 if __name__ == "__main__":
-    draw(loading, "How full the lines are under each arm.")
+    draw(figures, "How full the lines are under each arm.")

@@ -16,7 +16,7 @@ SHOWN = {"none": "no rule", "soft": "Soft", "additive": "additive", "multiplicat
          "softmax": "softmax"}  # fmt: skip
 
 
-def fields(results: Path) -> dict[str, Figure]:
+def figures(results: Path) -> dict[str, Figure]:
     """The test field with the strongest front, what arms make of it, and where their coarse means miss the input."""
     task, modules = trained(results, list(SHOWN), 0)
     assert isinstance(task, Downscaling)
@@ -48,4 +48,4 @@ def fields(results: Path) -> dict[str, Figure]:
 
 
 if __name__ == "__main__":
-    draw(fields, "A field, and what every arm makes of it.")
+    draw(figures, "A field, and what every arm makes of it.")

@@ -15,7 +15,7 @@ from dkmodels.study.store import Store
 TITLES = {"none": "no rule", "soft": "Soft", "decode": "Decode", "hard": "Hard"}
 
 
-def curves(results: Path) -> dict[str, Figure]:
+def figures(results: Path) -> dict[str, Figure]:
     """The answers of four arms at every seed, with what is forbidden."""
     figure = Figure(figsize=(11, 3.3), layout="constrained")
     panels = figure.subplots(1, len(TITLES), sharey=True)
@@ -41,4 +41,4 @@ def curves(results: Path) -> dict[str, Figure]:
 
 
 if __name__ == "__main__":
-    draw(curves, "What every arm of the piecewise task learnt.")
+    draw(figures, "What every arm of the piecewise task learnt.")

@@ -15,7 +15,7 @@ from benchmarks.strengths import answers
 ROUNDING = 1e-15
 
 
-def scatter(results: Path) -> dict[str, Figure]:
+def figures(results: Path) -> dict[str, Figure]:
     """A dot an instance of the first seed: its worst violation, and how far its objective is from the optimum."""
     task, modules = trained(results, list(COLOURS), 0)
     assert isinstance(task, Qp)
@@ -41,4 +41,4 @@ def scatter(results: Path) -> dict[str, Figure]:
 
 
 if __name__ == "__main__":
-    draw(scatter, "Objective against violation of every arm.")
+    draw(figures, "Objective against violation of every arm.")
