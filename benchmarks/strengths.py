@@ -35,24 +35,31 @@ def strength_arms(rules: Mapping[str, Embedding], together: Sequence[tuple[str, 
 
 
 def strength_contrasts(
-    arms: Sequence[Arm], rules: Mapping[str, Embedding], against: Mapping[str, Sequence[str]]
+    rule: str, arms: Sequence[Arm], rules: Mapping[str, Embedding], against: Mapping[str, Sequence[str]]
 ) -> list[Contrast]:
-    """Each arm against no rule, and chosen arms against others.
+    """Each arm against no rule, and chosen arms against others: one rule, so that advice weighs its embeddings.
 
     Args:
+        rule: what the one rule is called.
         arms: arms of `strength_arms`.
         rules: the embeddings by name.
         against: names of baseline arms by the name of the arm that is held against them.
+
+    Example:
+        >>> from constraints import Bounds, Hard, Soft
+        >>> rules = {"soft": Soft(Bounds(low=0.0)), "hard": Hard(Bounds(low=0.0))}
+        >>> found = strength_contrasts("bounds", strength_arms(rules), rules, {"hard": ["soft"]})
+        >>> [(c.rule, c.embedding, c.arm, c.baseline) for c in found]
+        [('bounds', 'Soft', 'soft', 'none'), ('bounds', 'Hard', 'hard', 'none'), ('bounds', 'Hard', 'hard', 'soft')]
     """
-
-    def kinds(arm: Arm) -> str:
-        return "+".join(dict.fromkeys(type(rules[name]).__name__ for name in arm.rules))
-
-    by_name = {arm.name: arm for arm in arms}
-    pairs = [(arm, BASELINE, ADD_ONE_IN) for arm in arms if arm.name != BASELINE]
-    pairs += [(by_name[name], baseline, AGAINST) for name, others in against.items() for baseline in others]
+    kinds = {arm.name: "+".join(dict.fromkeys(type(rules[name]).__name__ for name in arm.rules)) for arm in arms}
+    labels = {
+        name: kind if list(kinds.values()).count(kind) == 1 else f"{kind}: {name}" for name, kind in kinds.items()
+    }
+    pairs = [(arm.name, BASELINE, ADD_ONE_IN) for arm in arms if arm.name != BASELINE]
+    pairs += [(name, baseline, AGAINST) for name, others in against.items() for baseline in others]
     return [
-        Contrast(rule=arm.name, embedding=kinds(arm), arm=arm.name, baseline=baseline, family=family)
+        Contrast(rule=rule, embedding=labels[arm], arm=arm, baseline=baseline, family=family)
         for arm, baseline, family in pairs
     ]
 

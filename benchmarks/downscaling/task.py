@@ -140,7 +140,7 @@ class Downscaling(Task):
         """Each against none; the projection in training against that at inference and the loss; forms against it."""
         others = dict.fromkeys(("scaled_additive", "multiplicative", "softmax", "simplex"), ("additive",))
         against = {"additive": ("decode", "soft", "soft + decode"), **others}
-        return strength_contrasts(self.arms(), self.rules(), against)
+        return strength_contrasts("conservation", self.arms(), self.rules(), against)
 
     def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> RegressionModule:
         """Mean squared error, as in the paper."""

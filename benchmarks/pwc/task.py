@@ -72,7 +72,7 @@ class Pwc(Task):
 
     def contrasts(self) -> list[Contrast]:
         """Each against none, and the layer against the projection at inference, the loss, and both."""
-        return strength_contrasts(self.arms(), self.rules(), {"hard": ("decode", "soft", "soft + decode")})
+        return strength_contrasts("boundary", self.arms(), self.rules(), {"hard": ("decode", "soft", "soft + decode")})
 
     def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> RegressionModule:
         """Mean squared error and Adam, as published."""

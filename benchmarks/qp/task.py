@@ -163,7 +163,9 @@ class Qp(Task):
 
     def contrasts(self) -> list[Contrast]:
         """Each against none, and the layer against the projection at inference, the loss, and both."""
-        return strength_contrasts(self.arms(), self.rules(), {"hard": ("decode", "soft", "soft + decode")})
+        return strength_contrasts(
+            "feasibility", self.arms(), self.rules(), {"hard": ("decode", "soft", "soft + decode")}
+        )
 
     def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> Solver:
         """The solver of an arm."""

@@ -32,6 +32,8 @@ class Advice:
         rules: Advice on each rule.
         keep: The rules to keep, as (rule, embedding).
         recommended_arm: Measured arm with exactly the rules to keep; None where none was measured, or in a smoke study.
+        best_arm: Of the measured arms that stand in a contrast, the one with the best headline metrics, each in its
+            smallest useful gains; None in a smoke study.
         decision: STOP or GO ON.
         reason: Why, with the expected further gain against its price.
         more_seeds: Further seeds to train, 0 for STOP.
@@ -53,6 +55,7 @@ class Advice:
     joules_method: str | None = None
     smoke: bool = False
     notes: tuple[str, ...] = ()
+    best_arm: str | None = None
 
     def lines(self) -> list[str]:
         """The advice as plain text, one line each."""
@@ -69,6 +72,8 @@ class Advice:
         if self.recommended_arm is not None:
             return self.recommended_arm
         rules = " + ".join(f"{rule} ({embedding})" for rule, embedding in self.keep) or "no rule"
+        if self.best_arm is not None:
+            return f"{self.best_arm} (the best of those measured; none has exactly the rules to keep, {rules})"
         return f"{rules} (no measured arm has exactly these rules: run one before relying on it)"
 
 
@@ -162,6 +167,7 @@ def advise(
         joules_method=joules_method,
         smoke=smoke,
         notes=tuple(notes),
+        best_arm=None if smoke else _best_arm(effects, judge.correctness),
     )
 
 
@@ -232,6 +238,18 @@ def _arm_of(
     wanted = {rule for rule, _ in keep}
     by_names = [arm for arm, rules in arms.items() if arm not in known and set(rules) == wanted]
     return next(iter(by_pairs + by_names), None)
+
+
+def _best_arm(effects: Sequence[Effect], headline: Mapping[str, Metric]) -> str | None:
+    """The arm with the best means, summed over the headline metrics in smallest useful gains."""
+    means: dict[str, dict[str, float]] = {}
+    for row in effects:
+        if row.metric in headline:
+            worth = row.sign / headline[row.metric].margin
+            means.setdefault(row.arm, {})[row.metric] = worth * row.arm_mean
+            means.setdefault(row.baseline, {})[row.metric] = worth * row.baseline_mean
+    whole = {arm: sum(found.values()) for arm, found in means.items() if found.keys() == headline.keys()}
+    return max(whole, key=lambda arm: whole[arm], default=None)
 
 
 def _arms(effects: Sequence[Effect]) -> dict[str, frozenset[tuple[str, str]]]:
