@@ -11,6 +11,7 @@ from constraints.functional.stationary import Conditions, conditions_of, jacobia
 
 __all__ = ["NormRows", "Polished", "RowLayout", "polish"]
 
+ROUNDING = 1e-14  # misfit at which there is nothing to gain
 AUXILIARY = 1e-12  # weight of lifted variables in the distance: holds those that nothing else determines
 
 
@@ -59,8 +60,8 @@ class Polished(NamedTuple):
     def better(self, other: Polished) -> Polished:
         """Each sample's better half."""
         mine = self.misfit <= other.misfit
-        parts = [torch.where(mine[:, None], a, b) for a, b in zip(self[:3], other[:3], strict=True)]
-        return Polished(*parts, torch.where(mine, self.misfit, other.misfit))
+        point, multiplier, active = (torch.where(mine[:, None], a, b) for a, b in zip(self[:3], other[:3], strict=True))
+        return Polished(point, multiplier, active, torch.where(mine, self.misfit, other.misfit))
 
     def differentiable(self, value: Tensor, conditions: Conditions, context: Tensor, layout: RowLayout) -> Tensor:
         """The point as a function of the value `(batch, n)` and the context, to the second derivative."""
@@ -104,17 +105,17 @@ def polish(
         tensor([[1., 0.]])
     """
     with torch.no_grad():
-        smooth = point.new_zeros(len(point), len(layout.norms), dtype=torch.bool)
-        best = _run(value, point, multiplier, conditions, context, layout, smooth, iterations)
-        if not layout.norms:
-            return best
-        rows = conditions_of(conditions, point, context)
-        reach = 1.0 + point[:, : layout.size].abs().amax(dim=-1)
-        lengths = torch.stack([rows[:, list(norm.parts)].norm(dim=-1) for norm in layout.norms], dim=-1)
-        kinks = lengths <= 1e-4 * reach[:, None]
-        if not bool(kinks.any()):
-            return best
-        return _run(value, point, multiplier, conditions, context, layout, kinks, iterations).better(best)
+        kinks = point.new_zeros(len(point), len(layout.norms), dtype=torch.bool)
+        if layout.norms:
+            rows = conditions_of(conditions, point, context)
+            reach = 1.0 + point[:, : layout.size].abs().amax(dim=-1, keepdim=True)
+            lengths = [rows[:, list(norm.parts)].norm(dim=-1) for norm in layout.norms]
+            kinks = torch.stack(lengths, dim=-1) <= 1e-4 * reach
+        best = _run(value, point, multiplier, conditions, context, layout, kinks, iterations)
+        if bool((kinks.any(dim=-1) & (best.misfit > ROUNDING)).any()):  # near a kink, not at it
+            plain = torch.zeros_like(kinks)
+            best = _run(value, point, multiplier, conditions, context, layout, plain, iterations).better(best)
+    return best
 
 
 def _run(
@@ -129,11 +130,16 @@ def _run(
 ) -> Polished:
     best: Polished | None = None
     for _ in range(iterations):
-        active = _active(point, multiplier, conditions, context, layout, kinks)
-        misfit = _misfit(value, point, multiplier * active, active, conditions, context, layout, kinks)
-        now = Polished(point, multiplier * active, active, misfit)
+        rows, jacobian = conditions_of(conditions, point, context), jacobian_of(conditions, point, context)
+        active = _active(multiplier, rows, jacobian, layout, kinks)
+        multiplier = multiplier * active
+        now = Polished(
+            point, multiplier, active, _misfit(value, point, multiplier, active, rows, jacobian, layout, kinks)
+        )
         before, best = best, now if best is None else now.better(best)
-        if bool((best.misfit <= 1e-15).all()) or (before is not None and bool((best.misfit >= before.misfit).all())):
+        if bool((best.misfit <= ROUNDING).all()):
+            break
+        if before is not None and bool((best.misfit >= before.misfit).all()):
             break
         aim = torch.cat([value, point[:, layout.size :]], dim=-1)
         point, multiplier = newton_step(
@@ -149,17 +155,14 @@ def _metric(point: Tensor, layout: RowLayout) -> Tensor:
     return weight
 
 
-def _active(
-    point: Tensor, multiplier: Tensor, conditions: Conditions, context: Tensor, layout: RowLayout, kinks: Tensor
-) -> Tensor:
+def _active(multiplier: Tensor, rows: Tensor, jacobian: Tensor, layout: RowLayout, kinks: Tensor) -> Tensor:
     """Which rows count, `(batch, q)`."""
-    rows = conditions_of(conditions, point, context)
-    length = jacobian_of(conditions, point, context).square().sum(dim=-1).sqrt().clamp(min=1e-30)
-    active = (multiplier * length + rows / length > 0).to(point.dtype)
+    length = jacobian.square().sum(dim=-1).sqrt().clamp(min=1e-30)
+    active = (multiplier * length + rows / length > 0).to(rows.dtype)
     active[:, : layout.equalities] = 1.0
     active[:, layout.equalities + layout.inequalities :] = 0.0
     for i, norm in enumerate(layout.norms):
-        kink = kinks[:, i].to(point.dtype)
+        kink = kinks[:, i].to(rows.dtype)
         active[:, norm.bound] *= 1.0 - kink
         active[:, [*norm.parts, norm.sign]] = kink[:, None]
     return active
@@ -170,14 +173,13 @@ def _misfit(
     point: Tensor,
     multiplier: Tensor,
     active: Tensor,
-    conditions: Conditions,
-    context: Tensor,
+    rows: Tensor,
+    jacobian: Tensor,
     layout: RowLayout,
     kinks: Tensor,
 ) -> Tensor:
     """The worst of: not stationary, outside, an active row that is not 0, a multiplier of the wrong sign."""
     n, last = layout.size, layout.equalities + layout.inequalities
-    rows, jacobian = conditions_of(conditions, point, context), jacobian_of(conditions, point, context)
     counted = (active > 0)[..., None]
     pull = (torch.where(counted, jacobian, 0.0).mT @ multiplier[..., None]).squeeze(-1)
     gradient = torch.cat([point[:, :n] - value + pull[:, :n], pull[:, n:]], dim=-1)

@@ -192,9 +192,12 @@ class Normaliser:
             other = sympy.Mul(*(f for f in factors if f is not logs[0]))
             ratio = sympy.simplify(other / logs[0].args[0])
             if ratio == 1:
+                self._defined(self._affine(other))
                 return factor * NegativeEntropy(self._affine(other))
             if self._degree(other) == 1 and self._degree(ratio) == 1:
                 self._require_positive(ratio, inner)
+                self._defined(self._affine(other))
+                self._defined(self._affine(ratio))
                 return factor * RelativeEntropy(self._affine(other), self._affine(ratio))
         if len(below) == 1 and self._degree(below[0].base) == 1:
             top = self.normalise(sympy.Mul(*(f for f in factors if f is not below[0])))
@@ -223,6 +226,8 @@ class Normaliser:
                 first, second = factors[0], base / factors[0]
                 self._require_positive(first, expression)
                 self._require_positive(second, expression)
+                self._defined(self._affine(first))
+                self._defined(self._affine(second))
                 return GeometricMean(self._affine(first), self._affine(second))
         if exponent == 2 and self._degree(base) == 1:
             return SumSquares(self._affine(base))
@@ -232,6 +237,8 @@ class Normaliser:
             if parts and offset is not None:
                 norm = self._bounded(Norm, (*parts, *([offset] if offset != 0 else [])))
                 return norm if exponent == HALF else sympy.Pow(norm, 2 * exponent, evaluate=False)
+        if not (exponent.is_even and exponent.is_positive):
+            self._defined(inner)
         return sympy.Pow(inner, exponent, evaluate=False)
 
     def _logarithm(self, argument: sympy.Basic) -> sympy.Basic:
@@ -241,7 +248,9 @@ class Normaliser:
         if len(terms) > 1 and exponentials and all(outer.is_positive for outer, _ in pairs):
             powers = [(inner.args[0] if inner != 1 else 0) + sympy.log(outer) for outer, inner in pairs]
             return LogSumExp(*(self.normalise(power) for power in powers))
-        return sympy.log(self.normalise(argument), evaluate=False)
+        inner = self.normalise(argument)
+        self._defined(inner)
+        return sympy.log(inner, evaluate=False)
 
     def _bounded(self, kind: type[sympy.Basic], parts: tuple[sympy.Basic, ...]) -> sympy.Basic:
         """A function with a kink, or the variable that stands for it."""
@@ -260,6 +269,11 @@ class Normaliser:
                 sign = -1 if kind is sympy.Min else 1
                 self.rows.extend(sign * (end - bound) for end in ends)
         return self.lifted[function]
+
+    def _defined(self, base: sympy.Basic) -> None:
+        """Where a function ends, the solver and Newton's method need a row that says so."""
+        if self.lift and self._degree(base) == 1 and -base not in self.rows:
+            self.rows.append(-base)
 
     def _require_positive(self, base: sympy.Basic, whole: sympy.Basic) -> None:
         """`row <= 0` and `row + base >= 0` prove that `base >= 0`."""

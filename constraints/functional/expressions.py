@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from importlib import import_module
 from typing import Any, final
 
 import sympy
@@ -30,46 +31,46 @@ __all__ = [
 ]
 
 
-class Norm(sympy.Function):
+class Norm(sympy.Function):  # type: ignore[misc]
     """Euclidean norm of its arguments."""
 
     is_real = True
     is_nonnegative = True
 
 
-class SumSquares(sympy.Function):
+class SumSquares(sympy.Function):  # type: ignore[misc]
     """Sum of the squares of its arguments."""
 
     is_real = True
     is_nonnegative = True
 
 
-class QuadraticOverLinear(sympy.Function):
+class QuadraticOverLinear(sympy.Function):  # type: ignore[misc]
     """Sum of the squares of all arguments but the last, over the last, which is positive."""
 
     is_real = True
     is_nonnegative = True
 
 
-class LogSumExp(sympy.Function):
+class LogSumExp(sympy.Function):  # type: ignore[misc]
     """Logarithm of the sum of the exponentials of its arguments."""
 
     is_real = True
 
 
-class NegativeEntropy(sympy.Function):
+class NegativeEntropy(sympy.Function):  # type: ignore[misc]
     """`x log(x)`, 0 at 0."""
 
     is_real = True
 
 
-class RelativeEntropy(sympy.Function):
+class RelativeEntropy(sympy.Function):  # type: ignore[misc]
     """`x log(x / y)`."""
 
     is_real = True
 
 
-class GeometricMean(sympy.Function):
+class GeometricMean(sympy.Function):  # type: ignore[misc]
     """Square root of the product of its two arguments, which are not negative."""
 
     is_real = True
@@ -180,7 +181,9 @@ def _on(inside: Tensor, value: Tensor, function: Callable[[Tensor], Tensor], out
 
 
 def _stack(*parts: Tensor) -> Tensor:
-    return torch.stack(torch.broadcast_tensors(*parts), dim=-1)
+    if any(part.shape != parts[0].shape for part in parts):
+        parts = torch.broadcast_tensors(*parts)
+    return torch.stack(parts, dim=-1)
 
 
 def _quadratic_over_linear(*parts: Tensor) -> Tensor:
@@ -228,8 +231,7 @@ class CvxpyTarget(Target):
     """Expressions of cvxpy, whose curvature its rules then decide. Needs cvxpy."""
 
     def __init__(self) -> None:
-        import cvxpy as cp
-
+        cp: Any = import_module("cvxpy")
         self.cp = cp
         self.table: dict[type[sympy.Basic], Callable[..., Any]] = {
             sympy.exp: cp.exp,

@@ -24,21 +24,22 @@ SMOOTH = 1e-9  # misfit up to which Newton's point, and with it its derivatives,
 
 @final
 class Convex(ProjectableConstraint):
-    r"""The convex set of all values that satisfy conditions written in sympy, :math:`\{y : g(y, x) \le 0, A y = b(x)\}`.
+    r"""The convex set of values that satisfy conditions written in sympy, :math:`\{y : g(y, x) \le 0, A y = b(x)\}`.
 
-    Conditions are `Eq` of affine sides, `Le` and `Ge`, and `And` of them. Sides are made of sums, products with numbers
-    and parameters, powers, `sqrt`, `exp`, `log`, `Abs`, `Max`, `Min`; quadratics are judged by their Hessian, and norms,
-    squares over linear, log-sum-exp, `x log(x)` and `sqrt(x y)` are recognised. Whatever else is convex must be written
-    so that its rules show it (https://dcp.stanford.edu). A reciprocal or an odd power is accepted where its base is
-    known to be positive. Outputs declared positive or negative in sympy are kept so, zero included: that is a condition.
+    Conditions are `Eq` of affine sides, `Le` and `Ge`, and `And` of them. Sides are made of sums, products with
+    numbers and parameters, powers, `sqrt`, `exp`, `log`, `Abs`, `Max`, `Min`; quadratics are judged by their Hessian;
+    norms, squares over linear, log-sum-exp, `x log(x)` and `sqrt(x y)` are recognised. Whatever else is convex must be
+    written so that the rules of disciplined convex programming show it (https://dcp.stanford.edu). A reciprocal or an
+    odd power is accepted where its base is known to be positive. Outputs declared positive or negative in sympy are
+    kept so, zero included: that is a condition of its own.
 
     cvxpylayers (with the solver Clarabel, through diffcp) finds the point and its multipliers; semismooth Newton steps
     on the conditions of the nearest point then take it to rounding. `Abs`, `Max`, `Min` and norms are bounded by
     variables of their own, so that their kinks are ordinary active conditions. Derivatives, the second too, come from
-    Newton's equations; only where Newton's method does not end at the solution (where a root's or a logarithm's argument
-    is 0, or the set has no interior) is the solver's point kept, with the gradient of cvxpylayers, which has no second.
-    Such points are never called optimal in their certificate. The solver runs on the CPU, sample by sample, in float64:
-    where a set of closed form or a `Polytope` says the same, it is faster by orders of magnitude.
+    Newton's equations. Only where Newton's method does not end at the solution (the argument of a root or a logarithm
+    is 0 there, or the set has no interior) is the solver's point kept, with the gradient of cvxpylayers, which has no
+    second; such a point is never called optimal in its certificate. The solver runs on the CPU, sample by sample, in
+    float64 and not under `torch.compile`: prefer a set of closed form or a `Polytope` where one says the same.
 
     Args:
         conditions: what must hold.
@@ -118,23 +119,35 @@ class Convex(ProjectableConstraint):
         low, given = flat.detach(), coefficients.detach()
         tolerance = certified_tolerance(value.dtype)
         finite = low.isfinite().all(dim=-1) & given.isfinite().all(dim=-1)
-        rounding = default_tolerance(low.new_ones(1), terms=low.shape[-1])
-        inside = self._violation(low, given) <= rounding
-        rows = (finite & ~inside).nonzero().flatten()
+        before = self._violation(low, given)
+        optimal = before <= default_tolerance(low.new_ones(1), terms=low.shape[-1])
+        rows = (finite & ~optimal).nonzero().flatten()
         result = torch.where(finite[:, None], flat, torch.nan)
-        optimal = inside
+        empty = torch.zeros_like(finite)
         if len(rows):
             point, certain = self._nearest(flat[rows].double(), coefficients[rows].double())
-            better = self._violation(point.detach(), given[rows].double()) < self._violation(low[rows], given[rows])
+            better = self._violation(point.detach(), given[rows].double()) <= before[rows]
+            better = better & point.isfinite().all(dim=-1)
             result = result.index_put((rows,), torch.where(better[:, None], point.to(value.dtype), flat[rows]))
             optimal = optimal.index_put((rows,), certain)
         violation = self._violation(result.detach().double(), given.double())
-        empty = torch.zeros_like(inside)
-        for i in ((violation > tolerance) & finite).nonzero().flatten().tolist():
-            empty[i] = self.program.is_empty(given[i].double())
+        for i in (finite & (violation > tolerance)).nonzero().flatten():
+            empty[i], interior = self.program.inside(low[i].double(), given[i].double())
+            if interior is not None:
+                moved, violation[i] = self._moved_in(result[i], interior, given[i].double())
+                result = result.index_put((i,), moved)
         shape = value.shape[:-1]
         parts = (violation.reshape(shape), tolerance, (optimal & (violation <= tolerance)).reshape(shape))
         return result.reshape(value.shape), Certificate(*parts, empty.reshape(shape))
+
+    def _moved_in(self, point: Tensor, interior: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """A point outside by less than the solver's tolerance, a little nearer to the interior, and its violation."""
+        parts = torch.logspace(-12, -6, 13, dtype=torch.float64, device=point.device)[:, None]
+        tried = torch.cat([point[None], (point.double() + parts * (interior.to(point) - point)).to(point.dtype)])
+        violation = self._violation(tried.detach().double(), coefficients.expand(len(tried), -1))
+        enough = (violation <= certified_tolerance(point.dtype)).nonzero().flatten()
+        chosen = enough[0] if len(enough) else 0
+        return tried[chosen], violation[chosen]
 
     def _nearest(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest points of samples outside, with derivatives, and whether they are proved to be so."""

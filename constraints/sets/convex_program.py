@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from typing import Any, final
 
 import sympy
@@ -62,9 +64,7 @@ class ConvexProgram:
             at = len(self.newton)
             self.newton += [*parts, -bound]
             norms.append(NormRows(first + i, tuple(range(at, at + len(parts))), at + len(parts)))
-        self.layout = RowLayout(
-            len(self.outputs), self.equalities, len(self.solved) - self.equalities, tuple(norms)
-        )
+        self.layout = RowLayout(len(self.outputs), self.equalities, len(self.solved) - self.equalities, tuple(norms))
         self._build()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -95,8 +95,8 @@ class ConvexProgram:
 
     def _build(self) -> None:
         try:
-            import cvxpy as cp
-            from cvxpylayers.torch import CvxpyLayer
+            cp: Any = import_module("cvxpy")
+            layer: Any = import_module("cvxpylayers.torch")
         except ImportError as error:
             raise MissingExtraError(
                 '`Convex` needs cvxpylayers, which the extra "convex" installs: pip install "dkmodels[convex]"'
@@ -117,32 +117,38 @@ class ConvexProgram:
             return expression == 0 if i < self.equalities else expression <= 0
 
         for i, (name, row) in enumerate(zip(self.names, self.rows, strict=True)):
-            _require_convex(name, _named(name, lambda row, i=i: constrain(i, row), row))
+            _require_convex(name, _named(name, partial(constrain, i), row))
         constraints = [constrain(i, row) for i, row in enumerate(self.solved)]
-        problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(y - value)), constraints)
+        problem = cp.Problem(cp.Minimize(cp.norm(y - value, 2)), constraints)
         duals = [constraint.dual_variables[0] for constraint in constraints]
-        self.layer = CvxpyLayer(
+        self.layer = layer.CvxpyLayer(
             problem, parameters=[value, *numbers], variables=[y, *bounds, *duals], solver_args=dict(ACCURATE)
         )
         self.numbers = numbers
-        self.feasibility = cp.Problem(cp.Minimize(0), constraints)
-        if not numbers and self.is_empty(torch.zeros(0)):
+        self.near, slack = cp.Parameter(n), cp.Variable()
+        loose = [c if i < self.equalities else c.expr + slack <= 0 for i, c in enumerate(constraints)]
+        self.interior = cp.Problem(
+            cp.Maximize(slack - 1e-3 * cp.norm(y - self.near, 2)), [*loose, slack >= 0, slack <= 1]
+        )
+        self.y = y
+        if not numbers and self.inside(torch.zeros(n), torch.zeros(0))[0]:
             raise InfeasibleError(
                 f"`Convex` needs conditions that some point satisfies together, got {len(self.names)} that none does: "
                 f"{'; '.join(self.names)}"
             )
 
-    def is_empty(self, coefficients: Tensor) -> bool:
-        """Whether one sample's set `(d,)` is proved to have no point."""
-        import cvxpy as cp
-
+    def inside(self, near: Tensor, coefficients: Tensor) -> tuple[bool, Tensor | None]:
+        """Whether one sample's set is proved to have no point; else a point well inside, not far from `near` `(n,)`."""
+        cp: Any = import_module("cvxpy")
+        self.near.value = near.numpy(force=True)
         for parameter, number in zip(self.numbers, coefficients.tolist(), strict=True):
             parameter.value = number
         try:
-            self.feasibility.solve(solver=cp.CLARABEL)
+            self.interior.solve(solver=cp.CLARABEL)
         except cp.SolverError:
-            return False
-        return bool(self.feasibility.status == cp.INFEASIBLE)
+            return False, None
+        found = self.y.value if self.interior.status == cp.OPTIMAL else None
+        return bool(self.interior.status == cp.INFEASIBLE), None if found is None else torch.as_tensor(found).to(near)
 
     def solve(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """The solver's point with its lifted variables `(batch, n + lifted)`, and the multipliers `(batch, q)`."""
@@ -150,7 +156,9 @@ class ConvexProgram:
         flat = [part.reshape(len(value), -1).to(value) for part in found]
         last = 1 + len(self.variables) - len(self.outputs)
         kinks = value.new_zeros(len(value), len(self.newton) - len(self.solved))
-        return torch.cat(flat[:last], dim=-1), torch.cat([*flat[last:], kinks], dim=-1)
+        # The solver's objective is the distance; the multipliers wanted are those of half its square.
+        distance = (flat[0] - value).norm(dim=-1, keepdim=True)
+        return torch.cat(flat[:last], dim=-1), torch.cat([*flat[last:], kinks], dim=-1) * distance
 
     def sign_broken(self, coefficients: Tensor) -> Tensor:
         """Where a coefficient has not the sign that its declaration promises, `(*batch, d)`."""
