@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-import numpy as np
 import sympy
+import torch
 from sympy.polys.polyerrors import PolynomialError
 
 from constraints.errors import SpecificationError
@@ -20,7 +20,10 @@ from constraints.functional.expressions import (
     QuadraticOverLinear,
     RelativeEntropy,
     SumSquares,
+    TorchTarget,
+    evaluate,
 )
+from constraints.functional.quadratic_terms import complete_squares, squares_of_form
 
 __all__ = ["Coefficients", "Normaliser"]
 
@@ -43,6 +46,8 @@ class Coefficients:
             return expression
         factor, rest = expression.as_coeff_Mul()
         if rest not in self.symbols:
+            one = torch.ones(())
+            evaluate(rest, TorchTarget(one), dict.fromkeys(rest.free_symbols, one))  # refuses what is not known
             sign = {"nonnegative": rest.is_nonnegative, "nonpositive": rest.is_nonpositive}
             known = {name: True for name, holds in sign.items() if holds}
             self.symbols[rest] = sympy.Dummy(str(rest), real=True, **known)
@@ -117,9 +122,16 @@ class Normaliser:
                 continue
             outer, inner = term.as_independent(*self.variables, as_Add=False)
             if isinstance(inner, sympy.Pow) and inner.exp == 2 and self._degree(inner.base) == 1:
-                (squares if outer.is_nonnegative else quadratic).append(
-                    (outer, inner.base) if outer.is_nonnegative else term
-                )
+                if outer.is_nonnegative:
+                    squares.append((outer, inner.base))
+                elif outer.is_number:
+                    quadratic.append(term)
+                elif outer.is_nonpositive:
+                    rest.append(self.coefficients.of(outer) * SumSquares(self._affine(inner.base)))
+                else:
+                    raise SpecificationError(
+                        f"{outer} multiplies a square, so that its sign decides: declare symbols positive or negative"
+                    )
             elif self._degree(term) == 2 and self._numeric(term):
                 quadratic.append(term)
             else:
@@ -158,22 +170,9 @@ class Normaliser:
             raise SpecificationError(
                 f"a quadratic with products of outputs needs numbers as their coefficients, got {expression}"
             )
-        hessian = np.array(sympy.hessian(poly.as_expr(), self.variables), dtype=np.float64)
-        values, vectors = np.linalg.eigh(hessian / 2.0)
-        size = np.abs(values).max(initial=0.0)
-        live = np.abs(values) > 1e-13 * len(values) * size
-        if (values[live] > 0).any() and (values[live] < 0).any():
-            raise SpecificationError(
-                f"a quadratic needs a Hessian without eigenvalues of both signs, got "
-                f"{np.round(2.0 * values, 6).tolist()} of {expression}"
-            )
-        sign = -1 if (values[live] < 0).any() else 1
-        rows = [
-            sympy.Add(*(float(math.sqrt(abs(w)) * c) * v for c, v in zip(vector, self.variables, strict=True)))
-            for w, vector in zip(values[live], vectors.T[live], strict=True)
-        ]
+        squares = squares_of_form(poly.as_expr(), self.variables)
         affine = sympy.Add(*(poly.coeff_monomial(v) * v for v in self.variables), poly.coeff_monomial(1))
-        return (sign * SumSquares(*rows) if rows else sympy.Integer(0)) + self._affine(affine)
+        return squares + self._affine(affine)
 
     def _product(self, outer: sympy.Basic, inner: sympy.Basic) -> sympy.Basic:
         """A coefficient times one function, or one of the products that are convex."""
@@ -195,7 +194,7 @@ class Normaliser:
                 self._defined(self._affine(other))
                 return factor * NegativeEntropy(self._affine(other))
             if self._degree(other) == 1 and self._degree(ratio) == 1:
-                self._require_positive(ratio, inner)
+                self._require_positive(other if self._positive(other) else ratio, inner)
                 self._defined(self._affine(other))
                 self._defined(self._affine(ratio))
                 return factor * RelativeEntropy(self._affine(other), self._affine(ratio))
@@ -204,6 +203,10 @@ class Normaliser:
             if isinstance(top, SumSquares):
                 self._require_positive(below[0].base, inner)
                 return factor * QuadraticOverLinear(*top.args, self._affine(below[0].base))
+        bases = {f.base if isinstance(f, sympy.Pow) else f.args[0] for f in factors if f.args}
+        if len(factors) == 2 and len(bases) == 1 and any(isinstance(f, sympy.Abs) for f in factors):
+            power = sympy.Add(*(f.exp if isinstance(f, sympy.Pow) else 1 for f in factors))  # x**2 Abs(x) is Abs(x)**3
+            return factor * sympy.Pow(self._bounded(sympy.Abs, (self._affine(bases.pop()),)), power, evaluate=False)
         if len(roots) == 2 and len(factors) == 2 and all(self._degree(root) == 1 for root in roots):
             return factor * GeometricMean(*(self._affine(root) for root in roots))
         if self._degree(inner) == 2:
@@ -233,9 +236,9 @@ class Normaliser:
             return SumSquares(self._affine(base))
         inner = self.normalise(base)
         if exponent.is_Rational and exponent.q == 2 and exponent.is_positive:
-            parts, offset = _squares(inner)
-            if parts and offset is not None:
-                norm = self._bounded(Norm, (*parts, *([offset] if offset != 0 else [])))
+            parts = complete_squares(inner, self.variables)
+            if parts:
+                norm = self._bounded(Norm, parts)
                 return norm if exponent == HALF else sympy.Pow(norm, 2 * exponent, evaluate=False)
         if not (exponent.is_even and exponent.is_positive):
             self._defined(inner)
@@ -276,20 +279,12 @@ class Normaliser:
             self.rows.append(-base)
 
     def _require_positive(self, base: sympy.Basic, whole: sympy.Basic) -> None:
+        if not self._positive(base):
+            raise SpecificationError(
+                f"{whole} is convex or concave only where {base} is positive: declare the symbol positive, or add the "
+                f"condition {base} >= 0"
+            )
+
+    def _positive(self, base: sympy.Basic) -> bool:
         """`row <= 0` and `row + base >= 0` prove that `base >= 0`."""
-        if base.is_nonnegative or any((row + base).is_nonnegative for row in self.inequalities):
-            return
-        raise SpecificationError(
-            f"{whole} is convex or concave only where {base} is positive: declare the symbol positive, or add the "
-            f"condition {base} >= 0"
-        )
-
-
-def _squares(expression: sympy.Basic) -> tuple[tuple[sympy.Basic, ...], sympy.Basic | None]:
-    """The arguments of a sum of squares, and the root of the constant that is added; None where more is."""
-    terms = sympy.Add.make_args(expression)
-    squares = [term for term in terms if isinstance(term, SumSquares)]
-    constant = sympy.Add(*(term for term in terms if not isinstance(term, SumSquares)))
-    if len(squares) != 1 or not constant.is_number or not constant.is_nonnegative:
-        return (), None
-    return squares[0].args, sympy.sqrt(constant)
+        return bool(base.is_nonnegative or any((row + base).is_nonnegative for row in self.inequalities))

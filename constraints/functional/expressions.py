@@ -114,12 +114,12 @@ def evaluate(expression: sympy.Basic, target: Target, leaves: Mapping[sympy.Symb
         return target.number(_real(expression))
     if isinstance(expression, sympy.Symbol):
         if expression not in leaves:
-            raise SpecificationError(f"Every symbol needs to be declared, got {expression}")
+            raise SpecificationError(f"every symbol needs to be declared, got {expression}")
         return leaves[expression]
     if isinstance(expression, sympy.Pow):
         base, exponent = expression.args
         if not exponent.is_number:
-            raise SpecificationError(f"A power needs a number as its exponent, got {expression}")
+            raise SpecificationError(f"a power needs a number as its exponent, got {expression}")
         return target.power(evaluate(base, target, leaves), _real(exponent))
     arguments = [evaluate(part, target, leaves) for part in expression.args]
     if isinstance(expression, sympy.Add):
@@ -129,7 +129,7 @@ def evaluate(expression: sympy.Basic, target: Target, leaves: Mapping[sympy.Symb
     function = target.functions().get(type(expression))
     if function is None:
         known = ", ".join(sorted(kind.__name__ for kind in target.functions()))
-        raise SpecificationError(f"A function needs to be one of {known}, got {expression}")
+        raise SpecificationError(f"a function needs to be one of {known}, got {expression}")
     return function(*arguments)
 
 
@@ -139,7 +139,7 @@ def _real(expression: sympy.Basic) -> float:
     except TypeError:
         value = math.nan
     if not math.isfinite(value):
-        raise SpecificationError(f"A number needs to be real and finite, got {expression}")
+        raise SpecificationError(f"a number needs to be real and finite, got {expression}")
     return value
 
 

@@ -58,11 +58,10 @@ class Convex(ProjectableConstraint):
 
     Example:
         >>> x, y, r = sympy.symbols("x y r")
-        >>> try:
-        ...     disc = Convex([x**2 + y**2 <= 1, x <= 1 - y], [x, y])
-        ...     print(disc.project(torch.tensor([[3.0, 4.0], [-3.0, 4.0]])))
-        ... except MissingExtraError:
-        ...     print("tensor([[-0.0000, 1.0000], [-0.6000, 0.8000]])")
+        >>> disc = Convex([x**2 + y**2 <= r], [x, y], [r])
+        >>> disc.project(torch.tensor([[3.0, 4.0], [0.1, 0.2]]), torch.tensor([[4.0], [1.0]]))
+        tensor([[1.2000, 1.6000],
+                [0.1000, 0.2000]])
     """
 
     def __init__(
