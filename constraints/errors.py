@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ConstraintError",
     "InfeasibleError",
+    "MissingExtraError",
     "NonFiniteError",
     "ShapeError",
     "SpecificationError",
@@ -23,6 +24,10 @@ class SpecificationError(ConstraintError):
 
 class InfeasibleError(SpecificationError):
     """No point satisfies what was asked, or rules contradict each other."""
+
+
+class MissingExtraError(ConstraintError):
+    """A package that only an optional extra installs is needed, and is not there."""
 
 
 class ShapeError(ConstraintError):

@@ -17,7 +17,14 @@ ITERATIONS = 60
 
 
 def newton_step(
-    value: Tensor, point: Tensor, multiplier: Tensor, active: Tensor, conditions: Conditions, context: Tensor
+    value: Tensor,
+    point: Tensor,
+    multiplier: Tensor,
+    active: Tensor,
+    conditions: Conditions,
+    context: Tensor,
+    *,
+    metric: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""One Newton step on :math:`y - v + J^\top\lambda = 0,\ h_i(y) = 0` for active, :math:`\lambda_i = 0` for other i.
 
@@ -31,6 +38,7 @@ def newton_step(
         active: `(batch, q)` of 0 and 1.
         conditions: `h`.
         context: `(batch, k)`.
+        metric: weight of each coordinate in the distance, `(n,)`; 1 by default.
 
     Returns:
         The next point and multiplier.
@@ -42,13 +50,14 @@ def newton_step(
         tensor([[1., 0.]])
     """
     n, q = point.shape[-1], multiplier.shape[-1]
-    jacobian = _jacobian(conditions, point, context) * active[..., None]
+    jacobian = jacobian_of(conditions, point, context) * active[..., None]
     curvature = torch.func.vmap(torch.func.hessian(lambda y, m, c: (m * conditions(y, c)).sum()))(
         point, multiplier * active, context
     )
     residual = conditions_of(conditions, point, context) * active - multiplier * (1.0 - active)
-    gradient = point - value + (jacobian.mT @ multiplier[..., None]).squeeze(-1)
-    eye = torch.eye(n, dtype=point.dtype, device=point.device)
+    weight = point.new_ones(n) if metric is None else metric
+    gradient = weight * (point - value) + (jacobian.mT @ multiplier[..., None]).squeeze(-1)
+    eye = torch.diag(weight)
     corner = torch.diag_embed((1.0 - active) + DAMPING)
     system = torch.cat(
         [torch.cat([eye + curvature, jacobian.mT], dim=-1), torch.cat([jacobian, -corner], dim=-1)], dim=-2
@@ -78,7 +87,7 @@ def solve_stationary(
     with torch.no_grad():
         multiplier = torch.zeros_like(active)
         for _ in range(ITERATIONS):
-            jacobian = _jacobian(conditions, point, context) * active[..., None]
+            jacobian = jacobian_of(conditions, point, context) * active[..., None]
             residual = conditions_of(conditions, point, context) * active
             gram = jacobian @ jacobian.mT
             size = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1).clamp(min=torch.finfo(value.dtype).tiny)
@@ -133,7 +142,7 @@ def _misfit(
     value: Tensor, point: Tensor, multiplier: Tensor, active: Tensor, conditions: Conditions, context: Tensor
 ) -> Tensor:
     """How far a point is from stationary and feasible, `(batch,)`; infinite where something is not finite."""
-    jacobian = _jacobian(conditions, point, context) * active[..., None]
+    jacobian = jacobian_of(conditions, point, context) * active[..., None]
     gradient = point - value + (jacobian.mT @ multiplier[..., None]).squeeze(-1)
     scale = residual_scale(point, jacobian)
     residual = conditions_of(conditions, point, context) * active / scale
@@ -155,6 +164,7 @@ def conditions_of(conditions: Conditions, point: Tensor, context: Tensor) -> Ten
     return residual
 
 
-def _jacobian(conditions: Conditions, point: Tensor, context: Tensor) -> Tensor:
+def jacobian_of(conditions: Conditions, point: Tensor, context: Tensor) -> Tensor:
+    """Their derivatives, `(batch, q, n)`."""
     jacobian: Tensor = torch.func.vmap(torch.func.jacrev(conditions))(point, context)
     return jacobian

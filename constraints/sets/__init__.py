@@ -6,6 +6,7 @@ from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
 from constraints.sets.cones import SecondOrderCone, SemidefiniteCone
 from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.sets.convex import Convex
 from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
 from constraints.sets.group_mean import GroupMean
@@ -27,6 +28,7 @@ __all__ = [
     "BoxEquality",
     "Certifying",
     "Constraint",
+    "Convex",
     "Disjunction",
     "Fallback",
     "GroupMean",

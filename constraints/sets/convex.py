@@ -1,0 +1,195 @@
+"""Convex sets stated in sympy: any conditions that the rules of disciplined convex programming accept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import sympy
+import torch
+from torch import Tensor
+
+from constraints.errors import ShapeError, SpecificationError
+from constraints.functional import Certificate, certified_tolerance, default_tolerance
+from constraints.functional.active_newton import Polished, polish
+from constraints.functional.stationary import residual_scale
+from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.convex_program import ConvexProgram
+from constraints.sets.fallback import Fallback, Raise
+
+__all__ = ["Convex"]
+
+SMOOTH = 1e-9  # misfit up to which Newton's point, and with it its derivatives, are taken for the solution
+
+
+@final
+class Convex(ProjectableConstraint):
+    r"""The convex set of values that satisfy conditions written in sympy, :math:`\{y : g(y, x) \le 0, A y = b(x)\}`.
+
+    Conditions are `Eq` of affine sides, `Le` and `Ge`, and `And` of them. Sides are made of sums, products with
+    numbers and parameters, powers, `sqrt`, `exp`, `log`, `Abs`, `Max`, `Min`; quadratics are judged by their Hessian;
+    norms, squares over linear, log-sum-exp, `x log(x)` and `sqrt(x y)` are recognised. Whatever else is convex must be
+    written so that the rules of disciplined convex programming show it (https://dcp.stanford.edu). A reciprocal or an
+    odd power is accepted where its base is known to be positive. Outputs declared positive or negative in sympy are
+    kept so, zero included: that is a condition of its own.
+
+    cvxpylayers (with the solver Clarabel, through diffcp) finds the point and its multipliers; semismooth Newton steps
+    on the conditions of the nearest point then take it to rounding. `Abs`, `Max`, `Min` and norms are bounded by
+    variables of their own, so that their kinks are ordinary active conditions. Derivatives, the second too, come from
+    Newton's equations. Only where Newton's method does not end at the solution (the argument of a root or a logarithm
+    is 0 there, or the set has no interior) is the solver's point kept, with the gradient of cvxpylayers, which has no
+    second; such a point is never called optimal in its certificate. The solver runs on the CPU, sample by sample, in
+    float64 and not under `torch.compile`: prefer a set of closed form or a `Polytope` where one says the same.
+
+    Args:
+        conditions: what must hold.
+        outputs: the `n` symbols that form the value, in order.
+        parameters: the `k` symbols that form the context, in order. They may be combined among themselves freely, and
+            multiply what is free of parameters; where a sign decides, declare it (`Symbol("r", positive=True)`).
+        fallback: what to do with samples that are not certified: `Raise()`, `BestEffort()`, `Interior(point)`.
+
+    Raises:
+        MissingExtraError: cvxpylayers, of the extra `convex`, is not installed.
+        SpecificationError: a condition that is strict, not convex by the rules, or of unknown symbols or functions.
+        InfeasibleError: conditions without parameters that no point satisfies.
+
+    Source:
+        Agrawal et al., Differentiable convex optimization layers, 2019, https://doi.org/10.48550/arXiv.1910.12430.
+
+    Example:
+        >>> x, y, r = sympy.symbols("x y r")
+        >>> disc = Convex([x**2 + y**2 <= r], [x, y], [r])
+        >>> disc.project(torch.tensor([[3.0, 4.0], [0.1, 0.2]]), torch.tensor([[4.0], [1.0]]))
+        tensor([[1.2000, 1.6000],
+                [0.1000, 0.2000]])
+    """
+
+    def __init__(
+        self,
+        conditions: Sequence[sympy.Basic],
+        outputs: Sequence[sympy.Symbol],
+        parameters: Sequence[sympy.Symbol] = (),
+        *,
+        fallback: Fallback | None = None,
+    ) -> None:
+        super().__init__()
+        self.program = ConvexProgram(conditions, outputs, parameters)
+        self.size, self.equalities = len(outputs), self.program.equalities
+        self.fallback = fallback or Raise()
+
+    def _spread(self, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Value and coefficients of every sample, `(batch, n)` and `(batch, d)`, in the value's dtype."""
+        self._require_shape(value)
+        wanted = len(self.program.parameters)
+        given = value.new_zeros(0) if context is None else context.to(value)
+        if given.dim() == 0 or given.shape[-1] != wanted:
+            got = None if context is None else tuple(context.shape)
+            raise ShapeError(f"`Convex` needs a context (*batch, {wanted}), got {got}")
+        batch = value.shape[:-1]
+        flat = given.expand(*batch, wanted).reshape(batch.numel(), wanted)
+        coefficients = self.program.coefficient_values(flat)
+        broken = self.program.sign_broken(coefficients.detach()).any(dim=-1)
+        if bool(broken.any()):
+            names = [str(symbol) for symbol in self.program.parameters]
+            first = flat[broken][0].tolist()
+            raise SpecificationError(
+                f"`Convex` needs parameters {names} of the signs that they were declared with, got {first}, and "
+                f"{int(broken.sum())} such samples"
+            )
+        return value.reshape(batch.numel(), value.shape[-1]), coefficients
+
+    def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Left side less right side of each `Le` (right less left of `Ge`), equalities first, declared signs last.
+
+        `(*batch, m)`; infinite where a function is not defined.
+        """
+        residual = self.program.residual(*self._spread(value, context))
+        return residual.reshape(*value.shape[:-1], residual.shape[-1])
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """What rounding of the value alone does to the residual, `(*batch,)`."""
+        flat, coefficients = self._spread(value.detach(), context)
+        moved = self._scale(flat, coefficients.detach()).amax(dim=-1, keepdim=True)
+        return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
+
+    def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
+        """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
+        flat, coefficients = self._spread(value, context)
+        low, given = flat.detach(), coefficients.detach()
+        tolerance = certified_tolerance(value.dtype)
+        finite = low.isfinite().all(dim=-1) & given.isfinite().all(dim=-1)
+        before = self._violation(low, given)
+        optimal = before <= default_tolerance(low.new_ones(1), terms=low.shape[-1])
+        rows = (finite & ~optimal).nonzero().flatten()
+        result = torch.where(finite[:, None], flat, torch.nan)
+        empty = torch.zeros_like(finite)
+        if len(rows):
+            point, certain = self._nearest(flat[rows].double(), coefficients[rows].double())
+            better = self._violation(point.detach(), given[rows].double()) <= before[rows]
+            better = better & point.isfinite().all(dim=-1)
+            result = result.index_put((rows,), torch.where(better[:, None], point.to(value.dtype), flat[rows]))
+            optimal = optimal.index_put((rows,), certain)
+        violation = self._violation(result.detach().double(), given.double())
+        for i in (finite & (violation > tolerance)).nonzero().flatten():
+            empty[i], interior = self.program.inside(low[i].double(), given[i].double())
+            if interior is not None:
+                moved, violation[i] = self._moved_in(result[i], interior, given[i].double())
+                result = result.index_put((i,), moved)
+        shape = value.shape[:-1]
+        parts = (violation.reshape(shape), tolerance, (optimal & (violation <= tolerance)).reshape(shape))
+        return result.reshape(value.shape), Certificate(*parts, empty.reshape(shape))
+
+    def _moved_in(self, point: Tensor, interior: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """A point outside by less than the solver's tolerance, a little nearer to the interior, and its violation."""
+        parts = torch.logspace(-12, -6, 13, dtype=torch.float64, device=point.device)[:, None]
+        tried = torch.cat([point[None], (point.double() + parts * (interior.to(point) - point)).to(point.dtype)])
+        violation = self._violation(tried.detach().double(), coefficients.expand(len(tried), -1))
+        enough = (violation <= certified_tolerance(point.dtype)).nonzero().flatten()
+        chosen = enough[0] if len(enough) else 0
+        return tried[chosen], violation[chosen]
+
+    def _nearest(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest points of samples outside, with derivatives, and whether they are proved to be so."""
+        program = self.program
+        start, given = value.detach(), coefficients.detach()
+        with torch.no_grad():
+            point, multiplier = program.solve(start, given)
+        polished: Polished = polish(start, point, multiplier, program.lifted, given, program.layout)
+        smooth = polished.misfit <= SMOOTH
+        result = torch.where(smooth[:, None], polished.point, point)[:, : value.shape[-1]]
+        if torch.is_grad_enabled() and (value.requires_grad or coefficients.requires_grad):
+            result = self._differentiable(value, coefficients, polished, smooth, result)
+        return result, smooth
+
+    def _differentiable(
+        self, value: Tensor, coefficients: Tensor, polished: Polished, smooth: Tensor, result: Tensor
+    ) -> Tensor:
+        program, at = self.program, smooth.nonzero().flatten()
+        if len(at):
+            part = Polished(*(p[at] for p in polished))
+            solved = part.differentiable(value[at], program.lifted, coefficients[at], program.layout)
+            result = result.index_put((at,), solved)
+        at = (~smooth).nonzero().flatten()
+        if len(at):
+            solved = program.solve(value[at], coefficients[at])[0][:, : value.shape[-1]]
+            result = result.index_put((at,), solved)
+        return result
+
+    def _violation(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """The largest condition relative to its terms, `(batch,)`; NaN counts as infinite."""
+        residual = self.program.residual(point, coefficients)
+        k = self.equalities
+        excess = torch.cat([residual[:, :k].abs(), residual[:, k:].clamp(min=0.0)], dim=-1)
+        relative = excess / self._scale(point, coefficients)
+        return relative.amax(dim=-1).nan_to_num(nan=torch.inf)
+
+    def _scale(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """How much each condition changes where the point moves by its own size, `(batch, m)`."""
+        if not len(point):  # there is nothing that vmap could trace with
+            return point.new_ones(0, len(self.program.rows))
+        jacobian = torch.func.vmap(torch.func.jacrev(self.program.residual))(point, coefficients)
+        return residual_scale(point, torch.where(jacobian.isfinite(), jacobian, 0.0))
+
+    def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nearest point, `(*batch, n)`; samples that are not certified go to the fallback."""
+        return self.fallback.settle("Convex", *self.solve(value, context))
