@@ -83,16 +83,15 @@ def ours(case: Case) -> Runner:
 
 
 def cvxpylayers(case: Case, **solver: Any) -> Runner:
-    from cvxpylayers.torch import CvxpyLayer
-
     cp: Any = importlib.import_module("cvxpy")
+    layers: Any = importlib.import_module("cvxpylayers.torch")
 
     if case.batch * case.n * case.m > 2e6:
         raise NotImplementedError("would take minutes a call")
     a, b, v = case.system()
     point, value = cp.Variable(case.n), cp.Parameter(case.n)
     problem = cp.Problem(cp.Minimize(cp.sum_squares(point - value)), [a @ point <= b])
-    layer = CvxpyLayer(problem, parameters=[value], variables=[point])
+    layer = layers.CvxpyLayer(problem, parameters=[value], variables=[point])
     return _torch_runner(lambda given: layer(given, solver_args=solver)[0], v)
 
 
