@@ -23,6 +23,19 @@ class Embedding(nn.Module, ABC):
         trains: whether it acts in training; if not, a network trained without it is the same network.
         penalises: whether `penalty` gives a loss.
         decodes: whether `decode` changes the answer at inference.
+
+    Example:
+        >>> from typing import final
+        >>> from constraints.rules import Bounds
+        >>> @final
+        ... class Worst(Embedding):
+        ...     '''The largest violation of a batch as a loss.'''
+        ...     penalises = trains = True
+        ...     def penalty(self, model, x, y):
+        ...         return self.measure(model, x, y).amax()
+        >>> import torch
+        >>> Worst(Bounds(low=0.0)).penalty(nn.Identity(), torch.zeros(2, 1), torch.tensor([[-2.0], [-1.0]]))
+        tensor(2.)
     """
 
     trains: bool = False

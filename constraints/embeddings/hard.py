@@ -77,6 +77,12 @@ class ConstrainedNetwork(nn.Module):
         network: the network, called with `x` alone.
         rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other).
         smooth: those of them to enforce by the smooth map of their set.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import Bounds
+        >>> ConstrainedNetwork(nn.Identity(), [Bounds(low=0.0)])(torch.tensor([[-1.0, 2.0]]))
+        tensor([[0., 2.]])
     """
 
     def __init__(self, network: nn.Module, rules: Sequence[OutputRule], *, smooth: Sequence[OutputRule] = ()) -> None:
@@ -117,6 +123,13 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
         UnsupportedError: rules that overlap and for which no joint projection, or no smooth map, is known.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import Bounds, FixedSum
+        >>> both = join(nn.Identity(), {"sum": Hard(FixedSum()), "cap": Hard(Bounds(high=0.6))}, outputs=3)
+        >>> both(torch.tensor([[2.0, 0.1, 0.1]]))
+        tensor([[0.6000, 0.2000, 0.2000]])
     """
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:

@@ -16,12 +16,24 @@ __all__ = ["Soft", "absolute", "squared"]
 
 
 def squared(excess: Tensor) -> Tensor:
-    """`excess ** 2`: smooth, but it lets small violations stand."""
+    """`excess ** 2`: smooth, but it lets small violations stand.
+
+    Example:
+        >>> import torch
+        >>> squared(torch.tensor([0.0, 2.0]))
+        tensor([0., 4.])
+    """
     return excess.square()
 
 
 def absolute(excess: Tensor) -> Tensor:
-    """`|excess|`: an exact penalty, zero at a finite weight, but not smooth."""
+    """`|excess|`: an exact penalty, zero at a finite weight, but not smooth.
+
+    Example:
+        >>> import torch
+        >>> absolute(torch.tensor([0.0, -2.0]))
+        tensor([0., 2.])
+    """
     return excess.abs()
 
 

@@ -32,6 +32,11 @@ class PolytopeFactors(NamedTuple):
         live: which rows are not zero, `(m,)` or `(batch, m)`.
         norms: `|A_i|`, then `|C_i|`: what violations are relative to.
         rank: how many rows can be independent, at most.
+
+    Example:
+        >>> factors = factorise_polytope(torch.tensor([[3.0, 4.0], [6.0, 8.0]]), torch.zeros(0, 2))
+        >>> factors.length, factors.rank
+        (tensor([ 5., 10.]), 2)
     """
 
     matrix: Tensor

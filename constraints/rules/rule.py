@@ -20,7 +20,13 @@ __all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
 
 
 class Guarantee(StrEnum):
-    """How sure the strongest possible embedding of a rule is."""
+    """How sure the strongest possible embedding of a rule is.
+
+    Example:
+        >>> from constraints.rules import Bounds
+        >>> Bounds(low=0.0).explain().guarantee is Guarantee.EXACT
+        True
+    """
 
     EXACT = "exact to rounding"
     TOLERANCE = "to tolerance, with a certificate a sample"
@@ -39,6 +45,14 @@ class Explanation:
             smooth map is known: feasible as the projection is, but neither the nearest point nor idempotent.
         guarantee: what the strongest of them guarantees.
         cost: what that costs a sample, in words.
+
+    Example:
+        >>> from constraints.rules import Bounds
+        >>> print(Bounds(low=0.0, name="positive").explain())
+        positive: output in Box
+          embeddings: Hard, Hard(smooth=True), Decode, Soft, AugmentedLagrangian, Monitor
+          guarantee: exact to rounding
+          cost: closed-form projection
     """
 
     rule: str

@@ -38,6 +38,12 @@ class RuleReport:
         feasible: for each sample given, whether some output satisfies all linear rules, `(batch,)`.
         sample_conflict: names of the smallest subset that no output satisfies for the first sample that is not
             feasible.
+
+    Example:
+        >>> from constraints.rules import Bounds, FixedSum
+        >>> report = RuleSet({"sum": FixedSum(total=3.0), "loose": Bounds(high=9.0)}, outputs=3).check()
+        >>> report.satisfiable, report.redundant
+        (True, ('loose',))
     """
 
     conflict: tuple[str, ...]

@@ -29,6 +29,10 @@ class Changes:
     Attributes:
         cells: `(k, c)`, -1 where a successor changes fewer cells.
         labels: their new labels, `(k, c)`.
+
+    Example:
+        >>> len(Changes(np.array([[0, 1], [2, -1]]), np.array([[5, 6], [7, 0]])))  # two cells change, or one
+        2
     """
 
     cells: NDArray[np.intp]

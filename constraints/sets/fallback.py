@@ -100,7 +100,16 @@ class Fallback(ABC):
 
 @final
 class Raise(Fallback):
-    """Raise an error that says how many samples, which come first, and how far outside they are: the default."""
+    """Raise an error that says how many samples, which come first, and how far outside they are: the default.
+
+    Example:
+        >>> from constraints.sets import Polytope
+        >>> between = Polytope([[1.0], [1.0]], varies=True)
+        >>> between.project(torch.zeros(1, 1), torch.tensor([[1.0, 0.0, 3.0, 0.5]]))
+        Traceback (most recent call last):
+            ...
+        constraints.errors.InfeasibleError: `Polytope` needs a set with a point for every sample, got 1 empty ones: ...
+    """
 
     def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
         """Raise `InfeasibleError` where a set is proved empty, else `UncertifiedError`."""
@@ -131,7 +140,18 @@ class Raise(Fallback):
 
 @final
 class BestEffort(Fallback):
-    """Return the best point found; `certificates()` tells which samples are outside."""
+    """Return the best point found; `certificates()` tells which samples are outside.
+
+    Example:
+        >>> from constraints.sets import Polytope
+        >>> between = Polytope([[1.0], [1.0]], varies=True, fallback=BestEffort())  # l1, l2, u1, u2 of each sample
+        >>> limits = torch.tensor([[1.0, 0.0, 3.0, 2.0], [1.0, 0.0, 3.0, 0.5]])  # the second leaves no point
+        >>> with certificates() as found:
+        ...     between.project(torch.zeros(2, 1), limits)[0]
+        tensor([1.])
+        >>> found[0][1].feasible
+        tensor([ True, False])
+    """
 
     def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
         """The points as they are, NaN and infinities replaced by 0."""
@@ -144,6 +164,13 @@ class Interior(Fallback):
 
     Args:
         point: `(n,)`, or of the shape of one value, inside the set of every sample.
+
+    Example:
+        >>> from constraints.sets import Polytope
+        >>> between = Polytope([[1.0], [1.0]], varies=True, fallback=Interior([7.0]))
+        >>> between.project(torch.zeros(2, 1), torch.tensor([[1.0, 0.0, 3.0, 2.0], [1.0, 0.0, 3.0, 0.5]]))
+        tensor([[1.],
+                [7.]])
     """
 
     def __init__(self, point: Sequence[float] | Tensor) -> None:

@@ -36,6 +36,26 @@ def follow(
 
     Returns:
         The labels `(cells,)` and the state after.
+
+    Example:
+        >>> import torch
+        >>> from constraints import AskAll, Changes, EagerScores
+        >>> class Countdown(Transition[int]):
+        ...     '''One cell that holds a number, which falls by one or stays.'''
+        ...     def initial(self, labels): return int(labels[0])
+        ...     def labels(self, state): return np.array([state])
+        ...     def successors(self, state):
+        ...         k = 1 if state else 0
+        ...         return Changes(np.zeros((k, 1), dtype=np.intp), np.full((k, 1), state - 1))
+        ...     def advance(self, state, index): return state - 1
+        >>> rule, track = Countdown(cells=1, classes=4), None
+        >>> for read in (3, 2, 3):  # the third is a misreading: the number cannot rise
+        ...     scores = EagerScores((0.01 + 0.96 * torch.eye(4)[[read]]).log())
+        ...     labels, track = follow(rule, scores, track, policy=AskAll())
+        ...     print(labels)
+        [3]
+        [2]
+        [2]
     """
     everything = np.arange(scores.cells)
     if track is None:

@@ -32,6 +32,15 @@ class AskAll(AskPolicy):
 
     Attributes:
         threshold: log-likelihood by which a successor must beat "nothing changed", nats.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import EagerScores
+        >>> changes = Changes(np.array([[0]]), np.array([[1]]))  # one successor: cell 0 becomes 1
+        >>> track = Track(None, np.zeros(2, dtype=int), np.ones(2, dtype=bool), np.zeros(2), np.zeros(2, dtype=bool))
+        >>> scores = EagerScores(torch.tensor([[0.01, 0.99], [0.99, 0.01]]).log())
+        >>> AskAll().choose(changes, track, scores), scores.asked
+        (0, 2)
     """
 
     threshold: float = 3.0
@@ -53,6 +62,15 @@ class AskChanged(AskPolicy):
     Attributes:
         threshold: see `AskAll`.
         audit: cells that are checked in turn at each observation, besides the most recently changed ones.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import EagerScores
+        >>> changes = Changes(np.array([[0]]), np.array([[1]]))  # one successor: cell 0 becomes 1
+        >>> track = Track(None, np.zeros(2, dtype=int), np.ones(2, dtype=bool), np.zeros(2), np.zeros(2, dtype=bool))
+        >>> scores = EagerScores(torch.tensor([[0.01, 0.99], [0.99, 0.01]]).log())
+        >>> AskChanged(audit=1).choose(changes, track, scores)
+        0
     """
 
     threshold: float = 3.0
@@ -83,6 +101,15 @@ class AskShortlist(AskPolicy):
         threshold: see `AskAll`.
         audit: see `AskChanged`.
         contrast: how many times the median change a cell must reach to count as changed.
+
+    Example:
+        >>> import torch
+        >>> from constraints.rules import EagerScores
+        >>> changes = Changes(np.array([[0]]), np.array([[1]]))  # one successor: cell 0 becomes 1
+        >>> track = Track(None, np.zeros(2, dtype=int), np.ones(2, dtype=bool), np.zeros(2), np.zeros(2, dtype=bool))
+        >>> scores = EagerScores(torch.tensor([[0.01, 0.99], [0.99, 0.01]]).log(), change=np.array([9.0, 1.0]))
+        >>> AskShortlist(k=1).choose(changes, track, scores)
+        0
     """
 
     k: int = 5

@@ -34,6 +34,10 @@ class Track:
         recent: cells that the last accepted successor changed.
         past: earlier states, the latest first.
         repairs: how often the decoder had to find back.
+
+    Example:
+        >>> Track(None, np.zeros(2, dtype=int), np.ones(2, dtype=bool), np.zeros(2), np.zeros(2, dtype=bool)).repairs
+        0
     """
 
     state: Any
@@ -68,6 +72,10 @@ class Recovery:
         depth: longest line of missed transitions that is looked for; 0 for none.
         beam: how many lines are kept at each length.
         memory: how many earlier states are kept.
+
+    Example:
+        >>> Recovery(depth=0).beam  # never looks for missed transitions
+        24
     """
 
     clip: float = 3.0
