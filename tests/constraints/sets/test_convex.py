@@ -111,15 +111,15 @@ class TestConvex:
     def test_every_law_at_kinks_with_a_context(self):
         conditions = [sympy.Abs(x) + sympy.sqrt(x**2 + y**2) <= r * sympy.exp(p), y <= p + 2]
         values, context = samples(3)[:, :2] * 2.0, torch.tensor([[0.5, 0.1], [0.7, -0.2], [1.0, 0.3]]).double()
-        values[0, 0] = 0.05  # whose nearest point is at the kink x = 0
+        values[0] = torch.tensor([0.05, 2.0])  # whose nearest point is at the kink x = 0
         ours = Convex(conditions, [x, y], [r, p])
         check_set(ours, values, context, second_order=False)
         law_gradcheck(ours, values[:1], context[:1])
         assert float(ours.project(values, context)[0, 0]) == pytest.approx(0.0, abs=1e-15)
 
     def test_second_derivatives_where_the_surface_is_curved(self):
-        value = torch.tensor([[2.0, 1.5]], dtype=torch.float64)
-        law_gradcheck(Convex([x**2 + x * y + y**2 <= r, sympy.exp(x) <= 2], [x, y], [r]), value, value[:, :1])
+        value = torch.tensor([[-1.0, 2.5]], dtype=torch.float64)
+        law_gradcheck(Convex([x**2 + x * y + y**2 <= r, sympy.exp(x) <= 2], [x, y], [r]), value, torch.tensor([[2.0]]))
 
     def test_the_apex_of_a_cone_is_exact_and_flat(self):
         value = torch.tensor([[0.1, 0.2, -3.0]], dtype=torch.float64, requires_grad=True)
