@@ -23,7 +23,7 @@ import torch
 from scipy.optimize import nnls
 
 from benchmarks.speed.interleave import interleave, ratio, shortest
-from benchmarks.speed.projection_peers import METHODS, Case, Numbers, Runner
+from benchmarks.speed.projection_peers import METHODS, Case, LeftOut, Numbers, Runner
 from benchmarks.speed.projection_report import write_report
 
 CASES = (
@@ -75,6 +75,9 @@ def measure(case: Case, methods: Sequence[str], rounds: int, budget: float) -> d
             runner = METHODS[name](case)
             points[name] = runner.forward()
             runner.backward()
+        except LeftOut as why:
+            left_out[name] = str(why)
+            continue
         except Exception as error:  # a peer may fail in any way: its row says how
             left_out[name] = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             continue

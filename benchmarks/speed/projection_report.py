@@ -51,7 +51,7 @@ def table(records: Sequence[dict[str, Any]]) -> str:
             title = f"**{name}**" if name == "ours" else "floor (one matrix product)" if name == "floor" else name
             lines.append("| " + " | ".join([record["case"], title, *times, *wrong, memory, m["note"]]) + " |")
         for name, why in record["left_out"].items():
-            lines.append(f"| {record['case']} | {name} | - | - | - | - | - | {why} |")
+            lines.append(f"| {record['case']} | {name} | - | - | - | - | - | left out: {why} |")
     return "\n".join(lines) + "\n"
 
 
