@@ -24,8 +24,9 @@ class Intersection(ProjectableConstraint):
     Dykstra's algorithm and Newton's method find the nearest common point, to rounding (see
     `constraints.functional.common_point.common_point`), with a certificate a sample: that of a point inside every set
     whose distance is shown to be the least. Derivatives, also second ones, are those of the solution. A Newton step
-    asks each projection for its full derivative, `n` backward passes: meant for tens of outputs, not thousands. Linear
-    sets alone are better joined in a `Polytope`.
+    asks each projection for its full derivative, `n` backward passes: meant for tens of outputs, not thousands. How
+    many steps it takes depends on the data: not whole under `torch.compile` and `torch.export`. Linear sets alone are
+    better joined in a `Polytope`.
 
     Args:
         sets: two or more sets that `project` to the nearest point, with one `event_dim` and size.

@@ -23,7 +23,8 @@ class NonlinearEquality(ProjectableConstraint):
 
     The point found is stationary for the distance to the value, :math:`y - v + J^\top\lambda = 0`, and in general only
     locally the nearest: the set need not be convex. Damped Gauss-Newton steps lead near it, Newton steps end it, and
-    its derivatives come from the equations that it satisfies (the implicit function theorem), not from the steps.
+    its derivatives come from the equations that it satisfies (the implicit function theorem), not from the steps. How
+    many steps it takes depends on the data: not whole under `torch.compile` and `torch.export`.
 
     Args:
         function: `h`, from a value `(n,)` and a context `(k,)` (empty where there is none) to residuals `(p,)`, written
@@ -94,7 +95,7 @@ class NonlinearEquality(ProjectableConstraint):
         point, multiplier = solve_stationary(start, start, active, self.function, fixed)
         violation = self._violation(point, fixed)
         lost = violation > tolerance
-        if not torch.compiler.is_compiling() and bool(lost.any()):
+        if bool(lost.any()):
             # A value where the surface gives no direction (the centre of a circle) is left by a small push.
             pushed = start + 1e-3 * (1.0 + start.abs()) * torch.linspace(0.5, 1.0, start.shape[-1]).to(start)
             other, found = solve_stationary(start, pushed, active, self.function, fixed)

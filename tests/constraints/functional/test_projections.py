@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from constraints.functional import default_tolerance, project_affine, project_box_equality, project_simplex
+from constraints.functional.projections import _support_by_newton, _support_by_sorting
 
 
 def nearest(value, build):
@@ -116,3 +117,35 @@ def test_tolerance_follows_dtype_and_magnitude(dtype):
     small, large = default_tolerance(torch.ones(3, dtype=dtype)), default_tolerance(1e6 * torch.ones(3, dtype=dtype))
     assert float(large / small) == pytest.approx(1e6)
     assert float(small) == pytest.approx(64 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("kind", ["any", "ties", "one", "far below"])
+def test_wide_simplices_by_newton_and_by_sorting_agree(kind, scale, dtype):
+    """Wide ones are searched by Newton's method, but where the graph must not depend on data."""
+    generator = torch.Generator().manual_seed(0)
+    value = scale * torch.randn(40, 200, generator=generator, dtype=torch.float64).to(dtype)
+    if kind == "ties":
+        value = (value / scale).round() * scale
+    elif kind == "one":
+        value[:, 0] += 1e3 * scale
+    elif kind == "far below":
+        value -= 1e4 * scale
+    total = scale * (0.1 + torch.rand(40, 1, generator=generator, dtype=torch.float64).to(dtype))
+    point = project_simplex(value, total)
+    assert float(point.min()) >= 0.0
+    tolerance = 200 * torch.finfo(dtype).eps * scale * (1e4 if kind == "far below" else 1e3 if kind == "one" else 1.0)
+    torch.testing.assert_close(point.sum(dim=-1, keepdim=True), total, rtol=1e-5 if dtype == torch.float32 else 1e-12,
+                               atol=tolerance)  # fmt: skip
+    centred = value - value.amax(dim=-1, keepdim=True)
+    differ = _support_by_newton(centred, total) != _support_by_sorting(centred, total)
+    # Only coordinates that rounding puts on either side of 0 may differ.
+    assert float((point * differ).abs().max()) <= tolerance
+
+
+def test_wide_simplices_have_two_derivatives():
+    value = torch.randn(1, 80, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
+    total = torch.tensor([[1.5]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(project_simplex, (value, total))
+    assert torch.autograd.gradgradcheck(project_simplex, (value, total))

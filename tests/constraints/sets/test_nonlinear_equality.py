@@ -25,12 +25,12 @@ VALUES = torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=tor
 def test_the_sphere_has_a_closed_form():
     ball = NonlinearEquality(sphere, size=4, conditions=1)
     torch.testing.assert_close(ball.project(VALUES), VALUES / VALUES.norm(dim=-1, keepdim=True))
-    check_set(ball, VALUES)
+    check_set(ball, VALUES[:2])
 
 
 def test_laws_with_a_context():
     context = torch.rand(4, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.2
-    check_set(NonlinearEquality(two, size=4, conditions=2), VALUES, context)
+    check_set(NonlinearEquality(two, size=4, conditions=2), VALUES[:2], context[:2])
 
 
 def test_no_solution_is_told():
