@@ -11,7 +11,7 @@ from torch import Tensor
 
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.rules import OutputRule
-from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
+from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_numbers, sample_rows, stack_rows
 from constraints.sets import (
     Affine,
     Box,
@@ -82,8 +82,12 @@ class JointRule(OutputRule):
         self.width = width
         self.depends = total.depends or bool(varying)
         self.register_buffer("limited", torch.from_numpy(bounded), persistent=False)
-        self.register_buffer("floor", torch.from_numpy(total.floor), persistent=False)
-        self.register_buffer("ceiling", torch.from_numpy(total.ceiling), persistent=False)
+        self.register_buffer("floor", torch.from_numpy(total.floor[bounded]), persistent=False)
+        self.register_buffer("ceiling", torch.from_numpy(total.ceiling[bounded]), persistent=False)
+        self.part_depends = [system is None or system.depends for system in systems.values()]
+        for i, system in enumerate(systems.values()):
+            for name in ("target", "low", "high") if system is not None else ():
+                self.register_buffer(f"{name}_{i}", torch.from_numpy(getattr(system, name)), persistent=False)
 
     limited: Tensor
     floor: Tensor
@@ -104,22 +108,36 @@ class JointRule(OutputRule):
             return None
         if x is None:
             raise SpecificationError(f"hard rules `{self.name}` depend on the input, got x=None")
-        parts = [sample_rows(rule, x, self.width) for rule in self.parts.values() if isinstance(rule, OutputRule)]
-        batch = torch.broadcast_shapes(*(part[1].shape[:-1] for part in parts))
+        parts = [rule for rule in self.parts.values() if isinstance(rule, OutputRule)]
+        if isinstance(self.constraint, VaryingPolytope):
+            return self._systems(parts, x)
+        found = [
+            sample_numbers(rule, rule.context(x), self._fixed(i), depends=self.part_depends[i])
+            for i, rule in enumerate(parts)
+        ]
+        batch = torch.broadcast_shapes(*(part.shape[:-1] for numbers in found for part in numbers))
+        target, low, high = (torch.cat([_spread(numbers[k], batch) for numbers in found], dim=-1) for k in range(3))
+        if not isinstance(self.constraint, Polytope):
+            return target
+        floor, ceiling = _spread(self.floor, batch), _spread(self.ceiling, batch)
+        return torch.cat([target, low, floor, high, ceiling], dim=-1)
+
+    def _fixed(self, part: int) -> list[Tensor]:
+        return [self.get_buffer(f"{name}_{part}") for name in ("target", "low", "high")]
+
+    def _systems(self, parts: Sequence[OutputRule], x: Tensor) -> Tensor:
+        """The whole system of each sample, `(*batch, m, n + 2)`."""
+        rows = [sample_rows(rule, x, self.width) for rule in parts]
+        batch = torch.broadcast_shapes(*(part[1].shape[:-1] for part in rows))
         equal, target, matrix, low, high = (
-            torch.cat([_spread(part[k], batch, matrix=k in (0, 2)) for part in parts], dim=-2 if k in (0, 2) else -1)
+            torch.cat([_spread(part[k], batch, matrix=k in (0, 2)) for part in rows], dim=-2 if k in (0, 2) else -1)
             for k in range(5)
         )
-        floor, ceiling = (b[self.limited].to(target).expand(*batch, -1) for b in (self.floor, self.ceiling))
-        constraint = self.constraint
-        if isinstance(constraint, VaryingPolytope):
-            eye = torch.eye(self.width, dtype=matrix.dtype, device=x.device)[self.limited].expand(*batch, -1, -1)
-            rows = torch.cat([equal, matrix, eye], dim=-2)
-            lower, upper = torch.cat([target, low, floor], dim=-1), torch.cat([target, high, ceiling], dim=-1)
-            return torch.cat([rows, lower[..., None], upper[..., None]], dim=-1)
-        if isinstance(constraint, Polytope):
-            return torch.cat([target, low, floor, high, ceiling], dim=-1)
-        return target
+        floor, ceiling = _spread(self.floor.to(target), batch), _spread(self.ceiling.to(target), batch)
+        eye = torch.eye(self.width, dtype=matrix.dtype, device=x.device)[self.limited]
+        coefficients = torch.cat([equal, matrix, _spread(eye, batch, matrix=True)], dim=-2)
+        lower, upper = torch.cat([target, low, floor], dim=-1), torch.cat([target, high, ceiling], dim=-1)
+        return torch.cat([coefficients, lower[..., None], upper[..., None]], dim=-1)
 
 
 def _intersect(
@@ -158,7 +176,7 @@ def _count(rule: OutputRule, system: LinearRows | None) -> tuple[int, int]:
     return len(system.equal), len(system.matrix)
 
 
-def _spread(part: Tensor, batch: torch.Size, *, matrix: bool) -> Tensor:
+def _spread(part: Tensor, batch: torch.Size, *, matrix: bool = False) -> Tensor:
     return part.expand(*batch, *part.shape[-2 if matrix else -1 :])
 
 

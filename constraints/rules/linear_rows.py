@@ -31,6 +31,7 @@ __all__ = [
     "LinearRows",
     "linear_rows",
     "output_width",
+    "sample_numbers",
     "sample_rows",
     "stack_rows",
 ]
@@ -192,11 +193,8 @@ def sample_rows(rule: OutputRule, x: Tensor, width: int) -> tuple[Tensor, Tensor
         found = linear_rows(rule, width)
         assert found is not None
         columns = list(range(width))
-        if context is None and found.depends:
-            raise SpecificationError(f"rule `{rule.name}` needs a context for the input, got None")
-        target, low, high = (torch.from_numpy(part).to(x.device) for part in (found.target, found.low, found.high))
-        if context is not None:
-            target, low, high = _from_context(constraint, context.double(), (target, low, high))
+        fixed = tuple(torch.from_numpy(part).to(x.device) for part in (found.target, found.low, found.high))
+        target, low, high = sample_numbers(rule, context, fixed, depends=found.depends)
         equal, matrix = (torch.from_numpy(part).to(x.device) for part in (found.equal, found.matrix))
         parts = equal, target, matrix, low, high
     spread = [
@@ -207,6 +205,25 @@ def sample_rows(rule: OutputRule, x: Tensor, width: int) -> tuple[Tensor, Tensor
         wide = spread[i].new_zeros(*spread[i].shape[:-1], width)
         spread[i] = wide.index_copy(-1, torch.tensor(columns, device=x.device), spread[i])
     return spread[0], spread[1], spread[2], spread[3], spread[4]
+
+
+def sample_numbers(
+    rule: OutputRule, context: Tensor | None, fixed: Sequence[Tensor], *, depends: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`d`, `l`, `u` of each sample of a rule whose coefficients are fixed, float64.
+
+    Args:
+        rule: the rule.
+        context: what it says of the input.
+        fixed: its numbers, NaN where they depend on the input.
+        depends: whether some do.
+    """
+    target, low, high = fixed
+    if context is not None:
+        return _from_context(rule.constraint, context.double(), (target, low, high))
+    if depends:
+        raise SpecificationError(f"rule `{rule.name}` needs a context for the input, got None")
+    return target, low, high
 
 
 def _from_context(
