@@ -111,6 +111,8 @@ class Polytope(ProjectableConstraint):
         single = ((a != 0).sum(dim=1) == 1).nonzero().flatten()
         self.register_buffer("single", single, persistent=False)
         self.register_buffer("column", (a[single] != 0).to(torch.uint8).argmax(dim=1), persistent=False)
+        # One row an output, with coefficient 1: nothing to be combined.
+        self.plain = len(self.column.unique()) == len(single) and bool((a[single, self.column] == 1.0).all())
 
     @property
     def factors(self) -> PolytopeFactors:
@@ -157,8 +159,13 @@ class Polytope(ProjectableConstraint):
         target, low, high = self.limits(context)
         point, certificate = solve_polytope(value, self.factors, low, high, target)
         if len(self.single):
-            clipped = project_box(point.detach(), *self._bounds(point, low, high))
-            point = point + (clipped - point.detach())
+            found = point.detach()
+            if self.plain:
+                ends = (bound.index_select(-1, self.single).to(found) for bound in (low, high))
+                clipped = found.index_copy(-1, self.column, found.index_select(-1, self.column).clamp(*ends))
+            else:
+                clipped = project_box(found, *self._bounds(found, low, high))
+            point = point + (clipped - found)
         return point, certificate
 
     def _bounds(self, value: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
