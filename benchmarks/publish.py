@@ -41,7 +41,7 @@ def page(task: Task, store: Store, effects: Sequence[Mapping[str, Any]], picture
     """The page as Markdown."""
     manifest = store.manifest()
     seeds = len(manifest["seeds"])
-    chosen = "" if seeds == task.sizes.seeds else f" --seeds {seeds}"
+    chosen = "" if seeds == task.profiles[manifest["profile"]].seeds else f" --seeds {seeds}"
     command = f"python -m benchmarks run {task.name} --profile {manifest['profile']}{chosen} --out results/{task.name}"
     lines = [
         f"# {task.name}",
