@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from constraints.embeddings import Embedding, Hard, join
 from constraints.functional import default_tolerance
-from constraints.rules import CellRule, OutputRule, Rule
+from constraints.rules import CellRule, FieldRule, OutputRule, Rule
 from constraints.sets import Constraint, ProjectableConstraint, RayTraceable, Squashing
 
 __all__ = [
@@ -103,7 +103,11 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
         _obeys(embedding.rule, wrapped, x, y, name)
     if isinstance(embedding, Hard) and embedding.smooth:
         law_smooth(embedding, network(x).detach(), x)
-    assert (wrapped is not network) == isinstance(embedding, Hard), f"{name}: only Hard wraps the network"
+    already = isinstance(embedding.rule, FieldRule) and embedding.rule.guaranteed(network)
+    wraps = isinstance(embedding, Hard) and not already
+    assert (wrapped is not network) == wraps, (
+        f"{name}: only Hard wraps the network, and only one that does not obey yet"
+    )
     penalty = embedding.penalty(wrapped, x, y)
     assert penalty.dim() == 0 and bool(penalty.isfinite()), f"{name}: the penalty is a finite scalar, got {penalty}"
     if embedding.penalises and bool((embedding.measure(wrapped, x, y) > 1e-3).any()):

@@ -12,7 +12,7 @@ from constraints import sets
 from constraints.embeddings.curved import intersect_rules
 from constraints.embeddings.embedding import Embedding
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
-from constraints.rules import AllowedClasses, CellRule, OutputRule, Rule, RuleSet
+from constraints.rules import AllowedClasses, CellRule, FieldRule, OutputRule, Rule, RuleSet
 from constraints.sets import Constraint, Squashing
 
 __all__ = ["ConstrainedNetwork", "Hard", "join"]
@@ -28,8 +28,11 @@ class Hard(Embedding):
     **not idempotent** and not the nearest point: every answer is moved, obeying ones too, and the boundary itself is
     only approached. Choose it where the network is trained through it from the start.
 
+    A rule on the function that the network is (monotone in an input, symmetric) is guaranteed by an architecture:
+    `join` has it `wrap` the network.
+
     Args:
-        rule: a rule with a map onto its set: an `OutputRule` whose `explain()` lists Hard.
+        rule: a rule with a map onto its set, or with an architecture: one whose `explain()` lists Hard.
         smooth: whether to use the set's smooth map; for rules whose `explain()` lists Hard(smooth=True), on outputs of
             which no other Hard rule speaks (`join` refuses, as no smooth map into an intersection is known).
 
@@ -51,17 +54,22 @@ class Hard(Embedding):
     def __init__(self, rule: Rule, *, smooth: bool = False) -> None:
         super().__init__(rule)
         possible = rule.explain().embeddings
-        if not isinstance(rule, OutputRule) or "Hard" not in possible:
+        if not isinstance(rule, OutputRule | FieldRule) or "Hard" not in possible:
             raise UnsupportedError(
                 f"rule `{rule.name}` cannot be Hard: no map onto it is known. It can be {', '.join(possible)}"
             )
-        if smooth and not rule.squashable:
+        if smooth and isinstance(rule, FieldRule):
+            raise UnsupportedError(
+                f"rule `{rule.name}` cannot be Hard with smooth=True: an architecture holds it, not a map of outputs"
+            )
+        if smooth and isinstance(rule, OutputRule) and not rule.squashable:
             raise UnsupportedError(_not_smooth(rule))
         self.smooth = smooth
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The nearest obeying answer, or that of the smooth map."""
-        assert isinstance(self.rule, OutputRule)
+        if not isinstance(self.rule, OutputRule):
+            raise UnsupportedError(f"rule `{self.rule.name}` is held by an architecture: use `join`, not `enforce`")
         return self.rule.squash(y, x) if self.smooth else self.rule.enforce(y, x)
 
     def settings(self) -> dict[str, float | str]:
@@ -113,7 +121,8 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     """Wrap a network so that all Hard rules hold together.
 
     Hard rules on overlapping outputs become one projection onto their intersection: projecting in turn would not keep
-    the first. Without Hard rules the network itself is returned.
+    the first. Hard rules on the function (`FieldRule`) wrap the network before, and what they guarantee must survive
+    the maps of the others. Without Hard rules the network itself is returned.
 
     Args:
         network: the network.
@@ -122,7 +131,8 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
 
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
-        UnsupportedError: rules that overlap and for which no joint projection, or no smooth map, is known.
+        UnsupportedError: rules that overlap and for which no joint projection, or no smooth map, is known; rules on the
+            function that no architecture holds together with the others.
 
     Example:
         >>> import torch
@@ -148,7 +158,34 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     for group in _overlapping(vectors):
         _require_alone(group, smooth)
         rules.append(next(iter(group.values())) if len(group) == 1 else intersect_rules(group, outputs))
-    return ConstrainedNetwork(network, rules, smooth=[rule for rule in smooth.values() if isinstance(rule, OutputRule)])
+    smoothly = [rule for rule in smooth.values() if isinstance(rule, OutputRule)]
+    network = _wrap(
+        network, {name: rule for name, rule in hard.items() if isinstance(rule, FieldRule)}, rules, smoothly
+    )
+    return ConstrainedNetwork(network, rules, smooth=smoothly) if rules else network
+
+
+def _wrap(
+    network: nn.Module, fields: Mapping[str, FieldRule], rules: Sequence[OutputRule], smooth: Sequence[OutputRule]
+) -> nn.Module:
+    """The network as one that obeys every rule on the function, also after the maps of output rules."""
+    for name, field in fields.items():
+        for rule in rules:
+            if not field.survives(rule, smooth=any(rule is other for other in smooth)):
+                raise UnsupportedError(
+                    f"hard rules `{name}` and `{rule.name}` cannot hold together: the map onto `{rule.name}` does not "
+                    f"keep what the architecture of `{name}` guarantees. Embed one of them as Soft"
+                )
+    for field in fields.values():
+        network = network if field.guaranteed(network) else field.wrap(network)
+    lost = [name for name, field in fields.items() if not field.guaranteed(network)]
+    if lost:
+        named = ", ".join(f"`{name}`" for name in fields)
+        raise UnsupportedError(
+            f"hard rules {named} cannot hold together: wrapped for the others, the network no longer guarantees "
+            f"`{lost[0]}`. Pass a network whose architecture holds all of them, or embed one as Soft"
+        )
+    return network
 
 
 def _not_smooth(rule: OutputRule) -> str:

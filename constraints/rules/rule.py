@@ -293,7 +293,8 @@ class OutputRule(Rule, ABC):
 class FieldRule(Rule, ABC):
     """A rule on the function that a model is: its derivatives, its symmetries.
 
-    `quantity` is called with gradients enabled and `points` that require them, also in validation.
+    `quantity` is called with gradients enabled and `points` that require them, also in validation. A rule that an
+    architecture can guarantee lists "Hard" in `explain()` and writes `wrap`, `guaranteed` and `survives`.
 
     Example:
         >>> from constraints.sets import Box
@@ -317,6 +318,25 @@ class FieldRule(Rule, ABC):
     def points(self, x: Tensor) -> Tensor:
         """Where the rule is tested; by default at the model's own inputs."""
         return x
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """A network that obeys by construction, made of the user's; one that already obeys is returned as it is.
+
+        Raises:
+            UnsupportedError: no sound way is known; says why, and which architecture to use.
+        """
+        raise UnsupportedError(
+            f"rule `{self.name}` cannot be guaranteed: no architecture is known that obeys it. "
+            f"Use Soft, AugmentedLagrangian or Monitor"
+        )
+
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether a network obeys by its construction, whatever its weights are."""
+        return False
+
+    def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
+        """Whether what an obeying network gives still obeys after an output rule's map (`smooth`: its smooth map)."""
+        return False
 
     @final
     def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Architectures that guarantee the shape of a function: monotone, convex, Lipschitz, symmetric."""

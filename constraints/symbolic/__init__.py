@@ -1,0 +1,1 @@
+"""The front door: rules stated as mathematics, in sympy or as text."""
