@@ -19,6 +19,7 @@ from constraints import (
     NonFiniteError,
     OutputRule,
     Rule,
+    RuleSet,
     SpecificationError,
     join,
 )
@@ -45,13 +46,14 @@ class KnowledgeModule(LightningModule, ABC):
         network: maps `x` to `y`.
         rules: embeddings by the name under which they are logged.
         outputs: names of the columns of `y`, where rules name them.
+        inputs: names of the columns of `x`, where rules name them.
         metrics: metrics of `(answer, target)`, logged in validation and test.
         optimizer: from parameters to an optimiser; Adam by default.
         learning_rate: of that default, > 0.
 
     Raises:
         SpecificationError: a rule names an output that does not exist, or is not an embedding.
-        InfeasibleError: hard rules that contradict each other.
+        InfeasibleError: rules that contradict each other, of those that are imposed (not only measured).
 
     Example:
         >>> from constraints import Hard, FixedSum
@@ -69,6 +71,7 @@ class KnowledgeModule(LightningModule, ABC):
         rules: Mapping[str, Embedding] | None = None,
         *,
         outputs: Sequence[str] | None = None,
+        inputs: Sequence[str] | None = None,
         metrics: MetricCollection | Mapping[str, Metric] | None = None,
         optimizer: OptimizerFactory | None = None,
         learning_rate: float = 1e-3,
@@ -81,13 +84,15 @@ class KnowledgeModule(LightningModule, ABC):
                     f"rule `{name}` needs an embedding, such as Soft(rule), got {type(embedding).__name__}"
                 )
             _check_name(name)
-            if isinstance(embedding.rule, OutputRule):
-                embedding.rule.bind(outputs)
+            _bind(embedding.rule, outputs, inputs)
         if not learning_rate > 0:
             raise SpecificationError(f"`{type(self).__name__}` needs learning_rate > 0, got {learning_rate}")
-        self.network = join(network, embeddings, outputs=None if outputs is None else len(outputs))
+        width = None if outputs is None else len(outputs)
+        self.network = join(network, embeddings, outputs=width)
+        _require_no_conflict(embeddings, width)
         self.rules = nn.ModuleDict(embeddings)
         self.outputs = None if outputs is None else tuple(outputs)
+        self.inputs = None if inputs is None else tuple(inputs)
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.violations = nn.ModuleDict()
@@ -197,8 +202,7 @@ class KnowledgeModule(LightningModule, ABC):
             _check_name(name)
             if name in self.rules:
                 raise SpecificationError(f"a module needs distinct names of rules, got {name!r} twice")
-            if isinstance(rule, OutputRule):
-                rule.bind(self.outputs)
+            _bind(rule, self.outputs, self.inputs)
             self.rules[name] = Monitor(rule)
             self._meter(name)
 
@@ -297,6 +301,21 @@ class KnowledgeModule(LightningModule, ABC):
             f"`{type(self).__name__}` needs a finite loss, got {float(total.detach())}; not finite: "
             f"{', '.join(broken) or 'the task loss'}"
         )
+
+
+def _bind(rule: Rule, outputs: Sequence[str] | None, inputs: Sequence[str] | None) -> None:
+    if isinstance(rule, OutputRule):
+        rule.bind(outputs)
+    rule.bind_inputs(inputs)
+
+
+def _require_no_conflict(embeddings: Mapping[str, Embedding], outputs: int | None) -> None:
+    """Refuse rules that cannot hold together, Soft ones too: training would only balance one against the other."""
+    imposed = {
+        name: e.rule for name, e in embeddings.items() if (e.trains or e.decodes) and isinstance(e.rule, OutputRule)
+    }
+    if len(imposed) > 1 and any(e.penalises or e.decodes for e in embeddings.values()):
+        RuleSet(imposed, outputs).require()
 
 
 def _check_name(name: str) -> None:

@@ -81,7 +81,7 @@ class IntersectionRule(OutputRule):
                     f"no joint projection is known for hard rules {names}: `{name}` has no projection onto its nearest "
                     f"point. Embed it as Soft"
                 )
-        widths = [_context_width(rule) for rule in rules.values()]
+        widths = [rule.context_width for rule in rules.values()]
         if widths.count(None) > 1 or any(isinstance(rule.constraint, VaryingPolytope) for rule in rules.values()):
             raise UnsupportedError(
                 f"no joint projection is known for hard rules {names}: at most one rule that is not linear can depend "
@@ -109,13 +109,6 @@ class IntersectionRule(OutputRule):
             return None
         batch = torch.broadcast_shapes(*(context.shape[:-1] for context in contexts))
         return torch.cat([context.expand(*batch, context.shape[-1]) for context in contexts], dim=-1)
-
-
-def _context_width(rule: OutputRule) -> int | None:
-    """How many numbers a rule gives its set; None where only a call can tell."""
-    if isinstance(rule, JointRule):
-        return rule.context_width
-    return 0 if type(rule).context is OutputRule.context else None
 
 
 @final

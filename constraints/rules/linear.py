@@ -69,6 +69,11 @@ class LinearEquality(OutputRule):
         """The target of each sample, `(*batch, d)` to `(*batch, m)`."""
         raise SpecificationError(f"rule `{self.name}` has fixed values, so no target that depends on the input")
 
+    @property
+    def context_width(self) -> int | None:
+        """None where the target depends on the input, else 0."""
+        return 0 if type(self).target is LinearEquality.target else None
+
     def context(self, x: Tensor | None) -> Tensor | None:
         """The target, where it depends on the input."""
         if type(self).target is LinearEquality.target:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.rules.linear import LinearEquality
 from constraints.rules.rule import OutputRule, Rule
 from constraints.sets import (
     Affine,
@@ -139,10 +138,10 @@ def _rows_of(constraint: Constraint, k: int, *, varies: bool) -> LinearRows | No
 def depends_on_input(rule: OutputRule) -> bool:
     """Whether the rule gives its set a context."""
     constraint = rule.constraint
-    gives = type(rule).context is not OutputRule.context
+    gives = rule.context_width != 0
     match constraint:
-        case Affine():  # a `LinearEquality` has a `context` in any case, which is None where its values are fixed
-            return constraint.target is None or (gives and not isinstance(rule, LinearEquality))
+        case Affine():
+            return constraint.target is None or gives
         case BoxEquality():
             return constraint.target is None or gives
         case HalfSpace():

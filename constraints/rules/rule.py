@@ -45,6 +45,7 @@ class Explanation:
             smooth map is known: feasible as the projection is, but neither the nearest point nor idempotent.
         guarantee: what the strongest of them guarantees.
         cost: what that costs a sample, in words.
+        why: what was seen that makes it of this kind; empty where the class says it.
 
     Example:
         >>> from constraints.rules import Bounds
@@ -60,10 +61,12 @@ class Explanation:
     embeddings: tuple[str, ...]
     guarantee: Guarantee
     cost: str
+    why: str = ""
 
     def __str__(self) -> str:
+        why = f"  why: {self.why}\n" if self.why else ""
         return (
-            f"{self.rule}: {self.kind}\n  embeddings: {', '.join(self.embeddings)}\n"
+            f"{self.rule}: {self.kind}\n{why}  embeddings: {', '.join(self.embeddings)}\n"
             f"  guarantee: {self.guarantee.value}\n  cost: {self.cost}"
         )
 
@@ -96,9 +99,17 @@ class Rule(nn.Module, ABC):
         """Whether a sample alone cannot be measured, because the rule is about what came before it."""
         return False
 
+    def bind_inputs(self, names: Sequence[str] | None) -> None:
+        """Resolve the inputs that the rule names, in a module whose inputs are called `names`; by default none."""
+
     def context(self, x: Tensor | None) -> Tensor | None:
         """The set's input-dependent parameter (a target, a total) for each sample; None where it has none."""
         return None
+
+    @property
+    def context_width(self) -> int | None:
+        """How many numbers `context` gives for a sample; None where only a call can tell."""
+        return 0 if type(self).context is Rule.context else None
 
     def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The quantity as it is measured, `(*batch, n)`; by default the one that is trained on."""

@@ -9,6 +9,8 @@ from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTr
 from constraints.sets.convex import Convex
 from constraints.sets.disjunction import Disjunction
 from constraints.sets.fallback import BestEffort, Certifying, Fallback, Interior, Raise, certificates
+from constraints.sets.formula import Formula
+from constraints.sets.given import Given
 from constraints.sets.group_mean import GroupMean
 from constraints.sets.half_space import HalfSpace
 from constraints.sets.intersection import Intersection
@@ -31,6 +33,8 @@ __all__ = [
     "Convex",
     "Disjunction",
     "Fallback",
+    "Formula",
+    "Given",
     "GroupMean",
     "HalfSpace",
     "Interior",

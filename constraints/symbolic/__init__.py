@@ -1,1 +1,7 @@
 """The front door: rules stated as mathematics, in sympy or as text."""
+
+from constraints.symbolic.declare import declare
+from constraints.symbolic.declared import DeclaredRule
+from constraints.symbolic.learnable import Learnable
+
+__all__ = ["DeclaredRule", "Learnable", "declare"]

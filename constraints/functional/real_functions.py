@@ -1,0 +1,202 @@
+"""Sympy expressions of real numbers as functions of tensors, with sympy's meaning; no text is evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import reduce
+
+import sympy
+import torch
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import BooleanFalse, BooleanTrue
+from torch import Tensor
+
+from constraints.errors import SpecificationError
+
+__all__ = ["REAL_FUNCTIONS", "evaluate_real", "real_number"]
+
+Leaves = Mapping[sympy.Symbol, Tensor]
+
+
+def real_number(expression: sympy.Basic) -> float:
+    """A constant as a number.
+
+    Raises:
+        SpecificationError: one that is not real, or not finite.
+
+    Example:
+        >>> real_number(sympy.sqrt(2) ** 2 + sympy.Rational(1, 2))
+        2.5
+    """
+    try:
+        value = float(expression)
+    except (TypeError, OverflowError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise SpecificationError(f"a number needs to be real and finite, got {expression}")
+    return value
+
+
+def evaluate_real(expression: sympy.Basic, leaves: Leaves, like: Tensor) -> Tensor:
+    r"""The value of an expression, NaN wherever sympy's is not a real number.
+
+    What it means is what sympy means: nothing is clamped, no small number is added, `Mod` has the sign of the divisor,
+    `acot` lies in `(-pi/2, pi/2]`, `Heaviside(0)` is 1/2, `Piecewise` takes the first case that holds. Derivatives are
+    those of autograd; a case of a `Piecewise` that is not taken passes none on, whatever it is.
+
+    Args:
+        expression: real, or a condition (`x < 1`, `And`, ...), which gives a tensor of bool.
+        leaves: a tensor for each free symbol, of shapes that broadcast.
+        like: a tensor whose dtype and device numbers take.
+
+    Raises:
+        SpecificationError: a symbol or a function that is not known, or a number that is not real and finite.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> t = torch.tensor([-4.0, 0.0, 4.0])
+        >>> evaluate_real(sympy.sqrt(x), {x: t}, t)
+        tensor([nan, 0., 2.])
+        >>> evaluate_real(sympy.Piecewise((-x, x < 0), (sympy.log(x + 1), True)), {x: t}, t)
+        tensor([4.0000, 0.0000, 1.6094])
+    """
+    if isinstance(expression, BooleanTrue | BooleanFalse):
+        return torch.tensor(bool(expression), device=like.device)
+    if isinstance(expression, sympy.Symbol):
+        if expression not in leaves:
+            raise SpecificationError(f"every symbol needs to be declared, got {expression}")
+        return leaves[expression]
+    if not expression.free_symbols and expression.is_number:
+        return like.new_full((), real_number(expression))
+    if isinstance(expression, sympy.Piecewise):
+        return _piecewise([(p.expr, p.cond) for p in expression.args if isinstance(p, ExprCondPair)], leaves, like)
+    if isinstance(expression, sympy.ITE):
+        condition, yes, no = (evaluate_real(part, leaves, like) for part in expression.args)
+        return torch.where(condition, yes, no)
+    if isinstance(expression, sympy.Pow) and expression.exp.is_number:
+        return _power(evaluate_real(expression.base, leaves, like), real_number(expression.exp))
+    if isinstance(expression, sympy.polygamma):
+        return _polygamma(expression.args[0], evaluate_real(expression.args[1], leaves, like))
+    function = REAL_FUNCTIONS.get(expression.func)
+    if function is None:
+        known = ", ".join(sorted(kind.__name__ for kind in REAL_FUNCTIONS))
+        raise SpecificationError(f"a function needs to be one of {known}, got {expression.func.__name__}")
+    return function(*(evaluate_real(part, leaves, like) for part in expression.args))
+
+
+def _piecewise(cases: list[tuple[sympy.Basic, sympy.Basic]], leaves: Leaves, like: Tensor) -> Tensor:
+    free = torch.ones((), dtype=torch.bool, device=like.device)
+    total = like.new_full((), math.nan)
+    for value, condition in cases:
+        taken = free & evaluate_real(condition, leaves, like)
+        # Outside its case an expression may have no derivative: it is given leaves that ask for none there.
+        shielded = {symbol: torch.where(taken, leaf, leaf.detach()) for symbol, leaf in leaves.items()}
+        total = torch.where(taken, evaluate_real(value, shielded, like), total)
+        free = free & ~taken
+    return total
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    if exponent == int(exponent):
+        return base ** int(exponent)  # exact products, and derivatives at 0
+    return torch.sqrt(base) if exponent == 0.5 else base**exponent
+
+
+def _gamma(x: Tensor) -> Tensor:
+    """By reflection below 1/2: torch knows the logarithm of its size only; NaN at the poles."""
+    low = x < 0.5
+    right = torch.exp(torch.lgamma(torch.where(low, 1.0 - x, x)))
+    sine = torch.sin(math.pi * torch.where(low, x, 0.5))
+    pole = (x <= 0) & (x == x.round())
+    return torch.where(pole, math.nan, torch.where(low, math.pi / (sine * right), right))
+
+
+def _loggamma(x: Tensor) -> Tensor:
+    return torch.where(x > 0, torch.lgamma(torch.where(x > 0, x, 1.0)), math.nan)
+
+
+def _polygamma(order: sympy.Basic, x: Tensor) -> Tensor:
+    if not (order.is_Integer and order >= 0):
+        raise SpecificationError(f"`polygamma` needs a whole number >= 0 as its order, got {order}")
+    return torch.digamma(x) if order == 0 else torch.polygamma(int(order), x)
+
+
+def _acot(x: Tensor) -> Tensor:
+    return torch.where(x == 0, math.pi / 2, torch.atan(1.0 / torch.where(x == 0, 1.0, x)))
+
+
+def _sinc(x: Tensor) -> Tensor:
+    return torch.sinc(x / math.pi)
+
+
+def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
+    return torch.heaviside(x, at_zero.to(x).expand_as(x))
+
+
+def _fold(operation: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    return lambda *parts: reduce(operation, parts)
+
+
+def _parity(*parts: Tensor) -> Tensor:
+    return reduce(torch.logical_xor, parts)
+
+
+REAL_FUNCTIONS: dict[type[sympy.Basic], Callable[..., Tensor]] = {
+    sympy.Add: _fold(torch.add),
+    sympy.Mul: _fold(torch.mul),
+    sympy.Pow: torch.pow,
+    sympy.exp: torch.exp,
+    sympy.log: torch.log,
+    sympy.sin: torch.sin,
+    sympy.cos: torch.cos,
+    sympy.tan: torch.tan,
+    sympy.cot: lambda x: 1.0 / torch.tan(x),
+    sympy.sec: lambda x: 1.0 / torch.cos(x),
+    sympy.csc: lambda x: 1.0 / torch.sin(x),
+    sympy.asin: torch.asin,
+    sympy.acos: torch.acos,
+    sympy.atan: torch.atan,
+    sympy.acot: _acot,
+    sympy.asec: lambda x: torch.acos(1.0 / x),
+    sympy.acsc: lambda x: torch.asin(1.0 / x),
+    sympy.atan2: torch.atan2,
+    sympy.sinh: torch.sinh,
+    sympy.cosh: torch.cosh,
+    sympy.tanh: torch.tanh,
+    sympy.coth: lambda x: 1.0 / torch.tanh(x),
+    sympy.sech: lambda x: 1.0 / torch.cosh(x),
+    sympy.csch: lambda x: 1.0 / torch.sinh(x),
+    sympy.asinh: torch.asinh,
+    sympy.acosh: torch.acosh,
+    sympy.atanh: torch.atanh,
+    sympy.acoth: lambda x: torch.atanh(1.0 / x),
+    sympy.Abs: torch.abs,
+    sympy.sign: torch.sign,
+    sympy.Max: _fold(torch.maximum),
+    sympy.Min: _fold(torch.minimum),
+    sympy.floor: torch.floor,
+    sympy.ceiling: torch.ceil,
+    sympy.frac: lambda x: x - torch.floor(x),
+    sympy.Mod: torch.remainder,
+    sympy.Heaviside: _heaviside,
+    sympy.erf: torch.erf,
+    sympy.erfc: torch.erfc,
+    sympy.erfinv: torch.erfinv,
+    sympy.gamma: _gamma,
+    sympy.loggamma: _loggamma,
+    sympy.sinc: _sinc,
+    sympy.Eq: torch.eq,
+    sympy.Ne: torch.ne,
+    sympy.Lt: torch.lt,
+    sympy.Le: torch.le,
+    sympy.Gt: torch.gt,
+    sympy.Ge: torch.ge,
+    sympy.And: _fold(torch.logical_and),
+    sympy.Or: _fold(torch.logical_or),
+    sympy.Not: torch.logical_not,
+    sympy.Xor: _parity,
+    sympy.Implies: lambda a, b: ~a | b,
+    sympy.Equivalent: lambda *parts: _fold(torch.logical_and)(*(part == parts[0] for part in parts)),
+}
+"""What stands for each function of sympy."""

@@ -1,0 +1,246 @@
+"""From the normal form of a statement to the most specific set that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import sympy
+import torch
+
+from constraints.errors import InfeasibleError, MissingExtraError, SpecificationError
+from constraints.sets import Convex, Disjunction, Fallback, NonlinearEquality, ProjectableConstraint
+from constraints.sets.formula import Formula
+from constraints.sets.given import Given
+from constraints.symbolic.balls import ball_set
+from constraints.symbolic.context import Entry
+from constraints.symbolic.forms import affine_form, degree, quadratic_form
+from constraints.symbolic.found import Found
+from constraints.symbolic.linear import Row, linear_set
+from constraints.symbolic.residuals import Residuals, StatementResiduals
+from constraints.symbolic.statement import FALSE, TRUE, Condition, Node, branches, conditions
+
+__all__ = ["Classifier"]
+
+BRANCHES = 32  # alternatives up to which a union is projected onto branch by branch
+PROBES = 64  # points from which a curved surface is looked for before it is taken to exist
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """Finds the set of a statement.
+
+    Attributes:
+        outputs: real symbols of the outputs that the statement speaks of, in the order of the user.
+        given: real symbols of the inputs and learnt numbers that it speaks of.
+        fallback: what the set is to do with samples that it cannot bring inside.
+    """
+
+    outputs: tuple[sympy.Symbol, ...]
+    given: tuple[sympy.Symbol, ...]
+    fallback: Fallback | None
+
+    def classify(self, read: Node, simple: Node) -> Found:
+        """The most specific set.
+
+        Args:
+            read: the statement as it was read.
+            simple: the same, rewritten into simpler conditions.
+
+        Raises:
+            InfeasibleError: a statement that no output satisfies.
+            SpecificationError: one that every output satisfies.
+        """
+        if simple == FALSE:
+            raise InfeasibleError("no output satisfies it")
+        if simple == TRUE:
+            raise SpecificationError("it says nothing: every output satisfies it")
+        alternatives = branches(simple, BRANCHES)
+        if alternatives is None:
+            return self._unknown(read, f"a statement of more than {BRANCHES} alternatives")
+        if len(alternatives) == 1:
+            return self._branch(alternatives[0], whole=True) or self._unknown(read, self._why_not(alternatives[0]))
+        return self._union(read, alternatives)
+
+    def _union(self, read: Node, alternatives: list[list[Condition]]) -> Found:
+        found, empty = [], []
+        for branch in alternatives:
+            try:
+                part = self._branch(branch, whole=False)
+            except InfeasibleError as error:
+                empty.append(str(error))
+                continue
+            if part is None:
+                return self._unknown(read, f"one of {len(alternatives)} alternatives is {self._why_not(branch)}")
+            found.append(part)
+        if not found:
+            raise InfeasibleError(f"no output satisfies it: {'; '.join(dict.fromkeys(empty))}")
+        if len(found) == 1 and not empty:
+            return found[0]
+        if len(found) == 1:
+            (left,) = (branch for branch in alternatives if not self._is_empty(branch))
+            return self._branch(left, whole=True) or found[0]
+        parts: list[ProjectableConstraint] = []
+        entries: list[Entry] = []
+        for one in found:
+            assert isinstance(one.constraint, ProjectableConstraint)
+            parts.append(Given(one.constraint, start=len(entries), shape=one.shape))
+            entries += one.entries
+        bare = [part.constraint for part in parts if isinstance(part, Given)]
+        whole = parts if entries else [part for part in bare if isinstance(part, ProjectableConstraint)]
+        kinds = ", ".join(dict.fromkeys(one.kind for one in found))
+        return Found(
+            kind="disjunction",
+            why=f"at least one of {len(found)} alternatives holds, each of a known kind ({kinds})",
+            cost=f"{len(found)} projections; the answer jumps where two are equally near",
+            constraint=Disjunction(whole, fallback=self.fallback),
+            outputs=self.outputs,
+            entries=tuple(entries),
+            shape=(len(entries),) if entries else (),
+        )
+
+    def _is_empty(self, branch: list[Condition]) -> bool:
+        try:
+            self._branch(branch, whole=False)
+        except InfeasibleError:
+            return True
+        return False
+
+    def _branch(self, branch: Sequence[Condition], *, whole: bool) -> Found | None:
+        """The set of conditions that all hold, over all outputs unless it is the `whole` statement; None if unknown."""
+        rows, curved = [], []
+        for condition in branch:
+            form = affine_form(condition.expression, self.outputs)
+            if form is None:
+                curved.append(condition)
+            else:
+                rows.append(Row.of(condition, form))
+        if not curved:
+            return linear_set(rows, self.outputs, self.fallback)
+        if any(condition.when is not sympy.true for condition in branch):
+            return None
+        if whole and len(branch) == 1:
+            ball = ball_set(branch[0], self.outputs, self.fallback)
+            if ball is not None:
+                return ball
+        if not any(condition.equality for condition in curved):
+            return self._convex(branch)
+        if all(condition.equality for condition in branch) and len(branch) <= len(self.outputs):
+            return self._surface(branch)
+        return None
+
+    def _convex(self, branch: Sequence[Condition]) -> Found | None:
+        if self._bent(branch) is not None:
+            return None
+        relations = [
+            sympy.Eq(c.expression, 0, evaluate=False) if c.equality else sympy.Le(c.expression, 0, evaluate=False)
+            for c in branch
+        ]
+        given = self._given(branch)
+        try:
+            constraint = Convex(relations, self.outputs, given, fallback=self.fallback)
+        except InfeasibleError:
+            raise
+        except (SpecificationError, MissingExtraError):
+            return None
+        quadratic = all(quadratic_form(c.expression, list(self.outputs)) is not None for c in branch)
+        how = "quadratic, by the eigenvalues of its Hessian (none negative)" if quadratic else "by composition"
+        return Found(
+            kind="quadratic" if quadratic else "convex",
+            why=f"convex: {how}{self._from(given)}",
+            cost="a conic solver and Newton's method, milliseconds",
+            constraint=constraint,
+            outputs=self.outputs,
+            entries=tuple(Entry(symbol) for symbol in given),
+            shape=(len(given),) if given else (),
+        )
+
+    def _surface(self, branch: Sequence[Condition]) -> Found | None:
+        given = self._given(branch)
+        residuals = Residuals(tuple(branch), self.outputs, given)
+        try:
+            residuals(torch.zeros(len(self.outputs), dtype=torch.float64), torch.zeros(len(given), dtype=torch.float64))
+        except SpecificationError:
+            return None
+        constraint = NonlinearEquality(
+            residuals, size=len(self.outputs), conditions=len(branch), fallback=self.fallback
+        )
+        if not given:
+            self._require_point(constraint)
+        smooth = all(degree(c.expression, self.outputs) < float("inf") for c in branch)
+        return Found(
+            kind="polynomial equality" if smooth else "nonlinear equality",
+            why=f"{'one equality' if len(branch) == 1 else f'{len(branch)} equalities'}, "
+            f"{'polynomial' if smooth else 'nonlinear'} in the outputs{self._from(given)}",
+            cost="Newton's method to a stationary point, which need not be the nearest",
+            constraint=constraint,
+            outputs=self.outputs,
+            entries=tuple(Entry(symbol) for symbol in given),
+            shape=(len(given),) if given else (),
+        )
+
+    def _require_point(self, constraint: NonlinearEquality) -> None:
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(PROBES, len(self.outputs), generator=generator, dtype=torch.float64)
+        start = start * torch.logspace(-1, 2, PROBES, dtype=torch.float64)[:, None]
+        if not bool(constraint.solve(start)[1].feasible.any()):
+            raise InfeasibleError(f"no output that satisfies it was found from {PROBES} starting points")
+
+    def _given(self, branch: Sequence[Condition]) -> tuple[sympy.Symbol, ...]:
+        used = {symbol for condition in branch for symbol in condition.expression.free_symbols}
+        return tuple(symbol for symbol in self.given if symbol in used)
+
+    def _from(self, given: Sequence[sympy.Symbol]) -> str:
+        return f"; numbers read from {', '.join(map(str, given))}" if given else ""
+
+    def _bent(self, branch: Sequence[Condition]) -> str | None:
+        """Why a branch cannot be convex, where a quadratic shows it."""
+        for condition in branch:
+            form = quadratic_form(condition.expression, list(self.outputs))
+            if form is not None and form.eigenvalues.min(initial=0.0) < 0:
+                low, high = form.eigenvalues[0], form.eigenvalues[-1]
+                kind = "indefinite" if high > 0 else "negative semidefinite"
+                return f"quadratic with a Hessian that is {kind} (eigenvalues {low:.4g} to {high:.4g}): not convex"
+        return None
+
+    def _why_not(self, branch: Sequence[Condition]) -> str:
+        """Why no map onto a branch is known."""
+        curved = [c for c in branch if affine_form(c.expression, self.outputs) is None]
+        if any(c.when is not sympy.true for c in branch):
+            return "curved, and holds for some inputs only"
+        if any(c.equality for c in curved):
+            rest = "inequalities" if len(branch) <= len(self.outputs) else "more conditions than outputs"
+            return f"a curved equality beside {rest}"
+        bent = self._bent(branch)
+        if bent is not None:
+            return bent
+        relations = [sympy.Le(c.expression, 0, evaluate=False) for c in branch if not c.equality]
+        try:
+            Convex(relations, self.outputs, self._given(branch))
+        except MissingExtraError as error:
+            return f"perhaps convex, but {error}"
+        except SpecificationError as error:
+            return f"not known to be convex ({error})"
+        return "of a form that no set is known for"
+
+    def _unknown(self, read: Node, why: str) -> Found:
+        """The statement as it is: it can be measured and penalised."""
+        used = {s for c in conditions(read) for part in (c.expression, c.when) for s in part.free_symbols}
+        given = tuple(symbol for symbol in self.given if symbol in used)
+        residuals = StatementResiduals.of(read, self.outputs, given)
+        constraint = Formula(
+            residuals, size=len(self.outputs), conditions=residuals.count, equalities=residuals.equalities
+        )
+        probe = torch.full((len(self.outputs),), 0.5, dtype=torch.float64)
+        constraint.residual(probe, torch.full((len(given),), 0.5, dtype=torch.float64))  # refuses unknown functions
+        return Found(
+            kind="unknown",
+            why=why,
+            cost="one evaluation of the statement",
+            constraint=constraint,
+            outputs=self.outputs,
+            entries=tuple(Entry(symbol) for symbol in given),
+            shape=(len(given),) if given else (),
+        )

@@ -1,0 +1,193 @@
+"""The front door: a rule written as mathematics goes in, the most specific rule comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy
+
+from constraints.errors import ConstraintError, SpecificationError
+from constraints.sets import Fallback
+from constraints.symbolic.classify import Classifier
+from constraints.symbolic.declared import DeclaredRule
+from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.rewrite import Rewriter
+from constraints.symbolic.statement import Condition, Reading, every, push_guards
+
+__all__ = ["declare"]
+
+Symbols = Sequence[sympy.Symbol] | Mapping[sympy.Symbol, int]
+UNSUPPORTED = ("integer", "even", "odd", "prime", "imaginary", "rational", "irrational")
+
+
+def declare(
+    statement: Any,
+    *,
+    outputs: Symbols,
+    inputs: Symbols = (),
+    parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+    margin: float | None = None,
+    threshold: float = 0.5,
+    fallback: Fallback | None = None,
+    name: str | None = None,
+    unit: str = "",
+    source: str = "",
+) -> DeclaredRule:
+    """A rule from a statement of sympy on the outputs of a model, its input allowed.
+
+    The statement is a relation (`Eq`, `<=`, `>=`), a list of them that all hold, or `And`, `Or`, `Not`, `Implies`,
+    `Equivalent`, `Xor`, `ITE` of them; sides may contain `Piecewise`, `Abs`, `Max`, `Min` and every function that
+    `constraints.functional.real_functions` lists. The most specific set that it is becomes the rule's: box, sum,
+    simplex, order, half-space, polytope, ball, cone, quadratic, convex, polynomial equality, disjunction. What is none
+    of these is "unknown", and can be Soft or measured only; `explain()` says what was found and why. Nothing is ever
+    made hard that the set cannot guarantee.
+
+    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`. Signs with which
+    outputs are declared (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide for
+    which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
+    include their boundary: strict ones are refused, unless `margin` says how far from it to stay.
+
+    Args:
+        statement: what holds.
+        outputs: symbols of the outputs that it may speak of, bound to columns by name (see `OutputRule.bind`), or a
+            mapping from symbols to columns.
+        inputs: symbols of the inputs, likewise (see `DeclaredRule.bind_inputs`).
+        parameters: symbols of numbers that are learnt with the network.
+        margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count.
+        threshold: from which score a label counts as true.
+        fallback: what to do with samples that no output can satisfy; see the sets.
+        name: how tables and errors call the rule; by default the statement itself.
+        unit: see `Rule`.
+        source: see `Rule`.
+
+    Returns:
+        The rule.
+
+    Raises:
+        SpecificationError: a symbol that nobody declared, a strict condition without a margin, a statement that always
+            holds, or that does not speak of any output.
+        InfeasibleError: a statement that no output satisfies.
+
+    Example:
+        >>> import torch
+        >>> from sympy import Eq, symbols
+        >>> steel, wood, glass, volume = symbols("steel wood glass volume")
+        >>> parts = [steel, wood, glass]
+        >>> rule = declare(Eq(sum(parts), volume), outputs=parts, inputs=[volume], name="volume")
+        >>> print(rule.explain())
+        volume: sum (Affine)
+          why: one equality, linear in the outputs, its target read from volume
+          embeddings: Hard, Decode, Soft, AugmentedLagrangian, Monitor
+          guarantee: exact to rounding
+          cost: closed form: one matrix product
+        >>> rule.bind(["steel", "wood", "glass"])
+        >>> rule.bind_inputs(["volume"])
+        >>> rule.enforce(torch.zeros(1, 3), torch.tensor([[6.0]]))
+        tensor([[2., 2., 2.]])
+    """
+    whole = _whole(statement)
+    title = name or _short(str(whole))
+    columns, sources = _columns("outputs", outputs), _columns("inputs", inputs)
+    learnt = dict(parameters or {})
+    _require_distinct([*columns, *sources, *learnt])
+    if margin is not None and not 0 <= margin < float("inf"):
+        raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
+    real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
+    _require_declared(title, whole, set(real))
+    used = [symbol for symbol in columns if symbol in whole.free_symbols]
+    if not used:
+        raise SpecificationError(
+            f"rule `{title}` needs to speak of an output, got a statement on "
+            f"{', '.join(sorted(map(str, whole.free_symbols))) or 'numbers'} alone"
+        )
+    reading = Reading(real=real, outputs=frozenset(real[s] for s in columns), margin=margin, threshold=float(threshold))
+    given = tuple(real[s] for s in [*sources, *learnt])
+    classifier = Classifier(tuple(real[s] for s in used), given, fallback)
+    try:
+        signs = [Condition(sign * real[s]) for s in used for sign in _signs(s)]
+        read = every([push_guards(reading.read(whole)), *signs])
+        found = classifier.classify(read, push_guards(Rewriter(reading).rewrite(read)))
+    except ConstraintError as error:
+        raise type(error)(f"rule `{title}`: {error}") from error
+    user = {real[s]: s for s in real}
+    needed = {s for entry in found.entries for part in (entry.expression, entry.when) for s in part.free_symbols}
+    bound: dict[sympy.Symbol, int | str] = {real[s]: where for s, where in sources.items() if real[s] in needed}
+    places = [columns[user[symbol]] for symbol in found.outputs]
+    strict = ["strict conditions count their boundary as inside"] if margin == 0 else []
+    return DeclaredRule(
+        whole,
+        found,
+        outputs=places,
+        inputs=bound,
+        learnables={real[s]: one for s, one in learnt.items() if real[s] in needed},
+        name=title,
+        unit=unit,
+        source=source,
+        notes=strict,
+    )
+
+
+def _whole(statement: Any) -> sympy.Basic:
+    """One statement, of one or several."""
+    parts: list[Any] = list(statement) if isinstance(statement, list | tuple) else [statement]
+    if not parts:
+        raise SpecificationError("`declare` needs at least one statement, got none")
+    for part in parts:
+        if not isinstance(part, bool | sympy.Basic) or (isinstance(part, sympy.Expr) and not part.is_Symbol):
+            raise SpecificationError(
+                f"`declare` needs statements of sympy, such as Eq(a, b) or a <= b, got {part!r} ({type(part).__name__})"
+            )
+    found = [sympy.sympify(part) for part in parts]
+    return found[0] if len(found) == 1 else sympy.And(*found, evaluate=False)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _columns(what: str, symbols: Symbols) -> dict[sympy.Symbol, int | str]:
+    """The column, or else the name, of each symbol."""
+    found: dict[sympy.Symbol, int | str] = {}
+    if isinstance(symbols, Mapping):
+        found.update(symbols)
+    else:
+        found.update({symbol: getattr(symbol, "name", "") for symbol in symbols})
+    for symbol, column in found.items():
+        if not isinstance(symbol, sympy.Symbol) or not (isinstance(column, str) or column >= 0):
+            raise SpecificationError(f"`declare` needs symbols and columns >= 0 for its {what}, got {symbol}: {column}")
+        broken = [kind for kind in UNSUPPORTED if symbol.assumptions0.get(kind)]
+        if broken:
+            raise SpecificationError(f"`declare` needs real numbers for its {what}, got {symbol}, declared {broken[0]}")
+    if len(set(found.values())) < len(found) or (not isinstance(symbols, Mapping) and len(found) < len(symbols)):
+        raise SpecificationError(f"`declare` needs distinct {what}, got {list(symbols)}")
+    return found
+
+
+def _require_distinct(symbols: Sequence[sympy.Symbol]) -> None:
+    names = [symbol.name for symbol in symbols]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecificationError(f"`declare` needs one meaning for each name, got {', '.join(twice)} more than once")
+
+
+def _require_declared(title: str, whole: sympy.Basic, known: set[sympy.Symbol]) -> None:
+    unknown = sorted(str(s) for s in whole.free_symbols - known)
+    if unknown:
+        names = {s.name for s in known}
+        twins = [name for name in unknown if name in names]
+        hint = f" ({', '.join(twins)} was declared with other assumptions: use the same symbol)" if twins else ""
+        raise SpecificationError(
+            f"rule `{title}` needs every symbol declared as an output, an input or a parameter, got "
+            f"{', '.join(unknown)}{hint}"
+        )
+    functions = [str(f) for f in whole.atoms(sympy.core.function.AppliedUndef, sympy.Derivative)]
+    if functions:
+        raise SpecificationError(
+            f"rule `{title}` speaks of functions, {', '.join(sorted(functions))}: say which they are with fields=[...]"
+        )
+
+
+def _signs(symbol: sympy.Symbol) -> list[int]:
+    """The declared sign as conditions `sign * y <= 0`."""
+    return ([-1] if symbol.is_nonnegative else []) + ([1] if symbol.is_nonpositive else [])

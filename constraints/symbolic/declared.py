@@ -1,0 +1,151 @@
+"""A rule made of a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import sympy
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import ShapeError, SpecificationError
+from constraints.rules.rule import Explanation, OutputRule
+from constraints.symbolic.context import evaluate_entries
+from constraints.symbolic.found import Found
+from constraints.symbolic.learnable import Learnable
+
+__all__ = ["DeclaredRule"]
+
+
+@final
+class DeclaredRule(OutputRule):
+    """What `declare` makes of a statement on outputs: its set, its columns by name, its numbers from the input.
+
+    Made by `declare`, not by hand.
+
+    Args:
+        statement: as the user wrote it.
+        found: what it was found to be.
+        outputs: the columns or names of the set's outputs, in its order.
+        inputs: the column or name of each input, by its real symbol.
+        learnables: what is learnt, by its real symbol.
+        name: see `Rule`.
+        unit: see `Rule`.
+        source: see `Rule`.
+        notes: what else there is to say in `explain()`.
+
+    Attributes:
+        statement: as the user wrote it.
+        found: what it was found to be, and why.
+
+    Example:
+        >>> from constraints.symbolic import declare
+        >>> a, b, total = sympy.symbols("a b total")
+        >>> rule = declare(sympy.Eq(a + b, total), outputs={a: 0, b: 1}, inputs={total: 0}, name="mass")
+        >>> rule.enforce(torch.zeros(1, 2), torch.tensor([[4.0]]))
+        tensor([[2., 2.]])
+    """
+
+    columns: Tensor | None
+
+    def __init__(
+        self,
+        statement: sympy.Basic,
+        found: Found,
+        *,
+        outputs: Sequence[int | str],
+        inputs: Mapping[sympy.Symbol, int | str],
+        learnables: Mapping[sympy.Symbol, Learnable],
+        name: str,
+        unit: str = "",
+        source: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(found.constraint, outputs=outputs, name=name, unit=unit, source=source)
+        self.statement, self.found, self.notes = statement, found, tuple(notes)
+        self.inputs, self.learnables = dict(inputs), dict(learnables)
+        self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in learnables.items()})
+        self.register_buffer("columns", None, persistent=False)
+        if all(isinstance(column, int) for column in self.inputs.values()):
+            self.columns = torch.tensor(list(self.inputs.values()), dtype=torch.long)
+
+    @property
+    def context_width(self) -> int:
+        """How many numbers it reads for each sample."""
+        return len(self.found.entries)
+
+    @property
+    def parameters_by_name(self) -> dict[str, Tensor]:
+        """What was learnt, by name, `()` each.
+
+        Example:
+            >>> from constraints.symbolic import declare
+            >>> y, k = sympy.symbols("y k")
+            >>> rule = declare(y <= k, outputs={y: 0}, parameters={k: Learnable(initial=2.0)})
+            >>> {name: float(value) for name, value in rule.parameters_by_name.items()}
+            {'k': 2.0}
+        """
+        return {str(symbol): one.value(self.raw[str(symbol)]) for symbol, one in self.learnables.items()}
+
+    def bind_inputs(self, names: Sequence[str] | None) -> None:
+        """Resolve the inputs that the rule names, in a module whose inputs are called `names`.
+
+        Raises:
+            SpecificationError: the rule names an input that does not exist.
+        """
+        wanted = list(self.inputs.values())
+        if not wanted:
+            return
+        if names is None:
+            if self.columns is None:
+                raise SpecificationError(
+                    f"rule `{self.name}` names inputs {wanted}, but the module does not name its inputs: pass "
+                    f"inputs=[...] to it"
+                )
+            return
+        known = list(names)
+        missing = [i for i in wanted if (i >= len(known) if isinstance(i, int) else i not in known)]
+        if missing:
+            raise SpecificationError(f"rule `{self.name}` names inputs {missing}, expected some of {known}")
+        self.columns = torch.tensor([i if isinstance(i, int) else known.index(i) for i in wanted], dtype=torch.long)
+
+    def context(self, x: Tensor | None) -> Tensor | None:
+        """The numbers that the set reads for each sample, in the shape in which it takes them."""
+        if not self.found.entries:
+            return None
+        leaves, like = self._inputs(x) if self.inputs else ({}, self._like())
+        for symbol, value in self.parameters_by_name.items():
+            leaves[sympy.Symbol(symbol, real=True)] = value.to(like)
+        numbers = evaluate_entries(self.found.entries, leaves, like)
+        return numbers.reshape(*like.shape, *self.found.shape)
+
+    def _like(self) -> Tensor:
+        first: Tensor = next(iter(self.raw.values()))
+        return first.new_zeros(())
+
+    def _inputs(self, x: Tensor | None) -> tuple[dict[sympy.Symbol, Tensor], Tensor]:
+        if x is None:
+            raise SpecificationError(f"rule `{self.name}` depends on the input, got x=None")
+        if self.columns is None:
+            names = list(self.inputs.values())
+            raise SpecificationError(f"rule `{self.name}` names inputs {names}: call `bind_inputs(names)` first")
+        last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
+        if x.dim() == 0 or last >= x.shape[-1]:
+            raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")
+        real = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+        chosen = real.index_select(-1, self.columns)
+        return {symbol: chosen[..., i] for i, symbol in enumerate(self.inputs)}, chosen[..., 0]
+
+    def explain(self) -> Explanation:
+        """See `Rule.explain`."""
+        told = super().explain()
+        learnt = [f"learnt: {', '.join(self.raw)}"] if self.learnables else []
+        return Explanation(
+            rule=told.rule,
+            kind=f"{self.found.kind} ({type(self.constraint).__name__})",
+            embeddings=told.embeddings,
+            guarantee=told.guarantee,
+            cost=self.found.cost,
+            why="; ".join([self.found.why, *learnt, *self.notes]),
+        )
