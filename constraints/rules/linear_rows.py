@@ -30,6 +30,7 @@ __all__ = [
     "LinearRows",
     "linear_rows",
     "output_width",
+    "rows_of",
     "sample_numbers",
     "sample_rows",
     "stack_rows",
@@ -80,7 +81,7 @@ def linear_rows(rule: Rule, width: int) -> LinearRows | None:
         return None
     columns = list(range(width)) if rule.index is None else rule.index.tolist()
     k = len(columns)
-    narrow = _rows_of(rule.constraint, k, varies=depends_on_input(rule))
+    narrow = rows_of(rule.constraint, k, varies=depends_on_input(rule))
     if narrow is None:
         return None
     if len(narrow.floor) != k or narrow.equal.shape[1] != k or narrow.matrix.shape[1] != k:
@@ -96,7 +97,7 @@ def linear_rows(rule: Rule, width: int) -> LinearRows | None:
     return LinearRows(wide[0], narrow.target, wide[1], narrow.low, narrow.high, floor, ceiling)
 
 
-def _rows_of(constraint: Constraint, k: int, *, varies: bool) -> LinearRows | None:
+def rows_of(constraint: Constraint, k: int, *, varies: bool) -> LinearRows | None:
     """The rows of a set over its own `k` outputs; NaN for what the context says where it `varies`."""
     equal, target, matrix = np.zeros((0, k)), np.zeros(0), np.zeros((0, k))
     low, high = np.zeros(0), np.zeros(0)

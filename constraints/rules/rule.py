@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import final
 
+import sympy
 import torch
 from torch import Tensor, nn
 
@@ -236,6 +237,15 @@ class OutputRule(Rule, ABC):
     def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The quantity of the model's answer `y` as it is measured."""
         return self.observe(self.select(y), x)
+
+    def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
+        """What the rule says, in sympy, on symbols of its outputs; None where the set alone tells.
+
+        Args:
+            outputs: a symbol for each selected output.
+            x: one input, `(d,)`, whose numbers to put in.
+        """
+        return None
 
     @property
     def enforceable(self) -> bool:

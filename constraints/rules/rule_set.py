@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, SpecificationError
+from constraints.functional.solver_formula import SolverFormulas, solver_installed
 from constraints.rules.linear_program import maximise, row_lengths, unit_of
 from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
 from constraints.rules.rule import OutputRule, Rule
+from constraints.rules.statements import statement_of
 from constraints.sets import OrderedCone, Simplex, VaryingPolytope
 
 __all__ = ["RuleReport", "RuleSet"]
@@ -34,8 +36,9 @@ class RuleReport:
             equal rules both are named, and only one of them can go. None is named where the others contradict.
         rank: rank of all equalities together.
         equalities: how many there are.
-        unchecked: names of rules that are not linear, or whose numbers depend on the input: nothing is said of them.
-        feasible: for each sample given, whether some output satisfies all linear rules, `(batch,)`.
+        unchecked: names of rules of which nothing is said: neither linear with fixed numbers, nor a statement that z3
+            (extra `logic`) could decide.
+        feasible: for each sample given, whether some output satisfies all rules that could be judged, `(batch,)`.
         sample_conflict: names of the smallest subset that no output satisfies for the first sample that is not
             feasible.
 
@@ -125,9 +128,13 @@ class RuleSet(Mapping[str, Rule]):
         Exact for linear rules with fixed numbers, by linear programming (HiGHS), up to its tolerance: a contradiction
         of less than 1e-7 of a row's length, or of the numbers where these are all smaller than 1, is not seen. Rows
         whose numbers depend on the input are judged for each sample of `x`, where it is given, by one program each.
-        Rules that are not linear (balls, cones, unions, means of groups, implications, a `quantity` of one's own) are
-        named as unchecked. The search for the smallest conflict ends with an irreducible one, of which every rule is
-        needed, where there would be more than 2000 smaller subsets to try.
+
+        Where z3 is installed (extra `logic`) and some rule is not linear, it decides over all rules that sympy can state:
+        unions, implications, balls, polynomials, declared statements of polynomial arithmetic and logic; of declared
+        ones that depend on the input, whether any input lets them hold together. What it does not decide within seconds,
+        and what sympy cannot state (means of groups, exponentials, a `quantity` of one's own), is named as unchecked.
+        The search for the smallest conflict ends with an irreducible one, of which every rule is needed, where there
+        would be more than 2000 smaller subsets to try.
 
         Args:
             x: inputs, `(batch, d)`.
@@ -136,10 +143,13 @@ class RuleSet(Mapping[str, Rule]):
         feasible = None if x is None else self.feasible(x)
         first = None if feasible is None or bool(feasible.all()) else int((~feasible).to(torch.uint8).argmax())
         rank = int(np.linalg.matrix_rank(self._equalities())) if len(self._equalities()) else 0
-        unchecked = tuple(n for n in self._rules if n not in self._rows or self._rows[n].depends)
+        logic = self._logic()
+        linear = {name for name, rows in self._rows.items() if not rows.depends}
+        decided = set(logic.known) if logic is not None and logic.satisfiable(logic.known) is not None else set()
+        unchecked = tuple(n for n in self._rules if n not in linear | decided)
         return RuleReport(
             conflict=conflict,
-            redundant=() if conflict else self._redundant(),
+            redundant=() if conflict else self._redundant(logic),
             rank=rank,
             equalities=len(self._equalities()),
             unchecked=unchecked,
@@ -159,25 +169,50 @@ class RuleSet(Mapping[str, Rule]):
             raise InfeasibleError(f"rules contradict each other: no output satisfies {named} together")
 
     def find_conflict(self, x: Tensor | None = None) -> tuple[str, ...]:
-        """The names of the smallest subset of linear rules that no output satisfies; empty where all can hold.
+        """The names of the smallest subset of rules that no output satisfies; empty where none was found.
 
         Args:
             x: one input, `(d,)`, where rows that depend on it are to be counted too.
         """
-        if x is None:
-            return _smallest_conflict({name: rows.known() for name, rows in self._rows.items()})
-        if x.dim() != 1:
+        if x is not None and x.dim() != 1:
             raise SpecificationError(f"`RuleSet.find_conflict` needs one input (d,), got shape {tuple(x.shape)}")
-        return _smallest_conflict(self._samples(x[None])[0])
+        if x is None:
+            systems = {name: rows.known() for name, rows in self._rows.items()}
+        else:
+            systems = self._samples(x[None])[0]
+        found = _smallest_conflict(list(systems), lambda names: _hold([systems[name] for name in names]))
+        logic = None if found else self._logic(x)
+        if logic is None:
+            return found
+        return _smallest_conflict(logic.known, lambda names: logic.satisfiable(names) is not False)
 
     def feasible(self, x: Tensor) -> Tensor:
         """Whether some output satisfies all linear rules, for each sample: `(batch,)`.
 
-        A sample whose numbers are NaN, or whose targets are infinite, has none.
+        A sample whose numbers are NaN, or whose targets are infinite, has none. Rules that are not linear count where
+        z3 can decide them for the sample.
         """
         if x.dim() != 2:
             raise SpecificationError(f"`RuleSet.feasible` needs inputs (batch, d), got shape {tuple(x.shape)}")
-        return torch.tensor([_hold(list(systems.values())) for systems in self._samples(x)], dtype=torch.bool)
+        found = [_hold(list(systems.values())) for systems in self._samples(x)]
+        for i, sample in enumerate(x):
+            logic = self._logic(sample) if found[i] else None
+            found[i] = found[i] and (logic is None or logic.satisfiable(logic.known) is not False)
+        return torch.tensor(found, dtype=torch.bool)
+
+    def _logic(self, x: Tensor | None = None) -> SolverFormulas | None:
+        """All rules that sympy can state, as formulas of a solver; None where linear programs say it all."""
+        beyond = [name for name in self._rules if name not in self._rows]
+        if x is None:
+            beyond += [name for name, rows in self._rows.items() if rows.depends]
+        if not beyond or not solver_installed():
+            return None
+        if x is not None and not bool(x.isfinite().all()):
+            return None
+        said = {name: statement_of(rule, self._width, x) for name, rule in self._rules.items()}
+        if all(said[name] is None for name in beyond):
+            return None
+        return SolverFormulas({name: statement for name, statement in said.items() if statement is not None})
 
     def _samples(self, x: Tensor) -> list[dict[str, LinearRows]]:
         """The rows of all rules for each sample."""
@@ -200,8 +235,12 @@ class RuleSet(Mapping[str, Rule]):
     def _equalities(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         return np.concatenate([r.equal for r in self._rows.values()] or [np.zeros((0, self._width))])
 
-    def _redundant(self) -> tuple[str, ...]:
-        """Rules with fixed numbers that every point obeying the others obeys."""
+    def _redundant(self, logic: SolverFormulas | None) -> tuple[str, ...]:
+        """Rules that every point obeying the others obeys."""
+        if logic is not None:
+            known = logic.known
+            alone = len(known) > 1
+            return tuple(n for n in known if alone and logic.implied(n, [other for other in known if other != n]))
         names = [name for name, rows in self._rows.items() if not rows.depends]
         found = []
         for name in names:
@@ -235,19 +274,18 @@ def _hold(systems: Sequence[LinearRows]) -> bool:
     return not systems or maximise(stack_rows(systems))[0] != "empty"
 
 
-def _smallest_conflict(systems: Mapping[str, LinearRows]) -> tuple[str, ...]:
-    names = list(systems)
-    if _hold(list(systems.values())):
+def _smallest_conflict(names: Sequence[str], hold: Callable[[Sequence[str]], bool]) -> tuple[str, ...]:
+    if not names or hold(names):
         return ()
     kept = list(names)
     for name in names:  # what can be left out without losing the contradiction is not needed for it
         rest = [other for other in kept if other != name]
-        if not _hold([systems[other] for other in rest]):
+        if not hold(rest):
             kept = rest
     for count in range(1, len(kept)):
         if comb(len(names), count) > SEARCHED:
             break
         for some in combinations(names, count):
-            if not _hold([systems[name] for name in some]):
+            if not hold(some):
                 return some
     return tuple(kept)

@@ -118,6 +118,7 @@ def declare(
     return DeclaredRule(
         whole,
         found,
+        read,
         outputs=places,
         inputs=bound,
         learnables={real[s]: one for s, one in learnt.items() if real[s] in needed},

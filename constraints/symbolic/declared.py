@@ -14,6 +14,7 @@ from constraints.rules.rule import Explanation, OutputRule
 from constraints.symbolic.context import evaluate_entries
 from constraints.symbolic.found import Found
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.statement import Node, as_sympy
 
 __all__ = ["DeclaredRule"]
 
@@ -27,6 +28,7 @@ class DeclaredRule(OutputRule):
     Args:
         statement: as the user wrote it.
         found: what it was found to be.
+        read: its normal form.
         outputs: the columns or names of the set's outputs, in its order.
         inputs: the column or name of each input, by its real symbol.
         learnables: what is learnt, by its real symbol.
@@ -53,6 +55,7 @@ class DeclaredRule(OutputRule):
         self,
         statement: sympy.Basic,
         found: Found,
+        read: Node,
         *,
         outputs: Sequence[int | str],
         inputs: Mapping[sympy.Symbol, int | str],
@@ -63,7 +66,7 @@ class DeclaredRule(OutputRule):
         notes: Sequence[str] = (),
     ) -> None:
         super().__init__(found.constraint, outputs=outputs, name=name, unit=unit, source=source)
-        self.statement, self.found, self.notes = statement, found, tuple(notes)
+        self.statement, self.found, self.read, self.notes = statement, found, read, tuple(notes)
         self.inputs, self.learnables = dict(inputs), dict(learnables)
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in learnables.items()})
         self.register_buffer("columns", None, persistent=False)
@@ -109,6 +112,20 @@ class DeclaredRule(OutputRule):
         if missing:
             raise SpecificationError(f"rule `{self.name}` names inputs {missing}, expected some of {known}")
         self.columns = torch.tensor([i if isinstance(i, int) else known.index(i) for i in wanted], dtype=torch.long)
+
+    def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
+        """The statement in its normal form; what is learnt stays open, and inputs too where there is no `x`."""
+        put: dict[sympy.Symbol, sympy.Basic] = dict(zip(self.found.outputs, outputs, strict=True))
+        for symbol, where in zip(self.inputs, self._where(), strict=True):
+            put[symbol] = (
+                sympy.Symbol(f"x[{where}]", real=True) if x is None else sympy.Rational(repr(float(x[int(where)])))
+            )
+        for symbol in self.learnables:
+            put[symbol] = sympy.Symbol(f"{self.name}.{symbol}", real=True)
+        return as_sympy(self.read).xreplace(put).doit()
+
+    def _where(self) -> list[int | str]:
+        return list(self.inputs.values()) if self.columns is None else list(self.columns.tolist())
 
     def context(self, x: Tensor | None) -> Tensor | None:
         """The numbers that the set reads for each sample, in the shape in which it takes them."""

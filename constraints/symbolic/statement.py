@@ -12,7 +12,20 @@ from sympy.core.relational import Relational
 
 from constraints.errors import SpecificationError
 
-__all__ = ["FALSE", "TRUE", "Condition", "Every", "Node", "Reading", "Some", "branches", "conditions", "every", "some"]
+__all__ = [
+    "FALSE",
+    "TRUE",
+    "Condition",
+    "Every",
+    "Node",
+    "Reading",
+    "Some",
+    "as_sympy",
+    "branches",
+    "conditions",
+    "every",
+    "some",
+]
 
 
 @final
@@ -129,6 +142,22 @@ def branches(node: Node, most: int) -> list[list[Condition]] | None:
         if count > most:
             return None
     return [list(dict.fromkeys(c for part in chosen for c in part)) for chosen in product(*known)]
+
+
+def as_sympy(node: Node) -> sympy.Basic:
+    """The statement in sympy again.
+
+    Example:
+        >>> x = sympy.Symbol("x", real=True)
+        >>> as_sympy(Some((Condition(x), Condition(x - 2, equality=True))))
+        Eq(x - 2, 0) | (x <= 0)
+    """
+    if isinstance(node, Condition):
+        e = node.expression
+        holds = sympy.Eq(e, 0) if node.equality else sympy.Le(e, 0)
+        return holds if node.when is sympy.true else sympy.Or(sympy.Not(node.when), holds)
+    parts = [as_sympy(part) for part in node.parts]
+    return sympy.And(*parts) if isinstance(node, Every) else sympy.Or(*parts)
 
 
 @final
