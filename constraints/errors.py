@@ -7,6 +7,7 @@ __all__ = [
     "InfeasibleError",
     "MissingExtraError",
     "NonFiniteError",
+    "RuleTextError",
     "ShapeError",
     "SpecificationError",
     "UncertifiedError",
@@ -44,3 +45,7 @@ class UnsupportedError(ConstraintError):
 
 class UncertifiedError(ConstraintError):
     """A projection ended outside its set, and the user asked to be told so."""
+
+
+class RuleTextError(SpecificationError):
+    """A rule file has a line that cannot be read; says which, and where in it."""

@@ -38,6 +38,7 @@ class SolverFormulas:
     Args:
         statements: by name.
         slack: by how much, in the unit of each comparison.
+        timeout: milliseconds for one question.
 
     Raises:
         MissingExtraError: z3 is not installed.
@@ -51,7 +52,7 @@ class SolverFormulas:
         True
     """
 
-    def __init__(self, statements: Mapping[str, sympy.Basic], *, slack: float = 1e-9) -> None:
+    def __init__(self, statements: Mapping[str, sympy.Basic], *, slack: float = 1e-9, timeout: int = TIMEOUT) -> None:
         try:
             self._z3: Any = import_module("z3")
         except ImportError as error:
@@ -59,7 +60,7 @@ class SolverFormulas:
                 'mixed logic and arithmetic needs z3, which the extra "logic" installs: pip install "dkmodels[logic]"'
             ) from error
         self._symbols: dict[str, Any] = {}
-        self._slack = slack
+        self._timeout = timeout
         self._loose: dict[str, Any] = {}
         self._tight: dict[str, Any] = {}
         for name, statement in statements.items():
@@ -85,7 +86,7 @@ class SolverFormulas:
 
     def _ask(self, formulas: Sequence[Any]) -> bool | None:
         solver = self._z3.Solver()
-        solver.set("timeout", TIMEOUT)
+        solver.set("timeout", self._timeout)
         solver.add(*formulas)
         answer = solver.check()
         return None if answer == self._z3.unknown else bool(answer == self._z3.sat)

@@ -102,12 +102,12 @@ class RuleSet(Mapping[str, Rule]):
                     f"call `bind(names)` first"
                 )
         self._rules = dict(rules)
-        self._width, known = output_width(self._rules, outputs)
+        self._width, self._known = output_width(self._rules, outputs)
         self._rows: dict[str, LinearRows] = {}
         for name, rule in self._rules.items():
             # A sum over all outputs says something else for each number of outputs, and so does an order of them.
             everywhere = isinstance(rule, OutputRule) and rule.index is None
-            if not known and everywhere and isinstance(rule.constraint, (OrderedCone, Simplex)):
+            if not self._known and everywhere and isinstance(rule.constraint, (OrderedCone, Simplex)):
                 continue
             rows = linear_rows(rule, self._width)
             if rows is not None:
@@ -129,10 +129,10 @@ class RuleSet(Mapping[str, Rule]):
         of less than 1e-7 of a row's length, or of the numbers where these are all smaller than 1, is not seen. Rows
         whose numbers depend on the input are judged for each sample of `x`, where it is given, by one program each.
 
-        Where z3 is installed (extra `logic`) and some rule is not linear, it decides over all rules that sympy can state:
+        Where z3 is installed (extra `logic`) and some rule is not linear, it decides over all rules that it can state:
         unions, implications, balls, polynomials, declared statements of polynomial arithmetic and logic; of declared
-        ones that depend on the input, whether any input lets them hold together. What it does not decide within seconds,
-        and what sympy cannot state (means of groups, exponentials, a `quantity` of one's own), is named as unchecked.
+        ones that depend on the input, whether any input lets them hold together. What it does not decide in seconds,
+        and what it cannot state (means of groups, exponentials, a `quantity` of one's own), is named as unchecked.
         The search for the smallest conflict ends with an irreducible one, of which every rule is needed, where there
         would be more than 2000 smaller subsets to try.
 
@@ -209,8 +209,12 @@ class RuleSet(Mapping[str, Rule]):
             return None
         if x is not None and not bool(x.isfinite().all()):
             return None
-        said = {name: statement_of(rule, self._width, x) for name, rule in self._rules.items()}
-        if all(said[name] is None for name in beyond):
+        said = {
+            name: statement_of(rule, self._width, x)
+            for name, rule in self._rules.items()
+            if self._known or (isinstance(rule, OutputRule) and rule.index is not None)
+        }
+        if all(said.get(name) is None for name in beyond):
             return None
         return SolverFormulas({name: statement for name, statement in said.items() if statement is not None})
 

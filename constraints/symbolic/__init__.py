@@ -3,5 +3,6 @@
 from constraints.symbolic.declare import declare
 from constraints.symbolic.declared import DeclaredRule
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.text import load_rules, read_rules
 
-__all__ = ["DeclaredRule", "Learnable", "declare"]
+__all__ = ["DeclaredRule", "Learnable", "declare", "load_rules", "read_rules"]

@@ -10,6 +10,7 @@ import sympy
 import torch
 
 from constraints.errors import InfeasibleError, MissingExtraError, SpecificationError
+from constraints.functional.solver_formula import SolverFormulas, solver_installed
 from constraints.sets import Convex, Disjunction, Fallback, NonlinearEquality, ProjectableConstraint
 from constraints.sets.formula import Formula
 from constraints.sets.given import Given
@@ -19,7 +20,7 @@ from constraints.symbolic.forms import affine_form, degree, quadratic_form
 from constraints.symbolic.found import Found
 from constraints.symbolic.linear import Row, linear_set
 from constraints.symbolic.residuals import Residuals, StatementResiduals
-from constraints.symbolic.statement import FALSE, TRUE, Condition, Node, branches, conditions
+from constraints.symbolic.statement import FALSE, TRUE, Condition, Node, as_sympy, branches, conditions
 
 __all__ = ["Classifier"]
 
@@ -188,6 +189,14 @@ class Classifier:
         if not bool(constraint.solve(start)[1].feasible.any()):
             raise InfeasibleError(f"no output that satisfies it was found from {PROBES} starting points")
 
+    def _require_satisfiable(self, read: Node) -> None:
+        """Refuse a contradiction that a solver finds, where one is installed: such a rule could not even be soft."""
+        if not solver_installed():
+            return
+        formulas = SolverFormulas({"it": as_sympy(read)}, timeout=1000)
+        if formulas.known and formulas.satisfiable(["it"]) is False:
+            raise InfeasibleError("no output satisfies it")
+
     def _given(self, branch: Sequence[Condition]) -> tuple[sympy.Symbol, ...]:
         used = {symbol for condition in branch for symbol in condition.expression.free_symbols}
         return tuple(symbol for symbol in self.given if symbol in used)
@@ -227,6 +236,7 @@ class Classifier:
 
     def _unknown(self, read: Node, why: str) -> Found:
         """The statement as it is: it can be measured and penalised."""
+        self._require_satisfiable(read)
         used = {s for c in conditions(read) for part in (c.expression, c.when) for s in part.free_symbols}
         given = tuple(symbol for symbol in self.given if symbol in used)
         residuals = StatementResiduals.of(read, self.outputs, given)

@@ -10,6 +10,8 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from constraints.functional.real_functions import real_number
+
 __all__ = ["AffineForm", "QuadraticForm", "affine_form", "degree", "quadratic_form"]
 
 EXPANDED = 6  # degree up to which products are multiplied out
@@ -104,10 +106,10 @@ def quadratic_form(expression: sympy.Expr, outputs: list[sympy.Symbol]) -> Quadr
     for powers, coefficient in found.items():
         columns = [at[symbol] for symbol, power in powers for _ in range(power)]
         if len(columns) == 1:
-            vector[columns[0]] = float(coefficient)
+            vector[columns[0]] = real_number(coefficient)
         else:
-            matrix[columns[0], columns[1]] += float(coefficient)
-            matrix[columns[1], columns[0]] += float(coefficient)
+            matrix[columns[0], columns[1]] += real_number(coefficient)
+            matrix[columns[1], columns[0]] += real_number(coefficient)
     return QuadraticForm(matrix, vector, offset)
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from constraints.errors import InfeasibleError
+from constraints.functional.real_functions import real_number
 from constraints.sets import (
     Affine,
     Box,
@@ -84,7 +85,7 @@ class _System:
 
     def _bound(self, row: Row) -> None:
         ((symbol, coefficient),) = row.coefficients.items()
-        i, value = self.outputs.index(symbol), float(row.bound / coefficient)
+        i, value = self.outputs.index(symbol), real_number(row.bound / coefficient)
         if row.equality or coefficient > 0:
             self.high[i] = min(self.high[i], value)
         if row.equality or coefficient < 0:
@@ -98,7 +99,7 @@ class _System:
         found = np.zeros((len(rows), len(self.outputs)))
         for i, row in enumerate(rows):
             for symbol, coefficient in row.coefficients.items():
-                found[i, self.outputs.index(symbol)] = float(coefficient)
+                found[i, self.outputs.index(symbol)] = real_number(coefficient)
         return found
 
     def bound_rows(self) -> tuple[Numbers, Numbers, Numbers]:
@@ -125,7 +126,7 @@ def linear_set(rows: Sequence[Row], outputs: Sequence[sympy.Symbol], fallback: F
 def _fixed(s: _System, fallback: Fallback | None) -> Found:
     names = tuple(s.outputs)
     equal, below = s.matrix(s.equal), s.matrix(s.below)
-    targets = np.array([float(row.bound) for row in s.equal])
+    targets = np.array([real_number(row.bound) for row in s.equal])
     if not s.equal and not s.below:
         box = Box(low=s.low.tolist(), high=s.high.tolist())
         return Found(kind="box", why="each condition bounds one output", cost="a clip", constraint=box, outputs=names)
@@ -134,7 +135,7 @@ def _fixed(s: _System, fallback: Fallback | None) -> Found:
     if not s.below and not s.bounded:
         return _affine(s, Affine(equal.tolist(), targets.tolist(), fallback=fallback), ())
     if not s.equal and not s.bounded and len(s.below) == 1:
-        half = HalfSpace(below[0].tolist(), float(s.below[0].bound), fallback=fallback)
+        half = HalfSpace(below[0].tolist(), real_number(s.below[0].bound), fallback=fallback)
         return _half_space(s, half, ())
     ordered = None if s.equal else _order(s, below)
     if ordered is not None:
@@ -142,7 +143,7 @@ def _fixed(s: _System, fallback: Fallback | None) -> Found:
     eye, low, high = s.bound_rows()
     matrix = np.concatenate([below, eye])
     lower = np.concatenate([np.full(len(below), -np.inf), low])
-    upper = np.concatenate([np.array([float(row.bound) for row in s.below]), high])
+    upper = np.concatenate([np.array([real_number(row.bound) for row in s.below]), high])
     polytope = Polytope(
         torch.from_numpy(matrix),
         lower.tolist(),
@@ -251,7 +252,7 @@ def _read(entries: Sequence[Entry]) -> str:
 def _order(s: _System, below: Numbers) -> Found | None:
     """Rows `y_i - y_j <= -g` that form one chain through all outputs, with the same bounds for all."""
     n = len(s.outputs)
-    gaps = {float(-row.bound) for row in s.below}
+    gaps = {real_number(-row.bound) for row in s.below}
     same = len(set(s.low)) == 1 and len(set(s.high)) == 1
     if len(s.below) != n - 1 or len(gaps) != 1 or not same or min(gaps) < 0:
         return None

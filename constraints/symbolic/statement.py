@@ -150,7 +150,7 @@ def as_sympy(node: Node) -> sympy.Basic:
     Example:
         >>> x = sympy.Symbol("x", real=True)
         >>> as_sympy(Some((Condition(x), Condition(x - 2, equality=True))))
-        Eq(x - 2, 0) | (x <= 0)
+        (x <= 0) | Eq(x - 2, 0)
     """
     if isinstance(node, Condition):
         e = node.expression
