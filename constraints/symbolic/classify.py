@@ -135,13 +135,12 @@ class Classifier:
     def _convex(self, branch: Sequence[Condition]) -> Found | None:
         if self._bent(branch) is not None:
             return None
-        relations = [
-            sympy.Eq(c.expression, 0, evaluate=False) if c.equality else sympy.Le(c.expression, 0, evaluate=False)
-            for c in branch
-        ]
+        read = _Read(self.outputs)
+        relations = [read.relation(c) for c in branch]
         given = self._given(branch)
         try:
-            constraint = Convex(relations, self.outputs, given, fallback=self.fallback)
+            numbers = [*read.entries, *(s for s in given if any(s in r.free_symbols for r in relations))]
+            constraint = Convex(relations, self.outputs, numbers, fallback=self.fallback)
         except InfeasibleError:
             raise
         except (SpecificationError, MissingExtraError):
@@ -154,8 +153,8 @@ class Classifier:
             cost="a conic solver and Newton's method, milliseconds",
             constraint=constraint,
             outputs=self.outputs,
-            entries=tuple(Entry(symbol) for symbol in given),
-            shape=(len(given),) if given else (),
+            entries=tuple(Entry(read.entries.get(symbol, symbol)) for symbol in numbers),
+            shape=(len(numbers),) if numbers else (),
         )
 
     def _surface(self, branch: Sequence[Condition]) -> Found | None:
@@ -225,9 +224,10 @@ class Classifier:
         bent = self._bent(branch)
         if bent is not None:
             return bent
-        relations = [sympy.Le(c.expression, 0, evaluate=False) for c in branch if not c.equality]
+        read = _Read(self.outputs)
+        relations = [read.relation(c) for c in branch if not c.equality]
         try:
-            Convex(relations, self.outputs, self._given(branch))
+            Convex(relations, self.outputs, [*read.entries, *self._given(branch)])
         except MissingExtraError as error:
             return f"perhaps convex, but {error}"
         except SpecificationError as error:
@@ -254,3 +254,30 @@ class Classifier:
             entries=tuple(Entry(symbol) for symbol in given),
             shape=(len(given),) if given else (),
         )
+
+
+@final
+class _Read:
+    """Takes what is added and depends on the input alone out of conditions, as one number a sample.
+
+    A solver of convex problems need not understand it then.
+
+    Args:
+        outputs: the symbols of the outputs.
+    """
+
+    def __init__(self, outputs: Sequence[sympy.Symbol]) -> None:
+        self.outputs = outputs
+        self.entries: dict[sympy.Symbol, sympy.Expr] = {}
+
+    def relation(self, c: Condition) -> sympy.Basic:
+        """The condition as a relation of outputs, inputs that multiply them, and numbers that were taken out."""
+        number, rest = c.expression.as_independent(*self.outputs, as_Add=True)
+        if number.free_symbols:
+            sign = {"nonnegative": number.is_nonnegative, "nonpositive": number.is_nonpositive}
+            known = {name: True for name, holds in sign.items() if holds}
+            symbol = sympy.Symbol(f"number_{len(self.entries)}", real=True, **known)
+            self.entries[symbol] = number
+            number = symbol
+        kind = sympy.Eq if c.equality else sympy.Le
+        return kind(rest + number, 0, evaluate=False)

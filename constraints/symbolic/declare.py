@@ -14,6 +14,7 @@ from constraints.symbolic.declared import DeclaredRule
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.rewrite import Rewriter
 from constraints.symbolic.statement import Condition, Reading, every, push_guards
+from constraints.symbolic.units import in_si, unit_of_relation
 
 __all__ = ["declare"]
 
@@ -27,6 +28,7 @@ def declare(
     outputs: Symbols,
     inputs: Symbols = (),
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+    units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
     margin: float | None = None,
     threshold: float = 0.5,
     fallback: Fallback | None = None,
@@ -54,6 +56,9 @@ def declare(
             mapping from symbols to columns.
         inputs: symbols of the inputs, likewise (see `DeclaredRule.bind_inputs`).
         parameters: symbols of numbers that are learnt with the network.
+        units: the unit of each symbol, of `sympy.physics.units`; those left out are pure numbers. Units inside the
+            statement may differ (km/h here, metres there): all is brought to SI units, in which violations are then
+            measured. Without this argument nothing is checked.
         margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count.
         threshold: from which score a label counts as true.
         fallback: what to do with samples that no output can satisfy; see the sets.
@@ -66,7 +71,7 @@ def declare(
 
     Raises:
         SpecificationError: a symbol that nobody declared, a strict condition without a margin, a statement that always
-            holds, or that does not speak of any output.
+            holds, one that does not speak of any output, or one that adds or compares different units.
         InfeasibleError: a statement that no output satisfies.
 
     Example:
@@ -95,6 +100,8 @@ def declare(
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
     _require_declared(title, whole, set(real))
+    if units is not None:
+        unit = unit or unit_of_relation(whole, units)
     used = [symbol for symbol in columns if symbol in whole.free_symbols]
     if not used:
         raise SpecificationError(
@@ -106,7 +113,8 @@ def declare(
     classifier = Classifier(tuple(real[s] for s in used), given, fallback)
     try:
         signs = [Condition(sign * real[s]) for s in used for sign in _signs(s)]
-        read = every([push_guards(reading.read(whole)), *signs])
+        scaled = whole if units is None else in_si(whole, units)
+        read = every([push_guards(reading.read(scaled)), *signs])
         found = classifier.classify(read, push_guards(Rewriter(reading).rewrite(read)))
     except ConstraintError as error:
         raise type(error)(f"rule `{title}`: {error}") from error

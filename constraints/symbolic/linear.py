@@ -115,6 +115,9 @@ def linear_set(rows: Sequence[Row], outputs: Sequence[sympy.Symbol], fallback: F
         InfeasibleError: fixed rows that no output satisfies.
     """
     system = _System(rows, outputs)
+    fixed = [row for row in rows if row.fixed]
+    if 1 < len(fixed) < len(rows):
+        linear_set(fixed, outputs, fallback)  # a contradiction of the fixed ones is one for every input
     every = [*system.equal, *system.below]
     if not all(row.constant for row in every):
         return _varying(system, fallback)

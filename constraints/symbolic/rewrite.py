@@ -64,6 +64,10 @@ class Rewriter:
             rest = sympy.Mul(*(f for f in e.args if not f.free_symbols & ys))
             if rest.is_number and (len(factors) > 1 or rest != 1):
                 return some([Condition(f, equality=True) for f in factors])
+        if e.is_positive:
+            return FALSE
+        if not equality and e.is_nonnegative:
+            return every([Condition(term, equality=True) for term in sympy.Add.make_args(e)])
         if is_cross(e, ys):
             return None
         constant, rest = e.as_independent(*ys, as_Add=True)

@@ -203,9 +203,7 @@ def _require_known(
             continue
         known = token.text in {*(columns or ()), *(sources or ()), *parameters}
         if not known and not (columns is None and COLUMN.fullmatch(token.text)):
-            raise fail(
-                line, token.column, f"a name of an output, an input or a parameter is needed, got `{token.text}`"
-            )
+            raise fail(line, token.column, f"the name of a column or a parameter is needed, got `{token.text}`")
 
 
 def _require_first(what: str, line: int, found: Mapping[str, DeclaredRule]) -> None:
