@@ -17,6 +17,7 @@ from constraints.errors import (
     InfeasibleError,
     MissingExtraError,
     NonFiniteError,
+    RuleTextError,
     ShapeError,
     SpecificationError,
     UncertifiedError,
@@ -66,6 +67,7 @@ from constraints.sets import (
     Convex,
     Disjunction,
     Fallback,
+    Formula,
     GroupMean,
     HalfSpace,
     Interior,
@@ -90,6 +92,7 @@ from constraints.sets import (
     VaryingPolytope,
     certificates,
 )
+from constraints.symbolic import DeclaredRule, Learnable, declare, load_rules, read_rules
 from constraints.tracking import AskAll, AskChanged, AskPolicy, AskShortlist, Recovery, Track, follow
 
 KNOWN_TO_DKMODELS = True  # `dkmodels` looks for this: a file called constraints.py of a user would hide us
@@ -119,6 +122,7 @@ __all__ = [
     "ConstraintError",
     "Convex",
     "CountLimit",
+    "DeclaredRule",
     "Decode",
     "Disjunction",
     "EagerScores",
@@ -127,6 +131,7 @@ __all__ = [
     "Fallback",
     "FieldRule",
     "FixedSum",
+    "Formula",
     "GroupBalance",
     "GroupMean",
     "Guarantee",
@@ -139,6 +144,7 @@ __all__ = [
     "L1Ball",
     "L2Ball",
     "LazyScores",
+    "Learnable",
     "LinearEquality",
     "LinearInequality",
     "LinearMatrixInequality",
@@ -163,6 +169,7 @@ __all__ = [
     "Rule",
     "RuleReport",
     "RuleSet",
+    "RuleTextError",
     "ScaledAdditive",
     "Scores",
     "SecondOrderCone",
@@ -181,7 +188,10 @@ __all__ = [
     "VaryingPolytope",
     "absolute",
     "certificates",
+    "declare",
     "follow",
     "join",
+    "load_rules",
+    "read_rules",
     "squared",
 ]

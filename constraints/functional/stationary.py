@@ -135,6 +135,8 @@ def _damped(
         result = torch.where(accepted[:, None], tried, result)
         moved = moved | accepted
         length /= 2.0
+        if bool(moved.all()):
+            break
     return result, torch.where(moved[:, None], found, multiplier), moved
 
 

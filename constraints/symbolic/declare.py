@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from constraints.errors import ConstraintError, SpecificationError
+from constraints.errors import ConstraintError, InfeasibleError, SpecificationError
 from constraints.sets import Fallback
 from constraints.symbolic.classify import Classifier
 from constraints.symbolic.declared import DeclaredRule
@@ -93,6 +93,9 @@ def declare(
     """
     whole = _whole(statement)
     title = name or _short(str(whole))
+    if whole in (sympy.true, sympy.false):
+        kind = SpecificationError if whole == sympy.true else InfeasibleError
+        raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")
     columns, sources = _columns("outputs", outputs), _columns("inputs", inputs)
     learnt = dict(parameters or {})
     _require_distinct([*columns, *sources, *learnt])
@@ -100,8 +103,6 @@ def declare(
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
     _require_declared(title, whole, set(real))
-    if units is not None:
-        unit = unit or unit_of_relation(whole, units)
     used = [symbol for symbol in columns if symbol in whole.free_symbols]
     if not used:
         raise SpecificationError(
@@ -114,6 +115,7 @@ def declare(
     try:
         signs = [Condition(sign * real[s]) for s in used for sign in _signs(s)]
         scaled = whole if units is None else in_si(whole, units)
+        unit = unit or ("" if units is None else unit_of_relation(whole, units))
         read = every([push_guards(reading.read(scaled)), *signs])
         found = classifier.classify(read, push_guards(Rewriter(reading).rewrite(read)))
     except ConstraintError as error:
