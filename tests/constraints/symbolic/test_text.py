@@ -138,7 +138,7 @@ MALFORMED = [
     "a <= 1\u2028b",
 ]  # fmt: skip
 HOSTILE = [
-    "__import__('os').system('touch pwned')", "a.__class__.__bases__ <= 1", "lambda: a <= 1", "exec(a) <= 1",
+    "__import__('os').system('touch pwned')", "a.__class__.__bases__ <= 1", "lambda a: a <= 1", "exec(a) <= 1",
     "eval(a) <= 1", "open(a) <= 1", "`ls` <= a", "$HOME <= a", "a <= 1; import os", "a <= \"3\"", "a <= '3'",
     "%s <= a", "{0.__class__} <= a", "9^9^9^9 <= a", "9**9**9**9 <= a", "a^1000000 <= 1", "a <= 1e999",
     "1e400 a <= 1", "a*1e300*1e300 <= 1", "a*1e-300*1e-300 <= 1", "exp(exp(exp(exp(10)))) <= a", "exp(1000) a <= 1",
