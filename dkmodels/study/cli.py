@@ -13,7 +13,8 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from constraints import ConstraintError
+from constraints import ConstraintError, RuleTextError
+from dkmodels.rule_file import explain_rule_file
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
 from dkmodels.study.cell import LoggerFactory, run_cell
@@ -59,9 +60,13 @@ def main(
         "report": lambda: _report(given.results, console),
         "advise": lambda: _advise(given.results, console),
         "compare": lambda: _compare(given.old, given.new, console),
+        "explain": lambda: _explain(given),
     }
     try:
         return actions[command]()
+    except RuleTextError as error:  # its lines show the place
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
     except (UsageError, ConstraintError) as error:
         return _say(error, USAGE)
     except StoreError as error:
@@ -113,7 +118,25 @@ def _parser(program: str, shipped: Mapping[str, str]) -> ArgumentParser:
     both.add_argument("old", type=str, help="results folder, or effects.json")
     both.add_argument("new", type=str, help="results folder, or effects.json")
     commands.add_subcommand("compare", both)
+    rules = ArgumentParser(
+        description="What the rules of a file are, and whether they can hold together (exit code 1)."
+    )
+    rules.add_argument("file", type=str, help="one rule a line; see `constraints.read_rules`")
+    rules.add_argument(
+        "--outputs", type=list[str] | None, default=None, help='names, as ["a", "b"], if not in the file'
+    )
+    rules.add_argument("--inputs", type=list[str] | None, default=None, help="names of the inputs, likewise")
+    rules.add_argument(
+        "--margin", type=float | None, default=None, help="what strict conditions leave free; 0: nothing"
+    )
+    commands.add_subcommand("explain", rules)
     return parser
+
+
+def _explain(given: Namespace) -> int:
+    text, holds = explain_rule_file(given.file, outputs=given.outputs, inputs=given.inputs, margin=given.margin)
+    print(text)
+    return DONE if holds else FAILED
 
 
 def _task(name: str, profile: str, shipped: Mapping[str, str]) -> tuple[Task, str]:

@@ -135,3 +135,20 @@ def test_list_names_shipped_tasks(capsys):
     code, text, _ = run(capsys, "list", tasks={"tiny": f"{TINY}:Tiny"})
     assert code == 0
     assert "tiny: Learn shares" in text and "shares, positive, late" in text
+
+
+def test_explain_a_rule_file(tmp_path, capsys):
+    good, conflict, bad = (tmp_path / name for name in ("good", "conflict", "bad"))
+    good.write_text("outputs: a, b\ninputs: t\nsum: a + b = t\nif t > 1 then a <= 0.5\n")
+    conflict.write_text("outputs: a, b\none: a >= 1\ntwo: a + b <= 0\nthree: b >= 0\n")
+    bad.write_text("outputs: a\na + <= 3\n")
+    assert main(arguments=["explain", str(good)]) == 0
+    told = capsys.readouterr().out
+    assert "sum: sum (Affine)" in told and told.splitlines()[-1].startswith("together: can hold together")
+    assert main(arguments=["explain", str(conflict)]) == 1
+    assert "contradict each other: one, two, three" in capsys.readouterr().out
+    assert main(arguments=["explain", str(bad)]) == 2
+    assert capsys.readouterr().err == (
+        "error: line 2: column 5: a number, a name or a bracket is needed, got `<=`\n    a + <= 3\n        ^\n"
+    )
+    assert main(arguments=["explain", str(tmp_path / "none")]) == 2
