@@ -4,6 +4,7 @@ from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicativ
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
 from constraints.rules.group_balance import GroupBalance
+from constraints.rules.hierarchy import Hierarchy, HierarchyMap, LowerChildren, NearestCoherent, RaiseParents
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
@@ -30,14 +31,19 @@ __all__ = [
     "FixedSum",
     "GroupBalance",
     "Guarantee",
+    "Hierarchy",
+    "HierarchyMap",
     "Implication",
     "LazyScores",
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
+    "LowerChildren",
     "Multiplicative",
+    "NearestCoherent",
     "Ordering",
     "OutputRule",
+    "RaiseParents",
     "RateLimit",
     "Rule",
     "RuleReport",

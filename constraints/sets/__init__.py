@@ -15,6 +15,7 @@ from constraints.sets.intersection import Intersection
 from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
 from constraints.sets.nonlinear_equality import NonlinearEquality
 from constraints.sets.ordered import OrderedCone
+from constraints.sets.partial_order import PartialOrder
 from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.quadratic import Quadratic
 from constraints.sets.ray_map import RayMap
@@ -41,6 +42,7 @@ __all__ = [
     "LinfBall",
     "NonlinearEquality",
     "OrderedCone",
+    "PartialOrder",
     "Polytope",
     "ProjectableConstraint",
     "Quadratic",
