@@ -21,6 +21,7 @@ from constraints.functional.balls import (
 )
 from constraints.functional.certificate import Certificate, certified_tolerance
 from constraints.functional.half_space import gauge_half_space, project_half_space, squash_half_space
+from constraints.functional.orbits import last_of_orbit, lexicographically_greater
 from constraints.functional.ordered import project_ordered_cone, squash_ordered_cone
 from constraints.functional.partial_order import (
     find_cycle,
@@ -75,6 +76,8 @@ __all__ = [
     "gauge_linf_ball",
     "gauge_quadratic",
     "gauge_second_order_cone",
+    "last_of_orbit",
+    "lexicographically_greater",
     "lower_children",
     "max_constraint_loss",
     "order_steps",

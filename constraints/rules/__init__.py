@@ -12,20 +12,24 @@ from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
+from constraints.rules.symmetry import Averaging, Canonicalisation, Equivariance, Invariance, Symmetriser
 from constraints.rules.transition import Transition
 
 __all__ = [
     "Additive",
     "AllowedClasses",
+    "Averaging",
     "Balance",
     "BalanceForm",
     "Bounds",
     "Budget",
+    "Canonicalisation",
     "Capacity",
     "CellRule",
     "Census",
     "CountLimit",
     "EagerScores",
+    "Equivariance",
     "Explanation",
     "FieldRule",
     "FixedSum",
@@ -34,6 +38,7 @@ __all__ = [
     "Hierarchy",
     "HierarchyMap",
     "Implication",
+    "Invariance",
     "LazyScores",
     "LinearEquality",
     "LinearInequality",
@@ -51,5 +56,6 @@ __all__ = [
     "ScaledAdditive",
     "Scores",
     "Softmax",
+    "Symmetriser",
     "Transition",
 ]

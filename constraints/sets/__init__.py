@@ -1,6 +1,7 @@
 """Sets: where a quantity must lie."""
 
 from constraints.sets.affine import Affine
+from constraints.sets.agreement import Agreement
 from constraints.sets.balls import L1Ball, L2Ball, LinfBall
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
@@ -24,6 +25,7 @@ from constraints.sets.varying_affine import VaryingAffine
 
 __all__ = [
     "Affine",
+    "Agreement",
     "BestEffort",
     "Box",
     "BoxEquality",
