@@ -3,6 +3,7 @@
 TASKS = {
     "chess": "benchmarks.chess.task:Chess",
     "dispatch": "benchmarks.dispatch.task:Dispatch",
+    "hierarchy": "benchmarks.hierarchy.task:HierarchyTask",
     "downscaling": "benchmarks.downscaling.task:Downscaling",
     "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
     "pwc": "benchmarks.pwc.task:Pwc",

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, final
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from constraints.errors import SpecificationError
+from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import lower_children, max_constraint_loss, raise_parents
 from constraints.functional.partial_order import find_cycle
 from constraints.rules.rule import Explanation, Guarantee, OutputRule
@@ -160,13 +161,24 @@ class Hierarchy(OutputRule):
         return coherent if self.index is None else y.index_copy(-1, self.index, coherent)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The max constraint loss of the hierarchy's labels, `(*batch, k)`: see `max_constraint_loss`.
+        """The max constraint loss of each output, `(*batch, n)`: see `max_constraint_loss`.
+
+        Outputs without a place in the hierarchy get the binary cross entropy, which it is of a label alone.
 
         Args:
             logits: of the network before any map, `(*batch, n)`.
             target: coherent labels, 0 or 1, `(*batch, n)`.
         """
-        return max_constraint_loss(self.select(logits), self.select(target), self.order.rising_steps())
+        if logits.shape != target.shape:
+            raise ShapeError(
+                f"rule `{self.name}` needs a target of the logits' shape {tuple(logits.shape)}, got "
+                f"{tuple(target.shape)}"
+            )
+        loss = max_constraint_loss(self.select(logits), self.select(target), self.order.rising_steps())
+        if self.index is None:
+            return loss
+        alone = F.binary_cross_entropy_with_logits(logits, target.to(logits), reduction="none")
+        return alone.index_copy(-1, self.index, loss)
 
     def explain(self) -> Explanation:
         """See `Rule.explain`."""

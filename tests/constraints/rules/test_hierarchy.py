@@ -124,6 +124,19 @@ def test_the_loss_is_finite_far_out_and_teaches_the_right_child():
     assert torch.autograd.gradcheck(lambda v: max_constraint_loss(v, target.expand(2, 3).double(), steps), inputs)
 
 
+def test_outputs_outside_the_hierarchy_keep_their_own_loss():
+    logits, target = torch.randn(5, 4), (torch.rand(5, 4) < 0.5).float()
+    target[:, 2] = target[:, [1, 2]].amax(dim=1)
+    loss = Hierarchy({1: 2}).loss(logits, target)
+    plain = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    torch.testing.assert_close(loss[:, [0, 3]], plain[:, [0, 3]])
+    torch.testing.assert_close(
+        loss[:, [2, 1]], max_constraint_loss(logits[:, [2, 1]], target[:, [2, 1]], order_steps([(1, 0)]))
+    )
+    with pytest.raises(ShapeError, match="needs a target"):
+        Hierarchy({1: 2}).loss(logits, target[:, :3])
+
+
 def test_the_greatest_commutes_with_increasing_links():
     y = torch.randn(20, 6)
     rule = Hierarchy(DIAMOND)
