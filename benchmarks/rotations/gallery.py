@@ -38,7 +38,9 @@ def figures(results: Path) -> dict[str, Figure]:
     task, modules = trained(results, list(COLOURS), 0)
     assert isinstance(task, Rotations)
     figure = Figure(figsize=(12.5, 4.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25]).tolist()
+    halves = figure.subfigures(1, 2, width_ratios=[1, 1.25])
+    assert isinstance(halves, np.ndarray)
+    left, right = halves
     _pictures(left, task, modules)
     panels = right.subplots(1, 2)
     by_turn = [_by_turn(results, seed) for seed in seeds]
