@@ -137,7 +137,8 @@ class FiniteGroup(Group):
         ours, theirs = self.example, other.example
         probe = ours if ours.numel() >= theirs.numel() else theirs
         try:
-            mine, found = (torch.stack([action(probe) for action in group.actions]) for group in (self, other))
+            # Each where its numbers are: one group may have moved to an accelerator with its network.
+            mine, found = (group.orbit(probe.to(group.example.device)).cpu() for group in (self, other))
         except (RuntimeError, ShapeError):
             return None  # other shapes: not known to be the same
         if mine.shape[1:] != found.shape[1:]:

@@ -138,9 +138,11 @@ class Representation(nn.Module):
             return False
         if self.on_output is None or other.on_output is None:
             return True
-        probe = try_out(self.on_output, self.output_example, "Representation")[0]
+        assert self.output_example is not None
+        probe = self.output_example
+        here, there = (probe.to(group.example.device) for group in (mine, its))
         try:
-            pairs = [(self.on_output[i](probe), other.on_output[j](probe)) for i, j in enumerate(places)]
+            pairs = [(self.on_output[i](here).cpu(), other.on_output[j](there).cpu()) for i, j in enumerate(places)]
         except (RuntimeError, ShapeError):
             return False
         return all(a.shape == b.shape and bool(torch.allclose(a, b, rtol=1e-10, atol=1e-10)) for a, b in pairs)

@@ -79,6 +79,17 @@ def test_random_elements_are_elements_but_not_the_identity(seed):
         assert bool(hit.any(dim=0).all()) and not bool(hit[group.identity].any())
 
 
+@given(st.lists(st.permutations(range(4)), min_size=1, max_size=2))
+@settings(max_examples=25, deadline=None)
+def test_what_permutations_generate_is_a_group_within_all_of_them(orders):
+    group = FiniteGroup.generated([Permutation(order) for order in orders])
+    assert 24 % len(group) == 0  # Lagrange
+    places = group.places_in(GROUPS["S4"])
+    assert places is not None and len(set(places)) == len(group)
+    assert GROUPS["S4"].table[places][:, places].tolist() == [[places[k] for k in row] for row in group.table.tolist()]
+    assert group.exact
+
+
 def test_precision_is_kept_when_a_model_is_cast():
     group = sign_flips(2, [0]).half()
     assert group.example.dtype == torch.float64
