@@ -61,6 +61,9 @@ def keeps_actions(rule: OutputRule, actions: Sequence[nn.Module], *, smooth: boo
     """
     if getattr(rule, "parts", None) is not None or type(rule).enforce is not OutputRule.enforce:
         return False
+    actions = [
+        step for action in actions for step in _steps(action)
+    ]  # if it commutes with each, with all after another
     reorders = all(isinstance(action, REORDERING) for action in actions)
     signed = all(isinstance(action, (*REORDERING, SignChange)) for action in actions)
     if isinstance(rule.constraint, Simplex):
@@ -73,6 +76,11 @@ def keeps_actions(rule: OutputRule, actions: Sequence[nn.Module], *, smooth: boo
     if rule.index is None and low.dim() == 0:  # one bound for all
         return reorders or bool(low == -high)
     return all(_box_stays(rule, low, high, action) for action in actions)
+
+
+def _steps(action: nn.Module) -> list[nn.Module]:
+    """The actions of which one is composed."""
+    return [step for part in action for step in _steps(part)] if isinstance(action, nn.Sequential) else [action]
 
 
 def _box_stays(rule: OutputRule, low: Tensor, high: Tensor, action: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from constraints import (
     Canonicalisation,
     Canonicalised,
     Equivariance,
+    FiniteGroup,
     FixedSum,
     Hard,
     Hierarchy,
@@ -21,6 +22,7 @@ from constraints import (
     Monitor,
     Ordering,
     OutputRule,
+    Permutation,
     Permutations,
     PlaneRotations,
     Representation,
@@ -202,6 +204,14 @@ def test_equivariance_survives_sets_that_the_actions_keep(rule, kept):
         for smooth in (False, True):
             wrapped = join(network(), {"shifts": Hard(shifts), "rule": Hard(rule, smooth=smooth)})
             law_symmetric(wrapped, shifts, torch.randn(9, 3))
+
+
+def test_composed_actions_are_looked_into():
+    made = Equivariance(FiniteGroup.generated([Permutation([1, 2, 0]), Permutation([1, 0, 2])]))
+    assert made.survives(Bounds(low=0.0)) and made.survives(FixedSum()) and not made.survives(Ordering())
+    assert not made.survives(Bounds(low=0.0, outputs=[0]))
+    both = {"all": Hard(made), "sum": Hard(FixedSum())}
+    law_symmetric(join(network(), both), made, torch.randn(9, 3))
 
 
 def test_signs_need_bounds_that_are_alike_on_both_sides():
