@@ -48,7 +48,8 @@ def arms_table(cells: Records, costs: Records, confused: tuple[int, int]) -> Exh
     return Exhibit(
         "Digits and turns",
         rows,
-        f"Means over seeds (standard deviation). Training images are upright but where an arm turns them. {a} and {b}: "
+        f"Means over seeds (standard deviation). Training images are upright but where an arm turns them; all arms "
+        f"train for the same epochs. {a} and {b}: "
         f"accuracy on these two digits alone, {where}. The answer changes: share of test images whose class is not the "
         f"same at all four turns. Largest change: of a logit, over all test images and turns.",
     )

@@ -50,7 +50,7 @@ def figures(results: Path) -> dict[str, Figure]:
         _curves(panel, by_turn, list(classes))
         panel.set_title(f"{title}, {len(seeds)} seeds", fontsize=10)
     panels[0].set_ylabel("accuracy, %")
-    panels[1].legend(fontsize=7.5, loc="best")
+    right.legend(*panels[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=3)
     return {"turns.png": figure}
 
 

@@ -61,9 +61,7 @@ def keeps_actions(rule: OutputRule, actions: Sequence[nn.Module], *, smooth: boo
     """
     if getattr(rule, "parts", None) is not None or type(rule).enforce is not OutputRule.enforce:
         return False
-    actions = [
-        step for action in actions for step in _steps(action)
-    ]  # if it commutes with each, with all after another
+    actions = [step for action in actions for step in _steps(action)]  # commutes with each: with all in turn
     reorders = all(isinstance(action, REORDERING) for action in actions)
     signed = all(isinstance(action, (*REORDERING, SignChange)) for action in actions)
     if isinstance(rule.constraint, Simplex):

@@ -150,7 +150,7 @@ class Invariance(FieldRule):
         super().__init__(Agreement(), name=name, unit=unit, source=source)
         self.representation = Representation(group)
         self.by = _symmetriser(self, by, group)
-        self.every = every
+        self.every = _require_list(self, every, group)
 
     def quantity(self, field: nn.Module, points: Tensor) -> Tensor:
         """Answers to moved inputs beside those to the inputs, `(batch, 2 n)`."""
@@ -226,7 +226,7 @@ class Equivariance(FieldRule):
         actions = on_output if on_output is not None else _same
         self.representation = Representation(group, actions, example=output_example)
         self.by = _symmetriser(self, by, group)
-        self.every = every
+        self.every = _require_list(self, every, group)
 
     def quantity(self, field: nn.Module, points: Tensor) -> Tensor:
         """Answers to moved inputs beside the moved answers, `(batch, 2 n)`."""
@@ -256,6 +256,12 @@ class Equivariance(FieldRule):
 
 def _same(action: nn.Module) -> nn.Module:
     return action
+
+
+def _require_list(rule: FieldRule, every: bool, group: Group) -> bool:
+    if every and not isinstance(group, FiniteGroup):
+        raise SpecificationError(f"rule `{rule.name}` needs a FiniteGroup for every=True, got {type(group).__name__}")
+    return every
 
 
 def _symmetriser(rule: FieldRule, by: Symmetriser | None, group: Group) -> Symmetriser:

@@ -232,6 +232,8 @@ def test_other_things_are_refused():
         Invariance(quarter_turns(), by="average")
     with pytest.raises(SpecificationError, match="needs a Group"):
         Invariance([Turn(1)])
+    with pytest.raises(SpecificationError, match="FiniteGroup for every=True"):
+        Equivariance(Rotations(3), every=True)
     with pytest.raises(UnsupportedError, match="smooth=True"):
         Hard(Invariance(quarter_turns()), smooth=True)
     with pytest.raises(ShapeError, match="a batch of inputs"):
