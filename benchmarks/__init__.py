@@ -5,9 +5,11 @@ TASKS = {
     "dispatch": "benchmarks.dispatch.task:Dispatch",
     "downscaling": "benchmarks.downscaling.task:Downscaling",
     "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
+    "hierarchy": "benchmarks.hierarchy.task:HierarchyTask",
     "pwc": "benchmarks.pwc.task:Pwc",
     "qp": "benchmarks.qp.task:Qp",
     "qp-hardnet": "benchmarks.qp.task:HardnetQp",
     "qp-nonconvex": "benchmarks.qp.task:NonconvexQp",
+    "rotations": "benchmarks.rotations.task:Rotations",
+    "rotations-69": "benchmarks.rotations.task:Rotations69",
 }
-"""`python -m benchmarks run chess --profile quick`."""

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from constraints.embeddings import Embedding, Hard, join
 from constraints.functional import default_tolerance
-from constraints.rules import CellRule, FieldRule, OutputRule, Rule
+from constraints.networks import FiniteGroup
+from constraints.rules import CellRule, Equivariance, FieldRule, Invariance, OutputRule, Rule
 from constraints.sets import Constraint, ProjectableConstraint, RayTraceable, Squashing
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "law_serialises",
     "law_smooth",
     "law_squash",
+    "law_symmetric",
     "law_violation",
 ]
 
@@ -146,6 +148,36 @@ def law_smooth(embedding: Hard, values: Tensor, x: Tensor) -> None:
         if rule.index is not None:
             others = torch.ones(y.shape[-1], dtype=torch.bool).index_fill(0, rule.index.cpu(), False)
             assert torch.equal(y[..., others], given[..., others]), f"{rule.name}: squash moved outputs of others"
+
+
+def law_symmetric(network: nn.Module, rule: Invariance | Equivariance, x: Tensor, *, draws: int = 3) -> None:
+    """A network is invariant, or equivariant, to rounding: in evaluation mode, in float32 and float64.
+
+    By every element of a finite group; by some random ones of any other. For networks of your own, too.
+
+    Args:
+        network: `(batch, ...)` to `(batch, ...)`.
+        rule: the symmetry.
+        x: inputs, `(batch, ..., *event)`.
+        draws: how many random elements to try of a group that is not finite.
+
+    Example:
+        >>> from constraints.networks import column_shifts
+        >>> class Total(nn.Module):
+        ...     def forward(self, x):
+        ...         return x.sum(dim=-1, keepdim=True)
+        >>> law_symmetric(Total(), Invariance(column_shifts(4)), torch.randn(8, 4))
+    """
+    for dtype in (torch.float32, torch.float64):
+        tried, points = copy.deepcopy(network).to(dtype).eval(), x.to(dtype)
+        with torch.no_grad():
+            y = tried(points)
+            for _ in range(1 if isinstance(rule.representation.group, FiniteGroup) else draws):
+                value = rule.observed(tried, points, y)
+                worst, allowed = rule.constraint.violation(value), 8.0 * rule.constraint.tolerance(value)
+                assert bool((worst <= allowed).all()), (
+                    f"{rule.name} ({dtype}): the answer moved by {float(worst.max()):.3g} beyond rounding"
+                )
 
 
 def law_violation(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:

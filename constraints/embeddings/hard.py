@@ -56,7 +56,8 @@ class Hard(Embedding):
         possible = rule.explain().embeddings
         if not isinstance(rule, OutputRule | FieldRule) or "Hard" not in possible:
             raise UnsupportedError(
-                f"rule `{rule.name}` cannot be Hard: no map onto it is known. It can be {', '.join(possible)}"
+                f"rule `{rule.name}` cannot be Hard: no map onto it is known ({rule.explain().kind}). "
+                f"It can be {', '.join(possible)}"
             )
         if smooth and isinstance(rule, FieldRule):
             raise UnsupportedError(

@@ -21,7 +21,16 @@ from constraints.functional.balls import (
 )
 from constraints.functional.certificate import Certificate, certified_tolerance
 from constraints.functional.half_space import gauge_half_space, project_half_space, squash_half_space
+from constraints.functional.orbits import last_of_orbit, lexicographically_greater
 from constraints.functional.ordered import project_ordered_cone, squash_ordered_cone
+from constraints.functional.partial_order import (
+    find_cycle,
+    lower_children,
+    max_constraint_loss,
+    order_steps,
+    raise_parents,
+    reduce_edges,
+)
 from constraints.functional.polytope import PolytopeFactors, factorise_polytope, project_polytope, solve_polytope
 from constraints.functional.projections import (
     project_affine,
@@ -58,6 +67,7 @@ __all__ = [
     "certified_tolerance",
     "default_tolerance",
     "factorise_polytope",
+    "find_cycle",
     "gauge_box",
     "gauge_half_space",
     "gauge_l1_ball",
@@ -66,6 +76,11 @@ __all__ = [
     "gauge_linf_ball",
     "gauge_quadratic",
     "gauge_second_order_cone",
+    "last_of_orbit",
+    "lexicographically_greater",
+    "lower_children",
+    "max_constraint_loss",
+    "order_steps",
     "program_unit",
     "project_affine",
     "project_box",
@@ -80,6 +95,8 @@ __all__ = [
     "project_second_order_cone",
     "project_semidefinite_cone",
     "project_simplex",
+    "raise_parents",
+    "reduce_edges",
     "safe_norm",
     "softplus",
     "solve_polytope",

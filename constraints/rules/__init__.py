@@ -4,6 +4,7 @@ from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicativ
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
 from constraints.rules.group_balance import GroupBalance
+from constraints.rules.hierarchy import Hierarchy, HierarchyMap, LowerChildren, NearestCoherent, RaiseParents
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
@@ -11,33 +12,43 @@ from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
+from constraints.rules.symmetry import Averaging, Canonicalisation, Equivariance, Invariance, Symmetriser
 from constraints.rules.transition import Transition
 
 __all__ = [
     "Additive",
     "AllowedClasses",
+    "Averaging",
     "Balance",
     "BalanceForm",
     "Bounds",
     "Budget",
+    "Canonicalisation",
     "Capacity",
     "CellRule",
     "Census",
     "CountLimit",
     "EagerScores",
+    "Equivariance",
     "Explanation",
     "FieldRule",
     "FixedSum",
     "GroupBalance",
     "Guarantee",
+    "Hierarchy",
+    "HierarchyMap",
     "Implication",
+    "Invariance",
     "LazyScores",
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
+    "LowerChildren",
     "Multiplicative",
+    "NearestCoherent",
     "Ordering",
     "OutputRule",
+    "RaiseParents",
     "RateLimit",
     "Rule",
     "RuleReport",
@@ -45,5 +56,6 @@ __all__ = [
     "ScaledAdditive",
     "Scores",
     "Softmax",
+    "Symmetriser",
     "Transition",
 ]

@@ -21,6 +21,7 @@ from constraints.sets import (
     HalfSpace,
     LinfBall,
     OrderedCone,
+    PartialOrder,
     Polytope,
     Simplex,
     VaryingPolytope,
@@ -120,6 +121,9 @@ def rows_of(constraint: Constraint, k: int, *, varies: bool) -> LinearRows | Non
             low, high = np.full(len(matrix), float(constraint.gap)), np.full(len(matrix), np.inf)
             floor = floor if constraint.low is None else np.full(k, float(constraint.low))
             ceiling = ceiling if constraint.high is None else np.full(k, float(constraint.high))
+        case PartialOrder():
+            matrix = _array(constraint.polytope.matrix)
+            low, high = np.zeros(len(matrix)), np.full(len(matrix), np.inf)
         case LinfBall():
             radius, center = _given(constraint.radius, 1, varies), _array(constraint.center)
             if varies:

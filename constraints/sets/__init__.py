@@ -1,6 +1,7 @@
 """Sets: where a quantity must lie."""
 
 from constraints.sets.affine import Affine
+from constraints.sets.agreement import Agreement
 from constraints.sets.balls import L1Ball, L2Ball, LinfBall
 from constraints.sets.box import Box
 from constraints.sets.box_equality import BoxEquality
@@ -17,6 +18,7 @@ from constraints.sets.intersection import Intersection
 from constraints.sets.linear_matrix_inequality import LinearMatrixInequality
 from constraints.sets.nonlinear_equality import NonlinearEquality
 from constraints.sets.ordered import OrderedCone
+from constraints.sets.partial_order import PartialOrder
 from constraints.sets.polytope import Polytope, VaryingPolytope
 from constraints.sets.quadratic import Quadratic
 from constraints.sets.ray_map import RayMap
@@ -25,6 +27,7 @@ from constraints.sets.varying_affine import VaryingAffine
 
 __all__ = [
     "Affine",
+    "Agreement",
     "BestEffort",
     "Box",
     "BoxEquality",
@@ -45,6 +48,7 @@ __all__ = [
     "LinfBall",
     "NonlinearEquality",
     "OrderedCone",
+    "PartialOrder",
     "Polytope",
     "ProjectableConstraint",
     "Quadratic",

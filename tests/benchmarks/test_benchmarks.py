@@ -8,7 +8,8 @@ import pytest
 from benchmarks import TASKS
 from dkmodels.study import load_task
 
-WITH_STRENGTHS = [name for name in TASKS if name != "chess"]
+ON_FUNCTIONS = ["rotations", "rotations-69"]  # rules on the function: no map of outputs, so nothing to decode
+WITH_STRENGTHS = [name for name in TASKS if name not in ("chess", *ON_FUNCTIONS)]
 DOCUMENTED = [
     "benchmarks.strengths",
     "benchmarks.dispatch.case14",
@@ -16,8 +17,12 @@ DOCUMENTED = [
     "benchmarks.dispatch.rules",
     "benchmarks.downscaling.field",
     "benchmarks.downscaling.network",
+    "benchmarks.hierarchy.genes",
+    "benchmarks.hierarchy.scores",
     "benchmarks.pwc.problem",
     "benchmarks.qp.problem",
+    "benchmarks.rotations.digits",
+    "benchmarks.rotations.module",
 ]
 
 
@@ -41,6 +46,15 @@ def test_one_rule_has_every_embedding_and_the_layer_is_held_against_the_others(n
     assert kinds == {"Soft", "AugmentedLagrangian", "Decode", "Hard"}
     against = {c.baseline for c in task.contrasts() if c.family == "against another embedding"}
     assert {"decode", "soft", "soft + decode"} <= against
+
+
+@pytest.mark.parametrize("name", ON_FUNCTIONS)
+def test_an_architecture_is_held_against_the_loss_and_the_usual_alternative(name):
+    task = load_task(TASKS[name], "quick")
+    kinds = {type(embedding).__name__ for embedding in task.rules().values()}
+    assert {"Soft", "Hard"} <= kinds and "Decode" not in kinds
+    against = {c.baseline for c in task.contrasts() if c.family == "against another embedding"}
+    assert {"augmentation", "soft"} <= against
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

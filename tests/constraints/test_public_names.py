@@ -7,11 +7,19 @@ import pytest
 import constraints
 import constraints.embeddings
 import constraints.functional
+import constraints.networks
 import constraints.rules
 import constraints.sets
 import constraints.tracking
 
-MODULES = [constraints, constraints.functional, constraints.sets, constraints.rules, constraints.embeddings]
+MODULES = [
+    constraints,
+    constraints.functional,
+    constraints.networks,
+    constraints.sets,
+    constraints.rules,
+    constraints.embeddings,
+]
 
 
 @pytest.mark.parametrize("module", [*MODULES, constraints.tracking], ids=lambda m: m.__name__)
