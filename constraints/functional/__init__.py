@@ -42,6 +42,7 @@ from constraints.functional.second_order_cone import (
     squash_second_order_cone,
 )
 from constraints.functional.semidefinite import project_semidefinite_cone, squash_semidefinite_cone
+from constraints.functional.shape import dual_exponent, group_sort, limit_rows, sign_columns
 from constraints.functional.smooth import safe_norm, softplus
 from constraints.functional.squash import squash_box, squash_simplex
 from constraints.functional.tolerance import default_tolerance, program_unit
@@ -57,6 +58,7 @@ __all__ = [
     "balance_softmax",
     "certified_tolerance",
     "default_tolerance",
+    "dual_exponent",
     "factorise_polytope",
     "gauge_box",
     "gauge_half_space",
@@ -66,6 +68,8 @@ __all__ = [
     "gauge_linf_ball",
     "gauge_quadratic",
     "gauge_second_order_cone",
+    "group_sort",
+    "limit_rows",
     "program_unit",
     "project_affine",
     "project_box",
@@ -81,6 +85,7 @@ __all__ = [
     "project_semidefinite_cone",
     "project_simplex",
     "safe_norm",
+    "sign_columns",
     "softplus",
     "solve_polytope",
     "squash_box",

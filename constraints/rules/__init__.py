@@ -3,10 +3,13 @@
 from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicative, ScaledAdditive, Softmax
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
+from constraints.rules.convex_in import ConvexIn
 from constraints.rules.group_balance import GroupBalance
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
+from constraints.rules.lipschitz import LipschitzIn
+from constraints.rules.monotone import MonotoneIn
 from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
@@ -23,6 +26,7 @@ __all__ = [
     "Capacity",
     "CellRule",
     "Census",
+    "ConvexIn",
     "CountLimit",
     "EagerScores",
     "Explanation",
@@ -35,6 +39,8 @@ __all__ = [
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
+    "LipschitzIn",
+    "MonotoneIn",
     "Multiplicative",
     "Ordering",
     "OutputRule",
