@@ -119,7 +119,7 @@ class MonotoneIn(FieldRule):
         return wrapped
 
     def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
-        """Clips, their smooth maps, and isotonic regression of outputs that are all monotone, grow with what they map."""
+        """Clips, their smooth maps, and isotonic regression of monotone outputs grow with what they map."""
         mine = self.scope.outputs
         return apart(rule, mine) or clips(rule) or (sorts(rule, mine) and not smooth)
 

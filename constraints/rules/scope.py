@@ -106,7 +106,7 @@ class Scope(nn.Module):
     def values(self, field: nn.Module, points: Tensor) -> Tensor:
         """The chosen outputs at points, `(*points, d)` to `(*points, k)`; the network sees one batch dimension."""
         given: Tensor = field(points if points.dim() == 2 else points.reshape(-1, points.shape[-1]))
-        value = given if points.dim() == 2 else given.reshape(*points.shape[:-1], -1)
+        value = given if points.dim() == 2 else given.reshape(*points.shape[:-1], given.shape[-1])
         if self.outputs is None:
             return value
         if max(self.outputs) >= value.shape[-1]:
