@@ -51,6 +51,7 @@ from constraints.functional.second_order_cone import (
     squash_second_order_cone,
 )
 from constraints.functional.semidefinite import project_semidefinite_cone, squash_semidefinite_cone
+from constraints.functional.shape import dual_exponent, group_sort, limit_rows, sign_columns
 from constraints.functional.smooth import safe_norm, softplus
 from constraints.functional.squash import squash_box, squash_simplex
 from constraints.functional.tolerance import default_tolerance, program_unit
@@ -66,6 +67,7 @@ __all__ = [
     "balance_softmax",
     "certified_tolerance",
     "default_tolerance",
+    "dual_exponent",
     "factorise_polytope",
     "find_cycle",
     "gauge_box",
@@ -76,8 +78,10 @@ __all__ = [
     "gauge_linf_ball",
     "gauge_quadratic",
     "gauge_second_order_cone",
+    "group_sort",
     "last_of_orbit",
     "lexicographically_greater",
+    "limit_rows",
     "lower_children",
     "max_constraint_loss",
     "order_steps",
@@ -98,6 +102,7 @@ __all__ = [
     "raise_parents",
     "reduce_edges",
     "safe_norm",
+    "sign_columns",
     "softplus",
     "solve_polytope",
     "squash_box",

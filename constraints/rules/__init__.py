@@ -3,11 +3,14 @@
 from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicative, ScaledAdditive, Softmax
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
+from constraints.rules.convex_in import ConvexIn
 from constraints.rules.group_balance import GroupBalance
 from constraints.rules.hierarchy import Hierarchy, HierarchyMap, LowerChildren, NearestCoherent, RaiseParents
 from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
+from constraints.rules.lipschitz import LipschitzIn
+from constraints.rules.monotone import MonotoneIn
 from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
@@ -27,6 +30,7 @@ __all__ = [
     "Capacity",
     "CellRule",
     "Census",
+    "ConvexIn",
     "CountLimit",
     "EagerScores",
     "Equivariance",
@@ -43,7 +47,9 @@ __all__ = [
     "LinearEquality",
     "LinearInequality",
     "LinearSystem",
+    "LipschitzIn",
     "LowerChildren",
+    "MonotoneIn",
     "Multiplicative",
     "NearestCoherent",
     "Ordering",

@@ -17,7 +17,7 @@ from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.sets import Certifying, Constraint, ProjectableConstraint, Squashing
 from constraints.sets.constraint import keep_precision
 
-__all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule"]
+__all__ = ["Explanation", "FieldRule", "Guarantee", "OutputRule", "Rule", "resolve_columns"]
 
 
 class Guarantee(StrEnum):
@@ -192,21 +192,7 @@ class OutputRule(Rule, ABC):
         """
         if self.outputs is None:
             return
-        if names is None:
-            if self.index is None:
-                raise SpecificationError(
-                    f"rule `{self.name}` names outputs {list(self.outputs)}, but the module does not name its outputs: "
-                    f"pass outputs=[...] to it"
-                )
-            return
-        known = list(names)
-        missing = [o for o in self.outputs if (o >= len(known) if isinstance(o, int) else o not in known)]
-        if missing:
-            raise SpecificationError(f"rule `{self.name}` names outputs {missing}, expected some of {known}")
-        columns = [o if isinstance(o, int) else known.index(o) for o in self.outputs]
-        if len(set(columns)) < len(columns):
-            raise SpecificationError(f"rule `{self.name}` names an output twice: {list(self.outputs)} of {known}")
-        self.index = torch.tensor(columns, dtype=torch.long)
+        self.index = resolve_columns(self.name, "outputs", self.outputs, names)
 
     def select(self, y: Tensor) -> Tensor:
         """The outputs that the rule speaks of, `(*batch, k)`."""
@@ -309,6 +295,35 @@ class OutputRule(Rule, ABC):
         return Explanation(
             rule=self.name, kind=kind, embeddings=soft, guarantee=Guarantee.SOFT, cost="one evaluation of the quantity"
         )
+
+
+def resolve_columns(rule: str, what: str, wanted: Sequence[int | str], names: Sequence[str] | None) -> Tensor:
+    """The columns of a module that a rule speaks of, `(k,)`.
+
+    Args:
+        rule: name of the rule.
+        what: "outputs" or "inputs".
+        wanted: columns, or names to look up.
+        names: what the module calls its columns; None where it does not name them.
+
+    Raises:
+        SpecificationError: a name that does not exist, that nobody gave, or one column twice.
+    """
+    if names is None:
+        if not all(isinstance(one, int) for one in wanted):
+            raise SpecificationError(
+                f"rule `{rule}` names {what} {list(wanted)}, but the module does not name its {what}: pass "
+                f"{what}=[...] to it"
+            )
+        return torch.tensor(list(wanted), dtype=torch.long)
+    known = list(names)
+    missing = [one for one in wanted if (one >= len(known) if isinstance(one, int) else one not in known)]
+    if missing:
+        raise SpecificationError(f"rule `{rule}` names {what} {missing}, expected some of {known}")
+    columns = [one if isinstance(one, int) else known.index(one) for one in wanted]
+    if len(set(columns)) < len(columns):
+        raise SpecificationError(f"rule `{rule}` names one of its {what} twice: {list(wanted)} of {known}")
+    return torch.tensor(columns, dtype=torch.long)
 
 
 class FieldRule(Rule, ABC):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.rules.rule import Explanation, OutputRule
+from constraints.rules.rule import Explanation, OutputRule, resolve_columns
 from constraints.symbolic.context import evaluate_entries
 from constraints.symbolic.found import Found
 from constraints.symbolic.learnable import Learnable
@@ -97,21 +97,8 @@ class DeclaredRule(OutputRule):
         Raises:
             SpecificationError: the rule names an input that does not exist.
         """
-        wanted = list(self.inputs.values())
-        if not wanted:
-            return
-        if names is None:
-            if self.columns is None:
-                raise SpecificationError(
-                    f"rule `{self.name}` names inputs {wanted}, but the module does not name its inputs: pass "
-                    f"inputs=[...] to it"
-                )
-            return
-        known = list(names)
-        missing = [i for i in wanted if (i >= len(known) if isinstance(i, int) else i not in known)]
-        if missing:
-            raise SpecificationError(f"rule `{self.name}` names inputs {missing}, expected some of {known}")
-        self.columns = torch.tensor([i if isinstance(i, int) else known.index(i) for i in wanted], dtype=torch.long)
+        if self.inputs:
+            self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names)
 
     def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
         """The statement in its normal form; what is learnt stays open, and inputs too where there is no `x`."""
