@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from constraints import RuleSet, RuleTextError, load_rules
+from constraints import DeclaredRule, RuleSet, RuleTextError, load_rules
 
 __all__ = ["explain_rule_file"]
 
@@ -49,7 +49,9 @@ def explain_rule_file(
     if not rules:
         raise RuleTextError(f"{path}: at least one rule is needed, got none")
     spoken = list(dict.fromkeys(str(o) for rule in rules.values() for o in rule.outputs or ()))
-    read = list(dict.fromkeys(str(i) for rule in rules.values() for i in rule.inputs.values()))
+    read = list(
+        dict.fromkeys(str(i) for rule in rules.values() if isinstance(rule, DeclaredRule) for i in rule.inputs.values())
+    )
     named = all(isinstance(o, str) for rule in rules.values() for o in rule.outputs or ())
     for rule in rules.values():
         if named:

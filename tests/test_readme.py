@@ -1,5 +1,6 @@
 """What the README shows runs, and what it names is there."""
 
+import doctest
 import importlib
 import re
 from pathlib import Path
@@ -17,6 +18,12 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     left = float(re.search(r"tensor\(([-+.e\d]+)", capsys.readouterr().out).group(1))
     assert left < 1e-5
+
+
+def test_the_page_on_statements_is_what_is_printed():
+    result = doctest.testfile(str(ROOT / "docs/declare.md"), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert result.attempted > 40
+    assert result.failed == 0
 
 
 def test_names_in_the_table_are_there():

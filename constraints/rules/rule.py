@@ -190,7 +190,7 @@ class OutputRule(Rule, ABC):
         Raises:
             SpecificationError: the rule names an output that does not exist.
         """
-        if self.outputs is None:
+        if self.outputs is None or (names is None and self.index is not None):
             return
         self.index = resolve_columns(self.name, "outputs", self.outputs, names)
 

@@ -71,7 +71,8 @@ class Scope(nn.Module):
         Raises:
             SpecificationError: the rule names an input that does not exist, or one twice.
         """
-        self.index = resolve_columns(self.rule, "inputs", self.inputs, names)
+        if names is not None or self.index is None:
+            self.index = resolve_columns(self.rule, "inputs", self.inputs, names)
 
     @property
     def columns(self) -> frozenset[int]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import sympy
+from sympy.core.function import AppliedUndef
 
 from constraints.errors import ConstraintError, InfeasibleError, SpecificationError
+from constraints.functional.partial_order import find_cycle
+from constraints.rules import FieldRule, Hierarchy, OutputRule, Rule
 from constraints.sets import Fallback
 from constraints.symbolic.classify import Classifier
 from constraints.symbolic.declared import DeclaredRule
+from constraints.symbolic.functions import declare_function
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.rewrite import Rewriter
 from constraints.symbolic.statement import Condition, Reading, every, push_guards
@@ -22,6 +26,7 @@ Symbols = Sequence[sympy.Symbol] | Mapping[sympy.Symbol, int]
 UNSUPPORTED = ("integer", "even", "odd", "prime", "imaginary", "rational", "irrational")
 
 
+@overload
 def declare(
     statement: Any,
     *,
@@ -35,8 +40,37 @@ def declare(
     name: str | None = None,
     unit: str = "",
     source: str = "",
-) -> DeclaredRule:
-    """A rule from a statement of sympy on the outputs of a model, its input allowed.
+) -> OutputRule: ...
+
+
+@overload
+def declare(
+    statement: Any,
+    *,
+    fields: Sequence[AppliedUndef],
+    inputs: Symbols = (),
+    name: str | None = None,
+    unit: str = "",
+    source: str = "",
+) -> FieldRule: ...
+
+
+def declare(
+    statement: Any,
+    *,
+    outputs: Symbols = (),
+    inputs: Symbols = (),
+    fields: Sequence[AppliedUndef] = (),
+    parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+    units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
+    margin: float | None = None,
+    threshold: float = 0.5,
+    fallback: Fallback | None = None,
+    name: str | None = None,
+    unit: str = "",
+    source: str = "",
+) -> Rule:
+    """A rule from a statement of sympy on the outputs of a model, its input allowed, or on the function that it is.
 
     The statement is a relation (`Eq`, `<=`, `>=`), a list of them that all hold, or `And`, `Or`, `Not`, `Implies`,
     `Equivalent`, `Xor`, `ITE` of them; sides may contain `Piecewise`, `Abs`, `Max`, `Min` and every function that
@@ -45,8 +79,12 @@ def declare(
     of these is "unknown", and can be Soft or measured only; `explain()` says what was found and why. Nothing is ever
     made hard that the set cannot guarantee.
 
-    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`. Signs with which
-    outputs are declared (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide for
+    On functions (`fields`): the sign of a first derivative is `MonotoneIn`, that of a second `ConvexIn`, a bound of
+    slopes `LipschitzIn`, `Eq(f(-x, y), f(x, y))` and the like `Invariance` or `Equivariance`.
+
+    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`; where each part
+    of a statement is a child that implies a parent it is a `Hierarchy`, which holds at every threshold. Signs that
+    outputs are declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide for
     which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
     include their boundary: strict ones are refused, unless `margin` says how far from it to stay.
 
@@ -55,6 +93,8 @@ def declare(
         outputs: symbols of the outputs that it may speak of, bound to columns by name (see `OutputRule.bind`), or a
             mapping from symbols to columns.
         inputs: symbols of the inputs, likewise (see `DeclaredRule.bind_inputs`).
+        fields: instead of outputs: the model's outputs as functions of its inputs, `Function("f")(x, y)`, in the order
+            of its columns. Symmetries take the arguments as all inputs of the model, in their order.
         parameters: symbols of numbers that are learnt with the network.
         units: the unit of each symbol, of `sympy.physics.units`; those left out are pure numbers. Units inside the
             statement may differ (km/h here, metres there): all is brought to SI units, in which violations are then
@@ -93,6 +133,11 @@ def declare(
     """
     whole = _whole(statement)
     title = name or _short(str(whole))
+    if fields:
+        columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
+        if outputs or parameters or units is not None or fallback is not None or margin is not None:
+            raise SpecificationError("`declare` needs either outputs or fields, got fields and arguments of outputs")
+        return declare_function(whole, fields, columns_of, name=title, unit=unit, source=source)
     if whole in (sympy.true, sympy.false):
         kind = SpecificationError if whole == sympy.true else InfeasibleError
         raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")
@@ -103,6 +148,9 @@ def declare(
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
     _require_declared(title, whole, set(real))
+    edges = _edges(whole, columns)
+    if edges:
+        return Hierarchy(edges, name=title, unit=unit, source=source)
     used = [symbol for symbol in columns if symbol in whole.free_symbols]
     if not used:
         raise SpecificationError(
@@ -137,6 +185,27 @@ def declare(
         source=source,
         notes=strict,
     )
+
+
+def _edges(whole: sympy.Basic, columns: Mapping[sympy.Symbol, int | str]) -> list[tuple[int | str, int | str]]:
+    """Child and parent, by column, of each part of a statement; empty where some part is something else."""
+    edges = []
+    for part in whole.args if isinstance(whole, sympy.And) else [whole]:
+        child: sympy.Basic = part
+        if isinstance(part, sympy.Implies):
+            child, parent = part.args
+        elif isinstance(part, sympy.Or) and len(part.args) == 2:
+            negated = [a.args[0] for a in part.args if isinstance(a, sympy.Not)]
+            plain = [a for a in part.args if isinstance(a, sympy.Symbol)]
+            if len(negated) != 1 or len(plain) != 1:
+                return []
+            child, parent = negated[0], plain[0]
+        else:
+            return []
+        if child not in columns or parent not in columns:
+            return []
+        edges.append((columns[child], columns[parent]))
+    return [] if find_cycle(edges) else edges
 
 
 def _whole(statement: Any) -> sympy.Basic:
@@ -192,7 +261,7 @@ def _require_declared(title: str, whole: sympy.Basic, known: set[sympy.Symbol]) 
             f"rule `{title}` needs every symbol declared as an output, an input or a parameter, got "
             f"{', '.join(unknown)}{hint}"
         )
-    functions = [str(f) for f in whole.atoms(sympy.core.function.AppliedUndef, sympy.Derivative)]
+    functions = [str(f) for f in whole.atoms(AppliedUndef, sympy.Derivative)]
     if functions:
         raise SpecificationError(
             f"rule `{title}` speaks of functions, {', '.join(sorted(functions))}: say which they are with fields=[...]"

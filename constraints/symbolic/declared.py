@@ -79,17 +79,16 @@ class DeclaredRule(OutputRule):
         return len(self.found.entries)
 
     @property
-    def parameters_by_name(self) -> dict[str, Tensor]:
-        """What was learnt, by name, `()` each.
+    def learnt(self) -> dict[str, Tensor]:
+        """What is learnt, as it is now, by name, `()` each.
 
         Example:
             >>> from constraints.symbolic import declare
             >>> y, k = sympy.symbols("y k")
-            >>> rule = declare(y <= k, outputs={y: 0}, parameters={k: Learnable(initial=2.0)})
-            >>> {name: float(value) for name, value in rule.parameters_by_name.items()}
-            {'k': 2.0}
+            >>> declare(y <= k, outputs={y: 0}, parameters={k: Learnable(initial=2.0)}).learnt
+            {'k': tensor(2.)}
         """
-        return {str(symbol): one.value(self.raw[str(symbol)]) for symbol, one in self.learnables.items()}
+        return {str(symbol): one.value(self.raw[str(symbol)]).detach() for symbol, one in self.learnables.items()}
 
     def bind_inputs(self, names: Sequence[str] | None) -> None:
         """Resolve the inputs that the rule names, in a module whose inputs are called `names`.
@@ -97,7 +96,7 @@ class DeclaredRule(OutputRule):
         Raises:
             SpecificationError: the rule names an input that does not exist.
         """
-        if self.inputs:
+        if self.inputs and (names is not None or self.columns is None):
             self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names)
 
     def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
@@ -119,8 +118,8 @@ class DeclaredRule(OutputRule):
         if not self.found.entries:
             return None
         leaves, like = self._inputs(x) if self.inputs else ({}, self._like())
-        for symbol, value in self.parameters_by_name.items():
-            leaves[sympy.Symbol(symbol, real=True)] = value.to(like)
+        for symbol, one in self.learnables.items():
+            leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
         numbers = evaluate_entries(self.found.entries, leaves, like)
         return numbers.reshape(*like.shape, *self.found.shape)
 

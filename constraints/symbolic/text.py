@@ -10,9 +10,9 @@ from pathlib import Path
 import sympy
 
 from constraints.errors import ConstraintError, RuleTextError
+from constraints.rules import OutputRule
 from constraints.sets import Fallback
 from constraints.symbolic.declare import declare
-from constraints.symbolic.declared import DeclaredRule
 from constraints.symbolic.grammar import read_statement
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.tokens import KEYWORDS, cut, fail
@@ -36,7 +36,7 @@ def load_rules(
     margin: float | None = None,
     threshold: float = 0.5,
     fallback: Fallback | None = None,
-) -> dict[str, DeclaredRule]:
+) -> dict[str, OutputRule]:
     """The rules of a file: see `read_rules`.
 
     Raises:
@@ -77,7 +77,7 @@ def read_rules(
     margin: float | None = None,
     threshold: float = 0.5,
     fallback: Fallback | None = None,
-) -> dict[str, DeclaredRule]:
+) -> dict[str, OutputRule]:
     """Rules from text, one a line: `name: statement`, the name optional, `#` begins a comment.
 
     Statements are read by `read_statement`; nothing is evaluated as code. Lines `outputs: a, b` and `inputs: c`, before
@@ -113,7 +113,7 @@ def read_rules(
         {'balance': 'affine (Affine)', 'rule_5': 'polytope (Polytope)'}
     """
     columns, sources = _names("outputs", outputs, 0), _names("inputs", inputs, 0)
-    found: dict[str, DeclaredRule] = {}
+    found: dict[str, OutputRule] = {}
     for number, whole in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = whole.split("#", maxsplit=1)[0].rstrip()
         if not line.strip() or ORDERING.fullmatch(line.strip()):
@@ -162,7 +162,7 @@ def _declare(
     threshold: float,
     fallback: Fallback | None,
     name: str,
-) -> DeclaredRule:
+) -> OutputRule:
     symbols = {str(s): s for s in statement.free_symbols}
     outputs: list[sympy.Symbol] | dict[sympy.Symbol, int]
     if columns is None:
@@ -206,6 +206,6 @@ def _require_known(
             raise fail(line, token.column, f"the name of a column or a parameter is needed, got `{token.text}`")
 
 
-def _require_first(what: str, line: int, found: Mapping[str, DeclaredRule]) -> None:
+def _require_first(what: str, line: int, found: Mapping[str, OutputRule]) -> None:
     if found:
         raise RuleTextError(f"line {line}: `{what}:` needs to come before the first rule, got it after {len(found)}")

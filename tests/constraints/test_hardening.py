@@ -121,7 +121,7 @@ def test_contexts_have_one_column():
 
 
 def test_outputs_are_distinct_after_names_are_resolved():
-    with pytest.raises(SpecificationError, match="names an output twice"):
+    with pytest.raises(SpecificationError, match="names one of its outputs twice"):
         FixedSum(outputs=["a", 0]).bind(["a", "b"])
     with pytest.raises(SpecificationError, match="different numbers of outputs"):
         join(nn.Identity(), {"a": Hard(Bounds(low=[0.0, 0.0])), "b": Hard(Bounds(low=0.0, outputs=[5]))})

@@ -94,7 +94,7 @@ def test_contradictions_are_named():
         def __init__(self):
             super().__init__(HalfSpace([-1.0, 0.0, 0.0, 0.0], -3.0))
 
-    with pytest.raises(InfeasibleError, match="no output satisfies `far`, `thrust` together"):
+    with pytest.raises(InfeasibleError, match="no output satisfies `thrust`, `far` together"):
         join(network(), {"thrust": Hard(Thrust()), "far": Hard(Far())}, outputs=4)
 
 

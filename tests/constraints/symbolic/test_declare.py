@@ -125,7 +125,7 @@ def test_learnt_numbers_move_inside_their_bounds():
         optimiser.zero_grad()
         (network(torch.rand(16, 2)) - 3.0).square().mean().backward()
         optimiser.step()
-    assert 0.9 < float(rule.parameters_by_name["d"]) < 1.0
+    assert 0.9 < float(rule.learnt["d"]) < 1.0
     assert "learnt: d" in rule.explain().why
     for wrong in ({"initial": 2.0, "high": 1.0}, {"initial": 0.0, "low": 0.0}, {"initial": float("nan")}):
         with pytest.raises(SpecificationError, match="low < initial < high"):

@@ -56,7 +56,7 @@ def test_a_file_with_names_comments_and_all_kinds(tmp_path):
     )
     rules = load_rules(file, parameters={"k": Learnable(initial=0.5, low=0.0, high=1.0)})
     assert list(rules) == ["shares", "rule_6", "hot"]
-    assert rules["hot"].parameters_by_name["k"].requires_grad
+    assert rules["hot"].learnt["k"].item() == 0.5
     for rule in rules.values():
         rule.bind(["a", "b", "c"])
         rule.bind_inputs(["t"])
