@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from functools import reduce
+from typing import final
 
 import sympy
 import torch
@@ -14,9 +16,10 @@ from torch import Tensor
 
 from constraints.errors import SpecificationError
 
-__all__ = ["REAL_FUNCTIONS", "evaluate_real", "real_number"]
+__all__ = ["REAL_FUNCTIONS", "RealFunction", "evaluate_real", "real_number"]
 
 Leaves = Mapping[sympy.Symbol, Tensor]
+Built = Callable[[Leaves, Tensor], Tensor | float]
 
 
 def real_number(expression: sympy.Basic) -> float:
@@ -38,8 +41,9 @@ def real_number(expression: sympy.Basic) -> float:
     return value
 
 
-def evaluate_real(expression: sympy.Basic, leaves: Leaves, like: Tensor) -> Tensor:
-    r"""The value of an expression, NaN wherever sympy's is not a real number.
+@final
+class RealFunction:
+    r"""An expression as a function of tensors: read once, called often. NaN wherever sympy's value is not real.
 
     What it means is what sympy means: nothing is clamped, no small number is added, `Mod` has the sign of the divisor,
     `acot` lies in `(-pi/2, pi/2]`, `Heaviside(0)` is 1/2, `Piecewise` takes the first case that holds. Derivatives are
@@ -47,54 +51,114 @@ def evaluate_real(expression: sympy.Basic, leaves: Leaves, like: Tensor) -> Tens
 
     Args:
         expression: real, or a condition (`x < 1`, `And`, ...), which gives a tensor of bool.
-        leaves: a tensor for each free symbol, of shapes that broadcast.
-        like: a tensor whose dtype and device numbers take.
 
     Raises:
-        SpecificationError: a symbol or a function that is not known, or a number that is not real and finite.
+        SpecificationError: a function that is not known, or a number that is not real and finite.
 
     Example:
         >>> x = sympy.Symbol("x")
         >>> t = torch.tensor([-4.0, 0.0, 4.0])
-        >>> evaluate_real(sympy.sqrt(x), {x: t}, t)
+        >>> RealFunction(sympy.sqrt(x))({x: t}, t)
         tensor([nan, 0., 2.])
+    """
+
+    def __init__(self, expression: sympy.Basic) -> None:
+        self.expression = expression
+        self._call = _build(expression)
+
+    def __reduce__(self) -> tuple[type[RealFunction], tuple[sympy.Basic]]:
+        """Pickled and copied as its expression."""
+        return RealFunction, (self.expression,)
+
+    def __call__(self, leaves: Leaves, like: Tensor) -> Tensor:
+        """The value, of a shape to which those of the leaves broadcast.
+
+        Args:
+            leaves: a tensor for each free symbol.
+            like: a tensor whose dtype and device numbers take.
+
+        Raises:
+            SpecificationError: a symbol without a leaf.
+        """
+        return _tensor(self._call(leaves, like), like)
+
+
+def evaluate_real(expression: sympy.Basic, leaves: Leaves, like: Tensor) -> Tensor:
+    """The value of an expression: see `RealFunction`, which reads it once for many calls.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> t = torch.tensor([-4.0, 0.0, 4.0])
         >>> evaluate_real(sympy.Piecewise((-x, x < 0), (sympy.log(x + 1), True)), {x: t}, t)
         tensor([4.0000, 0.0000, 1.6094])
     """
+    return RealFunction(expression)(leaves, like)
+
+
+def _tensor(value: Tensor | float, like: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else like.new_full((), value)
+
+
+def _build(expression: sympy.Basic) -> Built:
     if isinstance(expression, BooleanTrue | BooleanFalse):
-        return torch.tensor(bool(expression), device=like.device)
+        holds = bool(expression)
+        return lambda leaves, like: torch.tensor(holds, device=like.device)
     if isinstance(expression, sympy.Symbol):
-        if expression not in leaves:
-            raise SpecificationError(f"every symbol needs to be declared, got {expression}")
-        return leaves[expression]
+        return _leaf(expression)
     if not expression.free_symbols and expression.is_number:
-        return like.new_full((), real_number(expression))
+        number = real_number(expression)
+        return lambda leaves, like: number
     if isinstance(expression, sympy.Piecewise):
-        return _piecewise([(p.expr, p.cond) for p in expression.args if isinstance(p, ExprCondPair)], leaves, like)
-    if isinstance(expression, sympy.ITE):
-        condition, yes, no = (evaluate_real(part, leaves, like) for part in expression.args)
-        return torch.where(condition, yes, no)
+        return _piecewise([(p.expr, p.cond) for p in expression.args if isinstance(p, ExprCondPair)])
     if isinstance(expression, sympy.Pow) and expression.exp.is_number:
-        return _power(evaluate_real(expression.base, leaves, like), real_number(expression.exp))
+        base, exponent = _build(expression.base), real_number(expression.exp)
+        return lambda leaves, like: _power(_tensor(base(leaves, like), like), exponent)
     if isinstance(expression, sympy.polygamma):
-        return _polygamma(expression.args[0], evaluate_real(expression.args[1], leaves, like))
+        if expression.args[0] != 0:  # torch's higher ones are right to 1e-10 only
+            raise SpecificationError(f"`polygamma` needs the order 0 (digamma), got {expression.args[0]}")
+        inner = _build(expression.args[1])
+        return lambda leaves, like: torch.digamma(_tensor(inner(leaves, like), like))
+    parts = [_build(part) for part in expression.args]
+    if isinstance(expression, sympy.Add | sympy.Mul):  # numbers stay numbers: half of the operations
+        fold = operator.add if isinstance(expression, sympy.Add) else operator.mul
+        return lambda leaves, like: reduce(fold, [part(leaves, like) for part in parts])
     function = REAL_FUNCTIONS.get(expression.func)
     if function is None:
         known = ", ".join(sorted(kind.__name__ for kind in REAL_FUNCTIONS))
         raise SpecificationError(f"a function needs to be one of {known}, got {expression.func.__name__}")
-    return function(*(evaluate_real(part, leaves, like) for part in expression.args))
+    return lambda leaves, like: function(*(_tensor(part(leaves, like), like) for part in parts))
 
 
-def _piecewise(cases: list[tuple[sympy.Basic, sympy.Basic]], leaves: Leaves, like: Tensor) -> Tensor:
-    free = torch.ones((), dtype=torch.bool, device=like.device)
-    total = like.new_full((), math.nan)
-    for value, condition in cases:
-        taken = free & evaluate_real(condition, leaves, like)
-        # Outside its case an expression may have no derivative: it is given leaves that ask for none there.
-        shielded = {symbol: torch.where(taken, leaf, leaf.detach()) for symbol, leaf in leaves.items()}
-        total = torch.where(taken, evaluate_real(value, shielded, like), total)
-        free = free & ~taken
-    return total
+def _leaf(symbol: sympy.Symbol) -> Built:
+    def read(leaves: Leaves, like: Tensor) -> Tensor:
+        if symbol not in leaves:
+            raise SpecificationError(f"every symbol needs to be declared, got {symbol}")
+        return leaves[symbol]
+
+    return read
+
+
+def _piecewise(cases: list[tuple[sympy.Basic, sympy.Basic]]) -> Built:
+    built = [(_build(value), _build(condition), _fragile(value)) for value, condition in cases]
+
+    def choose(leaves: Leaves, like: Tensor) -> Tensor:
+        free = torch.ones((), dtype=torch.bool, device=like.device)
+        total = like.new_full((), math.nan)
+        for value, condition, fragile in built:
+            taken = free & _tensor(condition(leaves, like), like)
+            # Outside its case an expression may have no derivative: it is given leaves that ask for none there.
+            shielded = {s: torch.where(taken, leaves[s], leaves[s].detach()) for s in fragile if s in leaves}
+            total = torch.where(taken, _tensor(value({**leaves, **shielded}, like), like), total)
+            free = free & ~taken
+        return total
+
+    return choose
+
+
+def _fragile(expression: sympy.Basic) -> list[sympy.Symbol]:
+    """The symbols of an expression that may have no finite derivative somewhere; none of a polynomial."""
+    symbols = expression.free_symbols
+    return [] if expression.is_polynomial(*symbols) else sorted(symbols, key=str)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
@@ -114,12 +178,6 @@ def _gamma(x: Tensor) -> Tensor:
 
 def _loggamma(x: Tensor) -> Tensor:
     return torch.where(x > 0, torch.lgamma(torch.where(x > 0, x, 1.0)), math.nan)
-
-
-def _polygamma(order: sympy.Basic, x: Tensor) -> Tensor:
-    if order != 0:  # torch's higher ones are right to 1e-10 only
-        raise SpecificationError(f"`polygamma` needs the order 0 (digamma), got {order}")
-    return torch.digamma(x)
 
 
 def _acot(x: Tensor) -> Tensor:
@@ -197,6 +255,7 @@ REAL_FUNCTIONS: dict[type[sympy.Basic], Callable[..., Tensor]] = {
     sympy.Not: torch.logical_not,
     sympy.Xor: _parity,
     sympy.Implies: lambda a, b: ~a | b,
+    sympy.ITE: torch.where,
     sympy.Equivalent: lambda *parts: _fold(torch.logical_and)(*(part == parts[0] for part in parts)),
 }
 """What stands for each function of sympy."""

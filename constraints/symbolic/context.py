@@ -10,9 +10,9 @@ import sympy
 import torch
 from torch import Tensor
 
-from constraints.functional.real_functions import evaluate_real
+from constraints.functional.real_functions import RealFunction
 
-__all__ = ["Entry", "evaluate_entries"]
+__all__ = ["Entry", "Reader"]
 
 
 @final
@@ -31,24 +31,40 @@ class Entry:
     otherwise: float = 0.0
 
 
-def evaluate_entries(entries: Sequence[Entry], leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
-    """The numbers of each sample, `(*batch, k)`, `like` being `(*batch,)`.
+@final
+class Reader:
+    """Reads the numbers of a set for each sample.
+
+    Args:
+        entries: what to read.
 
     Example:
         >>> c = sympy.Symbol("c")
         >>> t = torch.tensor([1.0, 3.0])
-        >>> evaluate_entries([Entry(2 * c), Entry(c, c > 2, float("inf"))], {c: t}, t)
+        >>> Reader([Entry(2 * c), Entry(c, c > 2, float("inf"))])({c: t}, t)
         tensor([[2., inf],
                 [6., 3.]])
     """
-    columns = []
-    for entry in entries:
-        if entry.expression in (sympy.oo, -sympy.oo):
-            columns.append(torch.full_like(like, float(entry.expression)))
-            continue
-        value = evaluate_real(entry.expression, leaves, like).expand(like.shape)
-        if entry.when is not sympy.true:
-            holds = evaluate_real(entry.when, leaves, like)
-            value = torch.where(holds, value, entry.otherwise)
-        columns.append(value)
-    return torch.stack(columns, dim=-1)
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = tuple(entries)
+        infinite = (sympy.oo, -sympy.oo)
+        self._values = [None if e.expression in infinite else RealFunction(e.expression) for e in self.entries]
+        self._conditions = [None if e.when is sympy.true else RealFunction(e.when) for e in self.entries]
+
+    def __reduce__(self) -> tuple[type[Reader], tuple[tuple[Entry, ...]]]:
+        """Pickled and copied as its entries."""
+        return Reader, (self.entries,)
+
+    def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+        """The numbers of each sample, `(*batch, k)`, `like` being `(*batch,)`."""
+        columns = []
+        for entry, read, condition in zip(self.entries, self._values, self._conditions, strict=True):
+            if read is None:
+                columns.append(torch.full_like(like, float(entry.expression)))
+                continue
+            value = read(leaves, like).expand(like.shape)
+            if condition is not None:
+                value = torch.where(condition(leaves, like), value, entry.otherwise)
+            columns.append(value)
+        return torch.stack(columns, dim=-1)

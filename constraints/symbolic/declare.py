@@ -84,8 +84,8 @@ def declare(
 
     Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`; where each part
     of a statement is a child that implies a parent it is a `Hierarchy`, which holds at every threshold. Signs that
-    outputs are declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide for
-    which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
+    outputs are declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide
+    for which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
     include their boundary: strict ones are refused, unless `margin` says how far from it to stay.
 
     Args:

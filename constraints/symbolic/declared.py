@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.rules.rule import Explanation, OutputRule, resolve_columns
-from constraints.symbolic.context import evaluate_entries
+from constraints.symbolic.context import Reader
 from constraints.symbolic.found import Found
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.statement import Node, as_sympy
@@ -68,6 +68,7 @@ class DeclaredRule(OutputRule):
         super().__init__(found.constraint, outputs=outputs, name=name, unit=unit, source=source)
         self.statement, self.found, self.read, self.notes = statement, found, read, tuple(notes)
         self.inputs, self.learnables = dict(inputs), dict(learnables)
+        self.reader = Reader(found.entries)
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in learnables.items()})
         self.register_buffer("columns", None, persistent=False)
         if all(isinstance(column, int) for column in self.inputs.values()):
@@ -120,7 +121,7 @@ class DeclaredRule(OutputRule):
         leaves, like = self._inputs(x) if self.inputs else ({}, self._like())
         for symbol, one in self.learnables.items():
             leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
-        numbers = evaluate_entries(self.found.entries, leaves, like)
+        numbers = self.reader(leaves, like)
         return numbers.reshape(*like.shape, *self.found.shape)
 
     def _like(self) -> Tensor:

@@ -22,7 +22,6 @@ from constraints.sets import (
     OrderedCone,
     Polytope,
     Simplex,
-    VaryingAffine,
     VaryingPolytope,
 )
 from constraints.symbolic.context import Entry
@@ -176,22 +175,20 @@ def _one_equality(s: _System, a: Numbers, b: float, fallback: Fallback | None) -
     return _box_equality(s, both, ())
 
 
-def _affine(s: _System, constraint: Affine | VaryingAffine, entries: tuple[Entry, ...]) -> Found:
-    matrix = s.matrix(s.equal) if isinstance(constraint, Affine) else None
-    total = matrix is not None and len(matrix) == 1 and matrix.shape[1] > 1 and len(set(matrix[0])) == 1
-    count = "one equality" if len(s.equal) == 1 else f"{len(s.equal)} equalities"
-    of = f", its target read from {_read(entries)}" if entries else ""
-    if len(s.equal) > 1 and entries:
-        of = f", their targets read from {_read(entries)}"
-    shape = (len(entries),) if matrix is not None else (len(s.equal), len(s.outputs) + 1)
+def _affine(s: _System, constraint: Affine, entries: tuple[Entry, ...]) -> Found:
+    matrix = s.matrix(s.equal)
+    total = len(matrix) == 1 and matrix.shape[1] > 1 and len(set(matrix[0])) == 1
+    one = len(s.equal) == 1
+    count = "one equality" if one else f"{len(s.equal)} equalities"
+    of = f", {'its target' if one else 'their targets'} read from {_read(entries)}" if entries else ""
     return Found(
         kind="sum" if total else "affine",
         why=f"{count}, linear in the outputs{of}",
-        cost=f"{CLOSED}: one matrix product" if matrix is not None else "one least-squares problem",
+        cost=f"{CLOSED}: one matrix product",
         constraint=constraint,
         outputs=tuple(s.outputs),
         entries=entries,
-        shape=shape if entries else (),
+        shape=(len(entries),) if entries else (),
     )
 
 
@@ -335,17 +332,12 @@ def _varying(s: _System, fallback: Fallback | None) -> Found:
     n = len(s.outputs)
     eye, low, high = s.bound_rows()
     entries: list[Entry] = []
-    only_equal = not s.below and not len(eye)
     for row in [*s.equal, *s.below]:
         entries += [Entry(row.coefficients.get(symbol, sympy.Integer(0))) for symbol in s.outputs]
         equality = row.equality and row.when is sympy.true
-        entries += [Entry(row.bound)] if equality else [_low(row), _high(row)]
-        if equality and not only_equal:
-            entries.append(Entry(row.bound))
+        entries += [Entry(row.bound), Entry(row.bound)] if equality else [_low(row), _high(row)]
     for row, least, most in zip(eye, low, high, strict=True):
         entries += [*(_number(v) for v in row), _number(least), _number(most)]
-    if only_equal:
-        return _affine(s, VaryingAffine(len(s.equal), n, fallback=fallback), tuple(entries))
     m = len(s.equal) + len(s.below) + len(eye)
     polytope = VaryingPolytope(m, n, equalities=len(s.equal), fallback=fallback)
     return _polytope(s, polytope, tuple(entries), (m, n + 2))

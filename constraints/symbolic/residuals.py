@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.functional.real_functions import evaluate_real
+from constraints.functional.real_functions import RealFunction, evaluate_real
 from constraints.symbolic.statement import Condition, Every, Node, Some
 
 __all__ = ["Residuals", "StatementResiduals"]
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class Residuals:
     """The expressions of conditions, of a value `(n,)` and its context `(k,)`.
 
-    Attributes:
+    Args:
         conditions: the conditions.
         outputs: the symbols of the value.
         given: the symbols of the context.
@@ -32,16 +31,25 @@ class Residuals:
         tensor([5.])
     """
 
-    conditions: tuple[Condition, ...]
-    outputs: tuple[sympy.Symbol, ...]
-    given: tuple[sympy.Symbol, ...]
+    def __init__(
+        self,
+        conditions: tuple[Condition, ...],
+        outputs: tuple[sympy.Symbol, ...],
+        given: tuple[sympy.Symbol, ...],
+    ) -> None:
+        self.conditions, self.outputs, self.given = conditions, outputs, given
+        self._functions = [RealFunction(c.expression) for c in conditions]
+
+    def __reduce__(self) -> tuple[type[Residuals], tuple[object, ...]]:
+        """Pickled and copied as its conditions."""
+        return Residuals, (self.conditions, self.outputs, self.given)
 
     def __call__(self, value: Tensor, context: Tensor) -> Tensor:
         """`(..., n)` and `(..., k)` to `(..., m)`."""
         leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
         leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
         like = value[..., 0]
-        parts = [evaluate_real(c.expression, leaves, like) for c in self.conditions]
+        parts = [function(leaves, like) for function in self._functions]
         return torch.stack([part.expand(like.shape) for part in parts], dim=-1)
 
 

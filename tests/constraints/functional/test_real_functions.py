@@ -11,7 +11,7 @@ from constraints import SpecificationError
 from constraints.functional.real_functions import REAL_FUNCTIONS, evaluate_real, real_number
 
 X, Y, Z = sympy.symbols("x y z", real=True)
-LOGIC = {sympy.And, sympy.Or, sympy.Not, sympy.Xor, sympy.Implies, sympy.Equivalent}
+LOGIC = {sympy.And, sympy.Or, sympy.Not, sympy.Xor, sympy.Implies, sympy.Equivalent, sympy.ITE}
 RELATIONS = {sympy.Eq, sympy.Ne, sympy.Lt, sympy.Le, sympy.Gt, sympy.Ge}
 SEVERAL = {sympy.Add, sympy.Mul, sympy.Max, sympy.Min}
 TWO = {sympy.Pow, sympy.atan2, sympy.Mod, sympy.Heaviside}

@@ -38,7 +38,7 @@ FOUND = [
     (Eq(A + B, X), "sum", "Affine"),
     (Eq(A + 2 * B + 3 * C, 6), "affine", "Affine"),
     (Eq(A, Piecewise((X, X > 0), (2 * X, True))), "affine", "Affine"),
-    (Eq(A * X + B, 2), "affine", "VaryingAffine"),
+    (Eq(A * X + B, 2), "polytope", "VaryingPolytope"),
     ([A >= 0, B >= 0, C >= 0, Eq(A + B + C, 1)], "simplex", "Simplex"),
     ([A >= 0, B >= 0, Eq(2 * A + 2 * B, X**2)], "simplex", "Simplex"),
     ([A >= 0, B <= 2, Eq(A + B, 1)], "affine in a box", "BoxEquality"),
