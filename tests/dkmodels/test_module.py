@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+import sympy
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.cli import LightningCLI
@@ -27,6 +28,7 @@ from constraints import (
     NonFiniteError,
     Soft,
     SpecificationError,
+    declare,
 )
 from dkmodels import ClassificationModule, KnowledgeModule, RegressionModule, RuleMonitor
 
@@ -316,3 +318,28 @@ def test_satisfaction_is_judged_by_each_sample(tmp_path):
 def test_names_that_a_module_dict_cannot_hold():
     with pytest.raises(SpecificationError, match="'values'"):
         Shares(net(), {"values": Soft(FixedSum())})
+
+
+def test_inputs_are_named_too():
+    a, b, t = sympy.symbols("a b t")
+    f = sympy.Function("f")(t)
+    rules = {
+        "sum": Hard(declare(sympy.Eq(a + b, t), outputs=[a, b], inputs=[t])),
+        "rises": Monitor(declare(f.diff(t) >= 0, fields=[f])),
+    }
+    module = RegressionModule(nn.Linear(2, 2), rules, outputs=["a", "b"], inputs=["x", "t"])
+    x = torch.rand(5, 2)
+    torch.testing.assert_close(module(x).sum(-1), x[:, 1])
+    assert set(module.measure(x, module(x))) == {"sum", "rises"}
+    with pytest.raises(SpecificationError, match="names inputs"):
+        RegressionModule(nn.Linear(2, 2), rules, outputs=["a", "b"], inputs=["x", "y"])
+    fresh = {"sum": Hard(declare(sympy.Eq(a + b, t), outputs=[a, b], inputs=[t]))}
+    with pytest.raises(SpecificationError, match="does not name its inputs"):
+        RegressionModule(nn.Linear(2, 2), fresh, outputs=["a", "b"])
+
+
+def test_rules_that_contradict_each_other_are_refused_also_where_they_are_soft():
+    rules = {"low": Soft(Bounds(high=0.0, outputs=[0])), "high": Soft(Bounds(low=1.0, outputs=[0]))}
+    with pytest.raises(InfeasibleError, match="`low`, `high`"):
+        RegressionModule(nn.Linear(1, 2), rules)
+    RegressionModule(nn.Linear(1, 2), {"low": rules["low"], "high": Monitor(rules["high"].rule)})  # measuring may

@@ -1,0 +1,147 @@
+"""Statements on functions: which rule of structure they are, and that it means what was written."""
+
+import pytest
+import sympy
+import torch
+from sympy import Abs, And, Eq, Function, Implies, Max, Not, Or, sqrt
+from torch import nn
+
+from constraints import (
+    ConvexIn,
+    Equivariance,
+    Hard,
+    Hierarchy,
+    Invariance,
+    LipschitzIn,
+    MonotoneIn,
+    SpecificationError,
+    declare,
+    join,
+)
+from constraints.testing import check_rule
+
+X, Y, Z = sympy.symbols("x y z")
+NAME = Function("f")
+F, G = NAME(X, Y, Z), Function("g")(X, Y, Z)
+INPUTS = {X: 0, Y: 1, Z: 2}
+
+
+@pytest.mark.parametrize(
+    ("statement", "decreasing", "inputs"),
+    [
+        (F.diff(X) >= 0, False, (0,)),
+        (F.diff(X) <= 0, True, (0,)),
+        (-2 * F.diff(Y) >= 0, True, (1,)),
+        (F.diff(Z) >= 0, False, (2,)),
+        (And(F.diff(X) >= 0, F.diff(Z) >= 0), False, (0, 2)),
+    ],
+    ids=str,
+)
+def test_signs_of_slopes_are_monotone(statement, decreasing, inputs):
+    rule = declare(statement, fields=[F], inputs=INPUTS)
+    assert isinstance(rule, MonotoneIn)
+    assert rule.decreasing == decreasing and set(rule.scope.inputs) == set(inputs)
+
+
+def test_signs_of_second_derivatives_are_convex():
+    bowl, dome = declare(F.diff(X, 2) >= 0, fields=[F]), declare(F.diff(Y, 2) <= 0, fields=[F])
+    assert isinstance(bowl, ConvexIn) and not bowl.concave and bowl.scope.inputs == ("x",)
+    assert isinstance(dome, ConvexIn) and dome.concave
+
+
+@pytest.mark.parametrize(
+    ("statement", "p", "inputs"),
+    [
+        (Abs(F.diff(X)) <= 2, 2.0, ("x",)),
+        (3 * sqrt(F.diff(X) ** 2 + F.diff(Y) ** 2) <= 6, 2.0, ("x", "y")),
+        (Abs(F.diff(X)) + Abs(F.diff(Y)) <= 2, float("inf"), ("x", "y")),
+        (Max(Abs(F.diff(X)), Abs(F.diff(Y))) <= 2, 1.0, ("x", "y")),
+    ],
+    ids=str,
+)
+def test_bounds_of_slopes_are_lipschitz(statement, p, inputs):
+    rule = declare(statement, fields=[F])
+    assert isinstance(rule, LipschitzIn)
+    assert set(rule.scope.inputs) == set(inputs)
+    rule.bind_inputs(["x", "y", "z"])
+    torch.manual_seed(0)
+    network = nn.Linear(3, 1).double()
+    with torch.no_grad():
+        network.weight.mul_(6.0)
+    slopes = network.weight[0, : len(inputs)].detach().abs()
+    dual = {2.0: slopes.norm(), float("inf"): slopes.sum(), 1.0: slopes.max()}[p]  # as the statement says
+    x = torch.zeros(1, 3, dtype=torch.float64)
+    assert rule.measure(network, x, network(x)).item() == pytest.approx(max(0.0, float(dual) - 2.0), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "elements"),
+    [
+        (Eq(NAME(-X, Y, Z), F), Invariance, 2),
+        (Eq(F, NAME(Y, X, Z)), Invariance, 2),
+        (Eq(NAME(Y, Z, X), F), Invariance, 3),
+        (Eq(NAME(-Y, X, Z), F), Invariance, 4),
+        (Eq(NAME(-X, Y, Z), -F), Equivariance, 2),
+    ],
+    ids=str,
+)
+def test_equations_of_moved_inputs_are_symmetries(statement, kind, elements):
+    rule = declare(statement, fields=[F])
+    assert isinstance(rule, kind) and len(rule.representation.group) == elements
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    obeying = join(network, {"symmetry": Hard(rule)})
+    moved = statement.lhs if statement.lhs.func == NAME and statement.lhs != F else statement.rhs
+    columns = {X: x[:, 0], Y: x[:, 1], Z: x[:, 2]}
+    there = torch.stack([float(a.as_coeff_Mul()[0]) * columns[a.as_coeff_Mul()[1]] for a in moved.args], dim=-1)
+    sign = -1.0 if kind is Equivariance else 1.0
+    torch.testing.assert_close(obeying(there.double()), sign * obeying(x))
+    check_rule(rule, network, x, network(x))
+
+
+def test_one_of_several_fields_is_one_output():
+    rule = declare(G.diff(X) >= 0, fields=[F, G])
+    assert rule.scope.outputs == (1,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (F.diff(X) < 0, "boundary"),
+        (F.diff(X) + F.diff(Y) <= 1, "one of the forms"),
+        (And(F.diff(X) >= 0, F.diff(Y) <= 0), "one of the forms"),
+        (And(F.diff(X, 2) >= 0, F.diff(Y, 2) >= 0), "convex in each is less than"),
+        (F.diff(X, 3) >= 0, "one of the forms"),
+        (Eq(F.diff(X), F.diff(Y, 2)), "one of the forms"),
+        (Eq(NAME(2 * X, Y, Z), F), "move inputs or change their signs"),
+        (Eq(NAME(-Y, X, Z), -F), "undoes itself"),
+        (F <= 1, "one of the forms"),
+        (Abs(F.diff(X)) <= X, "real and finite"),
+    ],
+    ids=str,
+)
+def test_other_statements_are_refused(statement, told):
+    with pytest.raises(SpecificationError, match=told):
+        declare(statement, fields=[F])
+
+
+def test_fields_are_functions_of_symbols():
+    for wrong in (X, NAME(X, X), NAME(X**2, Y)):
+        with pytest.raises(SpecificationError, match="functions of distinct symbols"):
+            declare(F.diff(X) >= 0, fields=[wrong])
+    with pytest.raises(SpecificationError, match="distinct fields"):
+        declare(F.diff(X) >= 0, fields=[F, F])
+    with pytest.raises(SpecificationError, match="either outputs or fields"):
+        declare(F.diff(X) >= 0, fields=[F], outputs=[Y])
+
+
+def test_children_and_parents_are_a_hierarchy():
+    cat, dog, animal, plant = sympy.symbols("cat dog animal plant")
+    known = {"outputs": [cat, dog, animal, plant]}
+    rule = declare([Implies(cat, animal), Or(Not(dog), animal)], **known)
+    assert isinstance(rule, Hierarchy)
+    rule.bind(["cat", "dog", "animal", "plant"])
+    assert rule.enforce(torch.tensor([[0.9, 0.2, 0.1, 0.5]])).tolist() == [pytest.approx([0.9, 0.2, 0.9, 0.5])]
+    for other in (Implies(cat, Not(dog)), [Implies(cat, animal), Implies(animal, cat)], Implies(cat, Or(animal, dog))):
+        assert not isinstance(declare(other, **known), Hierarchy)
