@@ -8,12 +8,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from constraints.embeddings.conjunction import Conjunction
 from constraints.embeddings.intersection import JointRule, common_fallback
 from constraints.errors import InfeasibleError, SpecificationError, UnsupportedError
 from constraints.rules import OutputRule
 from constraints.rules.linear_rows import linear_rows, output_width
 from constraints.sets import Intersection, ProjectableConstraint, VaryingPolytope
 from constraints.sets.fallback import best_point
+from constraints.symbolic import DeclaredRule
 
 __all__ = ["IntersectionRule", "intersect_rules"]
 
@@ -45,7 +47,13 @@ def intersect_rules(rules: Mapping[str, OutputRule], outputs: int | None = None)
     elif linear:
         joint = JointRule(linear, width)
         parts = {joint.name: joint} | parts
-    return next(iter(parts.values())) if len(parts) == 1 else IntersectionRule(parts, width)
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    declared = {name: rule for name, rule in rules.items() if isinstance(rule, DeclaredRule)}
+    bent = [rule for rule in curved.values() if not getattr(rule.constraint, "convex", False)]
+    if bent and len(declared) == len(rules):
+        return Conjunction(declared, width)
+    return IntersectionRule(parts, width)
 
 
 @final

@@ -144,6 +144,11 @@ def declare(
     columns, sources = _columns("outputs", outputs), _columns("inputs", inputs)
     learnt = dict(parameters or {})
     _require_distinct([*columns, *sources, *learnt])
+    wrong = [s for s, one in learnt.items() if not isinstance(one, Learnable) or not s.name.isidentifier()]
+    if wrong:
+        raise SpecificationError(
+            f"rule `{title}` needs a plain name and a Learnable for each parameter, got {wrong[0]}"
+        )
     if margin is not None and not 0 <= margin < float("inf"):
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
@@ -165,7 +170,8 @@ def declare(
         scaled = whole if units is None else in_si(whole, units)
         unit = unit or ("" if units is None else unit_of_relation(whole, units))
         read = every([push_guards(reading.read(scaled)), *signs])
-        found = classifier.classify(read, push_guards(Rewriter(reading).rewrite(read)))
+        simple = push_guards(Rewriter(reading).rewrite(read))
+        found = classifier.classify(read, simple)
     except ConstraintError as error:
         raise type(error)(f"rule `{title}`: {error}") from error
     user = {real[s]: s for s in real}
@@ -177,6 +183,7 @@ def declare(
         whole,
         found,
         read,
+        simple,
         outputs=places,
         inputs=bound,
         learnables={real[s]: one for s, one in learnt.items() if real[s] in needed},

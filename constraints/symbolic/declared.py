@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.rules.rule import Explanation, OutputRule, resolve_columns
+from constraints.rules.statements import output_symbol
 from constraints.symbolic.context import Reader
 from constraints.symbolic.found import Found
 from constraints.symbolic.learnable import Learnable
@@ -29,6 +30,7 @@ class DeclaredRule(OutputRule):
         statement: as the user wrote it.
         found: what it was found to be.
         read: its normal form.
+        simple: the same, rewritten into simpler conditions.
         outputs: the columns or names of the set's outputs, in its order.
         inputs: the column or name of each input, by its real symbol.
         learnables: what is learnt, by its real symbol.
@@ -56,6 +58,7 @@ class DeclaredRule(OutputRule):
         statement: sympy.Basic,
         found: Found,
         read: Node,
+        simple: Node,
         *,
         outputs: Sequence[int | str],
         inputs: Mapping[sympy.Symbol, int | str],
@@ -66,7 +69,8 @@ class DeclaredRule(OutputRule):
         notes: Sequence[str] = (),
     ) -> None:
         super().__init__(found.constraint, outputs=outputs, name=name, unit=unit, source=source)
-        self.statement, self.found, self.read, self.notes = statement, found, read, tuple(notes)
+        self.statement, self.found, self.notes = statement, found, tuple(notes)
+        self.read, self.simple = read, simple
         self.inputs, self.learnables = dict(inputs), dict(learnables)
         self.reader = Reader(found.entries)
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in learnables.items()})
@@ -100,33 +104,60 @@ class DeclaredRule(OutputRule):
         if self.inputs and (names is not None or self.columns is None):
             self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names)
 
+    def symbols(self, prefix: str) -> dict[sympy.Symbol, sympy.Symbol]:
+        """What stands for its symbols where it is looked at together with others: columns, and learnt numbers by name.
+
+        Args:
+            prefix: a name of its own, for what is learnt.
+        """
+        outputs = [output_symbol(column) for column in self.columns_of_outputs()]
+        put = dict(zip(self.found.outputs, outputs, strict=True))
+        where = list(self.inputs.values()) if self.columns is None else self.columns.tolist()
+        put |= {s: sympy.Symbol(f"x[{i}]", real=True) for s, i in zip(self.inputs, where, strict=True)}
+        return put | {s: sympy.Symbol(f"{prefix}.{s}", real=True) for s in self.learnables}
+
+    def columns_of_outputs(self) -> list[int]:
+        """The columns of its outputs, in the order of its set.
+
+        Raises:
+            SpecificationError: names that have not been bound.
+        """
+        if self.index is None:
+            raise SpecificationError(f"rule `{self.name}` names outputs {self.outputs}: call `bind(names)` first")
+        return [int(column) for column in self.index.tolist()]
+
     def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
         """The statement in its normal form; what is learnt stays open, and inputs too where there is no `x`."""
-        put: dict[sympy.Symbol, sympy.Basic] = dict(zip(self.found.outputs, outputs, strict=True))
-        for symbol, where in zip(self.inputs, self._where(), strict=True):
-            put[symbol] = (
-                sympy.Symbol(f"x[{where}]", real=True) if x is None else sympy.Rational(repr(float(x[int(where)])))
-            )
-        for symbol in self.learnables:
-            put[symbol] = sympy.Symbol(f"{self.name}.{symbol}", real=True)
+        put: dict[sympy.Symbol, sympy.Basic] = dict(self.symbols(self.name))
+        put |= dict(zip(self.found.outputs, outputs, strict=True))
+        if x is not None and self.columns is not None:
+            read = zip(self.inputs, self.columns.tolist(), strict=True)
+            put |= {symbol: sympy.Rational(repr(float(x[column]))) for symbol, column in read}
         return as_sympy(self.read).xreplace(put).doit()
-
-    def _where(self) -> list[int | str]:
-        return list(self.inputs.values()) if self.columns is None else list(self.columns.tolist())
 
     def context(self, x: Tensor | None) -> Tensor | None:
         """The numbers that the set reads for each sample, in the shape in which it takes them."""
         if not self.found.entries:
             return None
-        leaves, like = self._inputs(x) if self.inputs else ({}, self._like())
-        for symbol, one in self.learnables.items():
-            leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
-        numbers = self.reader(leaves, like)
-        return numbers.reshape(*like.shape, *self.found.shape)
+        leaves, like = self.leaves(x)
+        return self.reader(leaves, like).reshape(*like.shape, *self.found.shape)
 
-    def _like(self) -> Tensor:
-        first: Tensor = next(iter(self.raw.values()))
-        return first.new_zeros(())
+    def leaves(self, x: Tensor | None) -> tuple[dict[sympy.Symbol, Tensor], Tensor]:
+        """What stands for each input and each learnt number, `(*batch,)`, and a tensor of that shape and dtype.
+
+        Raises:
+            SpecificationError: no input, or names of inputs that have not been bound.
+            ShapeError: an input with too few columns.
+        """
+        if self.inputs:
+            leaves, like = self._inputs(x)
+        else:
+            leaves, like = {}, torch.zeros((), dtype=torch.get_default_dtype() if x is None else x.dtype)
+        for symbol, one in self.learnables.items():
+            value = one.value(self.raw[str(symbol)])
+            like = like if self.inputs else value.detach()
+            leaves[symbol] = value.to(like)
+        return leaves, like
 
     def _inputs(self, x: Tensor | None) -> tuple[dict[sympy.Symbol, Tensor], Tensor]:
         if x is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import final
@@ -42,6 +42,10 @@ class Condition:
     expression: sympy.Expr
     equality: bool = False
     when: sympy.Basic = sympy.true
+
+    def put(self, values: Mapping[sympy.Symbol, sympy.Basic]) -> Condition:
+        """The same with other symbols."""
+        return Condition(self.expression.xreplace(values), self.equality, self.when.xreplace(values))
 
     def __str__(self) -> str:
         told = f"{self.expression} {'=' if self.equality else '<='} 0"
