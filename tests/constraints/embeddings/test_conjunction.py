@@ -48,7 +48,7 @@ def test_the_nearest_of_all_alternatives_is_taken():
 
 def test_what_is_learnt_is_shared():
     k = sympy.Symbol("k")
-    learnt = declare(Or(A <= k, B <= 0), outputs=OUT, parameters={k: Learnable(initial=0.5)})
+    learnt = declare(Or(k >= A, B <= 0), outputs=OUT, parameters={k: Learnable(initial=0.5)})
     fixed = declare(Or(C <= 0, B >= A), outputs=OUT)
     network = join(torch.nn.Identity(), {"learnt": Hard(learnt), "fixed": Hard(fixed)}, outputs=3)
     y = network(torch.tensor([[1.0, 0.9, -1.0]]))
