@@ -25,7 +25,7 @@ from dkmodels.study.task import Data, Profile, Task
 
 __all__ = ["DigitProfile", "Rotations", "Rotations69"]
 
-RATE, SOFT_WEIGHT = 2e-3, 0.1
+RATE, SOFT_WEIGHT = 5e-3, 0.1
 
 
 @final
@@ -54,8 +54,8 @@ class Rotations(Task):
     classes: ClassVar[tuple[int, ...]] = (0, 1, 2, 3, 4, 5, 7, 8)
     confused: ClassVar[tuple[int, int]] = (2, 5)
     profiles: ClassVar[Mapping[str, Profile]] = {
-        "quick": DigitProfile(seeds=3, epochs=12, rounds=3, cost_seeds=1),
-        "standard": DigitProfile(seeds=10, epochs=20, rounds=5, cost_seeds=3),
+        "quick": DigitProfile(seeds=3, epochs=15, rounds=3, cost_seeds=1),
+        "standard": DigitProfile(seeds=10, epochs=30, rounds=5, cost_seeds=3),
         "full": DigitProfile(seeds=20, epochs=60, rounds=10, cost_seeds=5, width=32),
     }
 

@@ -175,3 +175,13 @@ def test_the_order_of_an_orbit():
     best, leads = last_of_orbit(orbit)
     assert best.tolist() == [max(x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
     assert torch.equal(leads[1], leads[2]) and bool(leads.any(dim=0).all())
+
+
+@pytest.mark.parametrize("kind", [Averaged, Canonicalised])
+def test_compiled_and_exported_whole(kind):
+    torch.manual_seed(0)
+    for network, shape in ((kind(mlp(9, 2), Representation(quarter_turns())), (4, 3, 3)),
+                           (kind(mlp(3, 3), Equivariance(column_shifts(3)).representation), (4, 3))):  # fmt: skip
+        x = torch.randn(*shape)
+        torch.testing.assert_close(torch.compile(network, fullgraph=True, backend="aot_eager")(x), network(x))
+        torch.testing.assert_close(torch.export.export(network, (x,)).module()(x), network(x))

@@ -236,3 +236,10 @@ def test_nothing_that_is_not_a_number_is_hidden():
     y = raise_parents(torch.tensor([[0.0, float("nan")]]), rule.order.rising_steps())
     assert bool(y.isnan().all())
     assert not bool(rule.constraint.check(y).any())
+
+
+def test_compiled_and_exported_whole():
+    torch.manual_seed(0)
+    network, x = join(nn.Linear(3, 6), {"tree": Hard(Hierarchy(DIAMOND))}), torch.randn(5, 3)
+    torch.testing.assert_close(torch.compile(network, fullgraph=True, backend="aot_eager")(x), network(x))
+    torch.testing.assert_close(torch.export.export(network, (x,)).module()(x), network(x))
