@@ -187,7 +187,7 @@ class Reading:
         Raises:
             SpecificationError: what is no statement, and strict conditions on outputs without a margin.
         """
-        return self._split(exact(statement.xreplace(self.real)), positive=True)
+        return self._split(exact(statement, self.real), positive=True)
 
     def _split(self, s: sympy.Basic, *, positive: bool) -> Node:
         if s in (sympy.true, sympy.false):
@@ -276,14 +276,19 @@ class Reading:
         return Condition(sympy.Integer(1), when=sympy.Not(holds))
 
 
-def exact(expression: sympy.Basic) -> sympy.Basic:
+def exact(expression: sympy.Basic, symbols: Mapping[sympy.Symbol, sympy.Symbol] | None = None) -> sympy.Basic:
     """The same with decimal numbers as fractions, so that what cancels on paper cancels here: .1 y + .2 y - .3 y.
+
+    Args:
+        expression: the expression.
+        symbols: other symbols to put in, in the same go.
 
     Example:
         >>> exact(sympy.Float(0.1) + sympy.Symbol("x"))
         x + 1/10
     """
-    return expression.xreplace({f: sympy.Rational(repr(float(f))) for f in expression.atoms(sympy.Float)})
+    fractions = {f: sympy.Rational(repr(float(f))) for f in expression.atoms(sympy.Float)}
+    return expression.xreplace({**(symbols or {}), **fractions})
 
 
 def is_guard(node: Node) -> bool:
