@@ -60,7 +60,10 @@ class Classifier:
             raise SpecificationError("it says nothing: every output satisfies it")
         alternatives = branches(simple, BRANCHES)
         if alternatives is None:
-            return self._unknown(read, f"a statement of more than {BRANCHES} alternatives")
+            return self._unknown(
+                read,
+                f"a statement of more than {BRANCHES} alternatives; parts on different outputs can be declared one by one",
+            )
         if len(alternatives) == 1:
             return self._branch(alternatives[0], whole=True) or self._unknown(read, self._why_not(alternatives[0]))
         return self._union(read, alternatives)

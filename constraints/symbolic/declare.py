@@ -241,7 +241,8 @@ def _columns(what: str, symbols: Symbols) -> dict[sympy.Symbol, int | str]:
     else:
         found.update({symbol: getattr(symbol, "name", "") for symbol in symbols})
     for symbol, column in found.items():
-        if not isinstance(symbol, sympy.Symbol) or not (isinstance(column, str) or column >= 0):
+        plain = isinstance(column, str) or (isinstance(column, int) and not isinstance(column, bool) and column >= 0)
+        if not isinstance(symbol, sympy.Symbol) or not plain:
             raise SpecificationError(f"`declare` needs symbols and columns >= 0 for its {what}, got {symbol}: {column}")
         broken = [kind for kind in UNSUPPORTED if symbol.assumptions0.get(kind)]
         if broken:

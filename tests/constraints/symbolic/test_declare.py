@@ -246,6 +246,9 @@ def test_names_mean_one_thing():
         declare(A <= 1, outputs=[A, A])
     with pytest.raises(SpecificationError, match="columns >= 0"):
         declare(A <= 1, outputs={A: -1})
+    for column in (1.5, True):
+        with pytest.raises(SpecificationError, match="columns >= 0"):
+            declare(A <= 1, outputs={A: column})
 
 
 def test_decimals_that_cancel_on_paper_cancel():
