@@ -62,7 +62,7 @@ class Classifier:
         if alternatives is None:
             return self._unknown(
                 read,
-                f"a statement of more than {BRANCHES} alternatives; parts on different outputs can be declared one by one",
+                f"more than {BRANCHES} alternatives; parts on different outputs can be declared one by one",
             )
         if len(alternatives) == 1:
             return self._branch(alternatives[0], whole=True) or self._unknown(read, self._why_not(alternatives[0]))
