@@ -23,8 +23,8 @@ def dual_exponent(p: float) -> float:
     return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[float(p)]
 
 
-def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Tensor:
-    r"""Rows whose p-norm over the chosen columns is at most 1: :math:`w / \max(1, \lVert w\rVert_p)`.
+def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None, most: float = 1.0) -> Tensor:
+    r"""Rows whose p-norm over the chosen columns is at most `r`: :math:`r w / \max(r, \lVert w\rVert_p)`.
 
     Shrunk by what the rounding of a sum of `n` products can add, so that the bound holds in floating point too.
 
@@ -32,6 +32,7 @@ def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Te
         weight: `(m, n)`.
         p: exponent of the norm, >= 1.
         columns: which columns are limited, `(n,)` bool; the others stay as they are. All by default.
+        most: `r` > 0.
 
     Returns:
         `(m, n)`.
@@ -43,7 +44,8 @@ def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Te
     """
     chosen = weight if columns is None else torch.where(columns, weight, 0.0)
     norm = torch.linalg.vector_norm(chosen, ord=p, dim=-1, keepdim=True)
-    limited = weight * ((1.0 - weight.shape[-1] * torch.finfo(weight.dtype).eps) / norm.clamp(min=1.0))
+    room = most * (1.0 - weight.shape[-1] * torch.finfo(weight.dtype).eps)
+    limited = weight * (room / norm.clamp(min=most))
     return limited if columns is None else torch.where(columns, limited, weight)
 
 
