@@ -48,8 +48,8 @@ def beside_peers(cells: Records, costs: Records, task: str) -> Exhibit:
         rows,
         "Means over seeds (standard deviation), test cars that no arm saw. Wrong way: the most that a test car's "
         "mileage rises as its weight, displacement, power or age grows over the range of all cars, the rest held; "
-        "mean over cars and inputs. Peers (`python -m benchmarks.cars.peers`): the same ten splits. Published MSE of monotone "
-        "networks on Auto MPG (8.37) is of other splits, on which the test cars also chose when to stop: it is no "
+        "mean over cars and inputs. Peers (`python -m benchmarks.cars.peers`): the same ten splits. The published MSE "
+        "of monotone networks on Auto MPG, 8.37, is of other splits, whose test cars also chose when to stop: no "
         "yardstick for these.",
     )
 
