@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from constraints.errors import SpecificationError
+
 __all__ = ["dual_exponent", "group_sort", "limit_rows", "sign_columns"]
 
 
@@ -16,11 +18,17 @@ def dual_exponent(p: float) -> float:
     Args:
         p: 1, 2 or inf.
 
+    Raises:
+        SpecificationError: another exponent.
+
     Example:
         >>> dual_exponent(1.0), dual_exponent(2.0), dual_exponent(math.inf)
         (inf, 2.0, 1.0)
     """
-    return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[float(p)]
+    duals = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}
+    if float(p) not in duals:
+        raise SpecificationError(f"`dual_exponent` needs 1, 2 or inf, got {p}")
+    return duals[float(p)]
 
 
 def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None, most: float = 1.0) -> Tensor:
