@@ -42,8 +42,7 @@ def figures(results: Path) -> dict[str, Figure]:
             panel.plot(along, curves[:CURVES].T.numpy(), color=SHOWN[arm][1], linewidth=0.6, alpha=0.5)
             panel.plot(along, wrong[:CURVES].T.numpy(), color="#D55E00", linewidth=1.1)
             panel.plot(along, curves.mean(dim=0).numpy(), color="black", linewidth=1.6)
-            panel.set(xlabel=f"{title}, standard deviations of the training cars", ylim=(0, 50))
-            panel.xaxis.label.set_fontsize(8)
+            panel.set(xlabel=f"{title}, standard deviations", ylim=(0, 50))
         row[0].set_ylabel("miles to the gallon")
     for panel, arm in zip(panels[0], modules, strict=True):
         panel.set_title(SHOWN[arm][0])
