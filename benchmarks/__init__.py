@@ -1,6 +1,10 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
 TASKS = {
+    "cars": "benchmarks.cars.task:Cars",
+    "cars-20": "benchmarks.cars.task:Cars20",
+    "cars-50": "benchmarks.cars.task:Cars50",
+    "cars-200": "benchmarks.cars.task:Cars200",
     "chess": "benchmarks.chess.task:Chess",
     "dispatch": "benchmarks.dispatch.task:Dispatch",
     "downscaling": "benchmarks.downscaling.task:Downscaling",

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from constraints.errors import SpecificationError
+
 __all__ = ["dual_exponent", "group_sort", "limit_rows", "sign_columns"]
 
 
@@ -16,15 +18,21 @@ def dual_exponent(p: float) -> float:
     Args:
         p: 1, 2 or inf.
 
+    Raises:
+        SpecificationError: another exponent.
+
     Example:
         >>> dual_exponent(1.0), dual_exponent(2.0), dual_exponent(math.inf)
         (inf, 2.0, 1.0)
     """
-    return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[float(p)]
+    duals = {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}
+    if float(p) not in duals:
+        raise SpecificationError(f"`dual_exponent` needs 1, 2 or inf, got {p}")
+    return duals[float(p)]
 
 
-def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Tensor:
-    r"""Rows whose p-norm over the chosen columns is at most 1: :math:`w / \max(1, \lVert w\rVert_p)`.
+def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None, most: float = 1.0) -> Tensor:
+    r"""Rows whose p-norm over the chosen columns is at most `r`: :math:`r w / \max(r, \lVert w\rVert_p)`.
 
     Shrunk by what the rounding of a sum of `n` products can add, so that the bound holds in floating point too.
 
@@ -32,6 +40,7 @@ def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Te
         weight: `(m, n)`.
         p: exponent of the norm, >= 1.
         columns: which columns are limited, `(n,)` bool; the others stay as they are. All by default.
+        most: `r` > 0.
 
     Returns:
         `(m, n)`.
@@ -43,7 +52,8 @@ def limit_rows(weight: Tensor, *, p: float, columns: Tensor | None = None) -> Te
     """
     chosen = weight if columns is None else torch.where(columns, weight, 0.0)
     norm = torch.linalg.vector_norm(chosen, ord=p, dim=-1, keepdim=True)
-    limited = weight * ((1.0 - weight.shape[-1] * torch.finfo(weight.dtype).eps) / norm.clamp(min=1.0))
+    room = most * (1.0 - weight.shape[-1] * torch.finfo(weight.dtype).eps)
+    limited = weight * (room / norm.clamp(min=most))
     return limited if columns is None else torch.where(columns, limited, weight)
 
 

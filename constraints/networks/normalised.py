@@ -27,14 +27,16 @@ class NormalisedNetwork(ShapedModule):
 
     .. math:: f(x) = \lambda \Big(g(x) + \sum_i s_i x_i\Big), \quad |\partial g / \partial x_i| \le 1
 
-    with :math:`s_i = \pm 1` for monotone inputs and 0 for others. The first layer's rows have, over the shaped columns,
-    dual norm at most 1, later rows have absolute sums at most 1, and activations are 1-Lipschitz in the largest norm:
-    so every output of `g` is 1-Lipschitz in the shaped inputs, no partial derivative exceeds 1, and the linear term
-    outweighs it. Columns of other inputs are not limited: `f` may be as steep in them as it likes.
+    with :math:`s_i = \pm 1` for monotone inputs and 0 for others. Later rows of weights have absolute sums of at most 1
+    and activations are 1-Lipschitz in the largest norm, so the gradient of an output of `g` is a combination of the
+    first layer's rows whose weights' magnitudes sum to at most 1: what limits each of these rows limits it. Entries of
+    monotone inputs are at most 1, so the linear term outweighs them; the part of limited ones has a limited dual norm.
+    Columns of other inputs are not limited: `f` may be as steep in them as it likes.
 
-    Without a bound :math:`\lambda > 0` is learnt, one for each output, so that slopes up to :math:`2\lambda` are within
-    reach. With one it is fixed, such that the term and `g` together stay below it:
-    :math:`\lambda = L / (1 + \lVert s\rVert_q)`, which leaves `g` a share of `L` only.
+    Without a bound :math:`\lambda > 0` is learnt, one for each output, and slopes from 0 to :math:`2\lambda` are within
+    reach. With one it is fixed: without monotone inputs :math:`\lambda = L`; beside `k` that are limited and monotone
+    :math:`\lambda = L / (2 \lVert\mathbf 1\rVert_q)` of `k` ones, and one more if others are limited: every
+    slope of a monotone input can still be 0, but not all can be as steep as `L`.
 
     The user's layers keep their parameters (they are limited where they are used, not changed), so any optimiser and
     any checkpoint of them serve. Activations should be `GroupSort`: with it these networks come as close as you like to
@@ -66,7 +68,8 @@ class NormalisedNetwork(ShapedModule):
     """
 
     slopes: Tensor
-    columns: Tensor
+    monotone: Tensor | None
+    limited: Tensor | None
 
     def __init__(
         self,
@@ -92,18 +95,20 @@ class NormalisedNetwork(ShapedModule):
             norm=norm,
         )
         shape = self._shape
-        shaped = {*shape.increasing, *shape.decreasing, *shape.limited}
-        if not shaped:
+        monotone = {*shape.increasing, *shape.decreasing}
+        if not monotone | shape.limited:
             raise SpecificationError("`NormalisedNetwork` needs inputs that are increasing, decreasing or limited")
         self.network = network
         numbers = [(i in shape.increasing) - (i in shape.decreasing) for i in range(shape.inputs)]
         self.register_buffer("slopes", torch.tensor(numbers, dtype=first.weight.dtype), persistent=False)
-        self.register_buffer("columns", torch.tensor([i in shaped for i in range(shape.inputs)]), persistent=False)
-        # What the rule's dual norm sees of the linear term: that of as many ones as there are monotone limited inputs.
-        ones = len(shape.limited & {*shape.increasing, *shape.decreasing})
-        q = dual_exponent(norm)
-        term = 0.0 if not ones else 1.0 if q == math.inf else ones ** (1.0 / q)
-        self.share = bound / (1.0 + term)
+        for name, columns in (("monotone", monotone), ("limited", shape.limited - monotone)):
+            chosen = torch.tensor([i in columns for i in range(shape.inputs)])
+            self.register_buffer(name, chosen if columns else None, persistent=False)
+        # In units of lambda a monotone input has slopes up to 2, and so has, then, the gradient of the limited others.
+        ones = len(shape.limited & monotone)
+        self.most = 2.0 if ones else 1.0
+        parts = ones + bool(shape.limited - monotone)
+        self.share = bound / (self.most * max(parts, 1) ** (1.0 / dual_exponent(norm)))
         self.raw = None if bound < math.inf else nn.Parameter(last.weight.new_full((shape.outputs,), UNIT_RAW))
 
     @property
@@ -113,16 +118,24 @@ class NormalisedNetwork(ShapedModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(*batch, inputs)` to `(*batch, outputs)`."""
-        value, p = x, dual_exponent(self._shape.norm)
-        columns: Tensor | None = self.columns
-        for layer in read_chain(self.network, is_nonexpansive, why="1-Lipschitz", instead=INSTEAD):
+        first, *later = read_chain(self.network, is_nonexpansive, why="1-Lipschitz", instead=INSTEAD)
+        assert isinstance(first, nn.Linear)
+        value = nn_functional.linear(x, self._limit_first(first.weight), first.bias)
+        for layer in later:
             if isinstance(layer, nn.Linear):
-                value = nn_functional.linear(value, limit_rows(layer.weight, p=p, columns=columns), layer.bias)
-                columns, p = None, 1.0
+                value = nn_functional.linear(value, limit_rows(layer.weight, p=1.0), layer.bias)
             else:
                 value = layer(value)
         value = value + (x * self.slopes.to(x)).sum(dim=-1, keepdim=True)
         return value * (self.share if self.raw is None else softplus(self.raw))
+
+    def _limit_first(self, weight: Tensor) -> Tensor:
+        if self.monotone is not None:
+            weight = limit_rows(weight, p=math.inf, columns=self.monotone)
+        if self.limited is not None:
+            p = dual_exponent(self._shape.norm)
+            weight = limit_rows(weight, p=p, columns=self.limited, most=self.most)
+        return weight
 
     def extra_repr(self) -> str:
         """What is guaranteed."""

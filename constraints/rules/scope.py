@@ -62,8 +62,10 @@ class Scope(nn.Module):
             raise SpecificationError(f"rule `{rule}` needs draws >= 1, got {draws}")
         self.region, self.draws = region, draws
         self.register_buffer("index", None, persistent=False)
-        if all(isinstance(i, int) for i in self.inputs):
-            self.index = torch.tensor(self.inputs, dtype=torch.long)
+        self._columns: tuple[int, ...] = ()  # as the index, without waiting for a device
+        columns = [i for i in self.inputs if isinstance(i, int)]
+        if len(columns) == len(self.inputs):
+            self._resolve(columns)
 
     def bind(self, names: Sequence[str] | None) -> None:
         """Resolve the inputs that the rule names, where the model's inputs are called `names`.
@@ -72,12 +74,13 @@ class Scope(nn.Module):
             SpecificationError: the rule names an input that does not exist, or one twice.
         """
         if names is not None or self.index is None:
-            self.index = resolve_columns(self.rule, "inputs", self.inputs, names)
+            self._resolve(resolve_columns(self.rule, "inputs", self.inputs, names).tolist())
 
     @property
     def columns(self) -> frozenset[int]:
         """The chosen inputs."""
-        return frozenset(self._bound().tolist())
+        self._bound()
+        return frozenset(self._columns)
 
     def speaks_of_all(self, outputs: int) -> bool:
         """Whether no output of so many is left out."""
@@ -128,11 +131,15 @@ class Scope(nn.Module):
     def _within(self, points: Tensor) -> Tensor:
         """The index of the chosen inputs, all of which the points must have."""
         index = self._bound()
-        if max(self.columns) >= points.shape[-1]:
+        if max(self._columns) >= points.shape[-1]:
             raise ShapeError(
-                f"rule `{self.rule}` speaks of input {max(self.columns)}, but the model has only {points.shape[-1]}"
+                f"rule `{self.rule}` speaks of input {max(self._columns)}, but the model has only {points.shape[-1]}"
             )
         return index
+
+    def _resolve(self, columns: Sequence[int]) -> None:
+        self._columns = tuple(columns)
+        self.index = torch.tensor(self._columns, dtype=torch.long)
 
     def _bound(self) -> Tensor:
         if self.index is None:

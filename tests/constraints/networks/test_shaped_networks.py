@@ -201,6 +201,16 @@ def test_a_limit_is_reached_in_every_norm():
         assert float(torch.linalg.vector_norm(slope, ord=q)) == pytest.approx(3.0, rel=1e-5)
 
 
+@pytest.mark.parametrize("limits", [{}, {"limited": [0, 1], "bound": 3.0}, {"limited": [0, 1, 2], "bound": 3.0}])
+def test_monotone_inputs_can_all_be_without_influence_at_once(limits):
+    network = NormalisedNetwork(nn.Linear(3, 1), increasing=[0], decreasing=[1], **limits)
+    with torch.no_grad():
+        network.network.weight.copy_(torch.tensor([[-5.0, 5.0, 0.0]]))
+    x = torch.zeros(1, 3, requires_grad=True)
+    (slope,) = torch.autograd.grad(network(x).sum(), x)
+    torch.testing.assert_close(slope, torch.zeros(1, 3), atol=1e-5, rtol=0.0)
+
+
 def test_other_inputs_are_not_limited():
     network = NormalisedNetwork(nn.Linear(2, 1), limited=[0], bound=1.0)
     nn.init.constant_(network.network.weight, 7.0)
