@@ -81,8 +81,6 @@ class Classifier:
             found.append(part)
         if not found:
             raise InfeasibleError(f"no output satisfies it: {'; '.join(dict.fromkeys(empty))}")
-        if len(found) == 1 and not empty:
-            return found[0]
         if len(found) == 1:
             (left,) = (branch for branch in alternatives if not self._is_empty(branch))
             return self._branch(left, whole=True) or found[0]
@@ -122,7 +120,7 @@ class Classifier:
             else:
                 rows.append(Row.of(condition, form))
         if not curved:
-            return linear_set(rows, self.outputs, self.fallback)
+            return linear_set(rows, self.outputs, self.fallback, reorder=whole)
         if any(condition.when is not sympy.true for condition in branch):
             return None
         if whole and len(branch) == 1:

@@ -107,8 +107,10 @@ class _System:
         return np.eye(len(self.outputs))[some], self.low[some], self.high[some]
 
 
-def linear_set(rows: Sequence[Row], outputs: Sequence[sympy.Symbol], fallback: Fallback | None) -> Found:
-    """The most specific set of linear rows over `outputs`.
+def linear_set(
+    rows: Sequence[Row], outputs: Sequence[sympy.Symbol], fallback: Fallback | None, *, reorder: bool = True
+) -> Found:
+    """The most specific set of linear rows over `outputs`, which an order may take in another order (`reorder`).
 
     Raises:
         InfeasibleError: fixed rows that no output satisfies.
@@ -116,16 +118,16 @@ def linear_set(rows: Sequence[Row], outputs: Sequence[sympy.Symbol], fallback: F
     system = _System(rows, outputs)
     fixed = [row for row in rows if row.fixed]
     if 1 < len(fixed) < len(rows):
-        linear_set(fixed, outputs, fallback)  # a contradiction of the fixed ones is one for every input
+        linear_set(fixed, outputs, fallback, reorder=False)  # a contradiction of the fixed ones is one for every input
     every = [*system.equal, *system.below]
     if not all(row.constant for row in every):
         return _varying(system, fallback)
     if all(row.fixed for row in every):
-        return _fixed(system, fallback)
+        return _fixed(system, fallback, reorder=reorder)
     return _depending(system, fallback)
 
 
-def _fixed(s: _System, fallback: Fallback | None) -> Found:
+def _fixed(s: _System, fallback: Fallback | None, *, reorder: bool) -> Found:
     names = tuple(s.outputs)
     equal, below = s.matrix(s.equal), s.matrix(s.below)
     targets = np.array([real_number(row.bound) for row in s.equal])
@@ -140,7 +142,7 @@ def _fixed(s: _System, fallback: Fallback | None) -> Found:
         half = HalfSpace(below[0].tolist(), real_number(s.below[0].bound), fallback=fallback)
         return _half_space(s, half, ())
     ordered = None if s.equal else _order(s, below)
-    if ordered is not None:
+    if ordered is not None and (reorder or ordered.outputs == names):
         return ordered
     eye, low, high = s.bound_rows()
     matrix = np.concatenate([below, eye])

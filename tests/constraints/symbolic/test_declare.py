@@ -263,6 +263,12 @@ def test_samples_that_nothing_satisfies_obey_the_fallback():
     assert held[1, :2].tolist() == [1.0, 1.0]
 
 
+def test_an_order_among_alternatives_keeps_its_columns():
+    rule = declare(Or(And(B <= A, C <= B), And(A >= 5, B >= 5, C >= 5)), outputs=OUT)
+    held = rule.enforce(torch.tensor([[1.0, 2.0, 0.0, 0.0], [3.0, 1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(held, torch.tensor([[1.5, 1.5, 0.0, 0.0], [3.0, 1.0, 0.0, 0.0]]))
+
+
 def test_guards_of_branches_follow_the_input():
     rule = declare(Or(And(X > 1, Eq(A, 1)), And(X <= 1, Eq(A, 0))), outputs=OUT, inputs=IN)
     held = rule.enforce(torch.full((2, 4), 0.4), torch.tensor([[2.0, 0.0], [0.0, 0.0]]))
