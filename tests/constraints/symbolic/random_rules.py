@@ -109,14 +109,14 @@ def surface(rng):
 
 
 def union(rng):
-    return sympy.Or(*(rng.choice([linear, box])(rng) for _ in range(rng.randint(2, 3))))
+    return sympy.Or(*(rng.choice([linear, box, order, shares])(rng) for _ in range(rng.randint(2, 3))))
 
 
 def implication(rng):
     premise = affine(rng) > number(rng)
     if rng.random() < 0.3:
         premise = INPUTS[0] > number(rng)
-    return sympy.Implies(premise, rng.choice([linear, box])(rng))
+    return sympy.Implies(premise, rng.choice([linear, box, order])(rng))
 
 
 def kink(rng):
