@@ -1,8 +1,6 @@
-"""A smooth function of a jet that is affine in the coordinates: its slopes are the same at all points."""
+"""The chain rule through a smooth function of what is affine in the coordinates: slopes are the same at all points."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +8,19 @@ from torch import Tensor
 from constraints.fields.program import Program
 from constraints.fields.smooth import Tower
 
-__all__ = ["compose_affine", "slope_products"]
+__all__ = ["affine", "affine_back", "affine_plain", "slope_products"]
 
 
 def slope_products(program: Program, slopes: Tensor) -> Tensor:
-    """The constants that the derivatives of the function multiply, `(constants, n)`, from slopes `(coordinates, n)`."""
+    """The constants that the derivatives of the function multiply.
+
+    Args:
+        program: what of the result is kept.
+        slopes: of the argument along each coordinate, `(coordinates, n)`.
+
+    Returns:
+        `(constants, n)`.
+    """
     rows = slopes.unbind(0)
     found = []
     for group in program.constants:
@@ -33,14 +39,14 @@ def slope_products(program: Program, slopes: Tensor) -> Tensor:
     return torch.stack(found) if found else slopes.new_empty((0, slopes.shape[-1]))
 
 
-def compose_affine(tower: Tower, program: Program, value: Tensor, slopes: Tensor) -> Tensor:
-    """The streams of `f(u)` that the program keeps, of an affine `u`.
+def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> Tensor:
+    """The streams of `f(u)` that the program keeps, of an affine `u`, in operations that torch differentiates.
 
     Args:
         tower: the function with its derivatives.
         program: what is kept, and how it is made.
         value: `u`, `(batch, n)`.
-        slopes: its derivative along each coordinate, `(coordinates, n)`.
+        constants: from `slope_products`, `(constants, n)`.
 
     Returns:
         `(kept, batch, n)`.
@@ -51,17 +57,10 @@ def compose_affine(tower: Tower, program: Program, value: Tensor, slopes: Tensor
         >>> from constraints.fields.program import compile_program
         >>> from constraints.fields.streams import plan
         >>> program = compile_program(plan([laplacian(2)])[0], keep=(3,))
-        >>> compose_affine(smooth.exponential, program, torch.zeros(1, 1), torch.tensor([[2.0], [3.0]]))
+        >>> constants = slope_products(program, torch.tensor([[2.0], [3.0]]))
+        >>> affine_plain(smooth.exponential, program, torch.zeros(1, 1), constants)
         tensor([[[13.]]])
     """
-    constants = slope_products(program, slopes)
-    if torch.compiler.is_compiling():
-        return _plain(tower, program, value, constants)
-    result: Tensor = _AffineComposition.apply(value, constants, tower, program)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> Tensor:
     f = tower(value, program.degree)
     out: list[Tensor | None] = [f[0] if stream == 0 else None for stream in program.keep]
     for block in program.blocks:
@@ -72,48 +71,36 @@ def _plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> 
     return torch.stack([torch.zeros_like(value) if row is None else row for row in out])
 
 
-class _AffineComposition(torch.autograd.Function):
-    """`_plain` with a backward pass by hand."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, constants: Tensor, tower: Tower, program: Program) -> Tensor:
-        f = tower(value, program.degree + 1)
-        out = torch.empty((len(program.keep), *value.shape), dtype=value.dtype, device=value.device)
-        if program.value:
-            out[0].copy_(f[0])
-        for block in program.blocks:
-            rows = out[block.row : block.row + block.count]
-            factors = constants[block.constant : block.constant + block.count, None]
-            if block.first:
-                torch.mul(f[block.degree], factors, out=rows)
-            else:
-                rows.addcmul_(f[block.degree], factors)
-        ctx.save_for_backward(value, constants, *f[1:])
-        ctx.tower, ctx.program = tower, program
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        program: Program = ctx.program
-        value, constants, *f = ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody differentiates this pass again
-            plain = _plain(ctx.tower, program, value, constants)
-            first, second = torch.autograd.grad(
-                plain, (value, constants), grad, create_graph=True, materialize_grads=True
-            )
-            return first, second, None, None
-        f = [value, *f]  # so that f[k] is the derivative k
-        if program.value:
-            inner = grad[0] * f[1]
+def affine(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The same, and the derivatives `f'`, `f''`, ... that `affine_back` needs; not differentiable."""
+    f = tower(value, program.degree + 1)
+    out = torch.empty((len(program.keep), *value.shape), dtype=value.dtype, device=value.device)
+    if program.value:
+        out[0].copy_(f[0])
+    for block in program.blocks:
+        rows = out[block.row : block.row + block.count]
+        factors = constants[block.constant : block.constant + block.count, None]
+        if block.first:
+            torch.mul(f[block.degree], factors, out=rows)
         else:
-            inner = torch.zeros_like(value)
-        outer = torch.empty_like(constants)
-        for block in program.blocks:
-            rows = grad[block.row : block.row + block.count]
-            place = slice(block.constant, block.constant + block.count)
-            torch.sum(rows * f[block.degree], dim=1, out=outer[place])
-            if block.count == 1:
-                inner.addcmul_(rows[0] * f[block.degree + 1], constants[block.constant])
-            else:
-                inner.addcmul_((rows * constants[place, None]).sum(dim=0), f[block.degree + 1])
-        return inner, outer, None, None
+            rows.addcmul_(f[block.degree], factors)
+    return out, f[1:]
+
+
+def affine_back(program: Program, constants: Tensor, f: list[Tensor], grad: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of `value` and `constants`, from that of the result."""
+    inner = grad[0] * f[0] if program.value else torch.zeros_like(f[0])
+    outer = torch.empty_like(constants)
+    for block in program.blocks:
+        place = slice(block.constant, block.constant + block.count)
+        rows = grad[block.row : block.row + block.count]
+        if block.count == 1:
+            torch.sum(rows[0] * f[block.degree - 1], dim=0, out=outer[block.constant])
+            inner.addcmul_(rows[0] * f[block.degree], constants[block.constant])
+            continue
+        torch.sum(rows * f[block.degree - 1], dim=1, out=outer[place])
+        total = rows[0] * constants[block.constant]
+        for i in range(1, block.count):
+            total.addcmul_(rows[i], constants[block.constant + i])
+        inner.addcmul_(total, f[block.degree])
+    return inner, outer

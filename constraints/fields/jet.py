@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from constraints.errors import ShapeError, UnsupportedError
-from constraints.fields.affine import compose_affine
-from constraints.fields.compose import compose
-from constraints.fields.program import Program, compile_program
+from constraints.fields.affine import slope_products
+from constraints.fields.chain import Bend, LinearMap, run_chain
+from constraints.fields.program import compile_program
 from constraints.fields.smooth import Tower, reciprocal
 from constraints.fields.streams import Streams
 
-__all__ = ["Jet"]
+__all__ = ["Jet", "LinearLayer"]
+
+
+class LinearLayer(NamedTuple):
+    """`W u + b`.
+
+    Example:
+        >>> LinearLayer(torch.ones(1, 2), None).weight.shape
+        torch.Size([1, 2])
+    """
+
+    weight: Tensor
+    bias: Tensor | None
 
 
 @final
@@ -82,26 +94,49 @@ class Jet:
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Jet:
         """`W u + b`, from `W` `(m, n)` and `b` `(m,)`."""
-        if weight.dim() != 2 or weight.shape[1] != self.width:
-            raise ShapeError(f"a jet of {self.width} functions needs a matrix (m, {self.width}), got {tuple(weight.shape)}")
-        if self.slopes is not None:
-            value = torch.nn.functional.linear(self.stack, weight, bias)
-            return replace(self, stack=value, slopes=self.slopes @ weight.mT)
-        kept = self.keep is None or 0 in self.keep
-        return replace(self, stack=stacked_linear(self.stack, weight, bias if kept else None))
+        return self.chain([LinearLayer(weight, bias)])
 
-    def compose(self, tower: Tower, keep: tuple[int, ...] | None = None) -> Jet:
-        """A smooth function of each entry; of the result, only the streams `keep` where given."""
-        self._refuse_partial("compose")
-        program = self._program(keep)
-        if self.slopes is not None:
-            stack = compose_affine(tower, program, self.stack[0], self.slopes)
-        else:
-            stack = compose(tower, program, self.stack)
-        return Jet(self.streams, stack, keep=keep)
+    def compose(self, tower: Tower) -> Jet:
+        """A smooth function of each entry."""
+        return self.chain([tower])
 
-    def _program(self, keep: tuple[int, ...] | None) -> Program:
-        return compile_program(self.streams, tuple(range(len(self.streams))) if keep is None else keep)
+    def chain(self, layers: Sequence[LinearLayer | Tower], keep: tuple[int, ...] | None = None) -> Jet:
+        """Linear maps and smooth functions, one after the other, in one step.
+
+        Args:
+            layers: in order; a tower is a function with its derivatives.
+            keep: the streams of the result that are wanted, where others need not be there.
+
+        Raises:
+            ShapeError: a matrix that does not fit.
+            UnsupportedError: a smooth function of a jet of which only the wanted streams were kept.
+        """
+        stack, slopes, kept, width = self.stack, self.slopes, self.keep, self.width
+        everything = tuple(range(len(self.streams)))
+        bending = [i for i, layer in enumerate(layers) if not isinstance(layer, LinearLayer)]
+        steps: list[LinearMap | Bend] = []
+        constants: Tensor | None = None
+        for i, layer in enumerate(layers):
+            if isinstance(layer, LinearLayer):
+                weight, bias = layer.weight, layer.bias
+                if weight.dim() != 2 or weight.shape[1] != width:
+                    raise ShapeError(
+                        f"a jet of {width} functions needs a matrix (m, {width}), got {tuple(weight.shape)}"
+                    )
+                width = len(weight)
+                if slopes is not None:
+                    stack, slopes = torch.nn.functional.linear(stack, weight, bias), slopes @ weight.mT
+                else:
+                    steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
+                continue
+            if kept is not None:
+                raise UnsupportedError("cannot bend a jet of which only the wanted streams were kept")
+            kept = keep if i == bending[-1] else None
+            program = compile_program(self.streams, everything if kept is None else kept)
+            if slopes is not None:
+                stack, constants, slopes = stack[0], slope_products(program, slopes), None
+            steps.append(Bend(layer, program))
+        return Jet(self.streams, run_chain(stack, constants, steps) if steps else stack, slopes, kept)
 
     def __add__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):
@@ -175,34 +210,3 @@ class Jet:
     def _refuse_partial(self, what: str) -> None:
         if self.keep is not None:
             raise UnsupportedError(f"cannot {what} a jet of which only the wanted streams were kept")
-
-
-def stacked_linear(stack: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`W` on all streams as one matrix product, the bias on the value alone; `(streams, batch, n)`."""
-    if torch.compiler.is_compiling() or bias is None:
-        product = torch.nn.functional.linear(stack, weight)
-        return product if bias is None else torch.cat([product[:1] + bias, product[1:]])
-    result: Tensor = _StackedLinear.apply(stack, weight, bias)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _StackedLinear(torch.autograd.Function):
-    """The bias is added in place, to the first stream alone."""
-
-    @staticmethod
-    def forward(ctx: Any, stack: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(stack, weight)
-        out = torch.nn.functional.linear(stack, weight)
-        out[0].add_(bias)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        stack, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        flat = grad.reshape(-1, grad.shape[-1])
-        return (
-            (flat @ weight).view_as(stack) if wanted[0] else None,
-            flat.mT @ stack.reshape(-1, stack.shape[-1]) if wanted[1] else None,
-            grad[0].sum(dim=0) if wanted[2] else None,
-        )

@@ -11,7 +11,7 @@ from torch import nn
 
 from constraints.errors import UnsupportedError
 from constraints.fields import smooth
-from constraints.fields.jet import Jet
+from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.smooth import Tower
 
 __all__ = ["JetModule", "NoJetRuleError", "obstacle", "push", "smoothness"]
@@ -61,11 +61,20 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[:2].flatten().tolist()
         [0.5, 0.25]
     """
-    layers = list(_flatten(module))
-    bending = [i for i, layer in enumerate(layers) if not _is_linear(layer)]
-    for i, layer in enumerate(layers):
-        jet = _act(layer, jet, keep if bending and i == bending[-1] else None)
-    return jet
+    waiting: list[LinearLayer | Tower] = []
+    for layer in _flatten(module):
+        why = obstacle(layer)
+        if why is not None:
+            raise NoJetRuleError(f"{why}: give it a method `forward_jet`")
+        if isinstance(layer, JetModule):
+            jet = layer.forward_jet(jet.chain(waiting))
+            waiting = []
+        elif type(layer).forward is nn.Linear.forward:
+            linear = cast(nn.Linear, layer)
+            waiting.append(LinearLayer(linear.weight, linear.bias))
+        elif (tower := _tower(layer)) is not None:
+            waiting.append(tower)
+    return jet.chain(waiting, keep)
 
 
 def obstacle(module: object) -> str | None:
@@ -111,19 +120,6 @@ def _flatten(module: nn.Module) -> Iterator[nn.Module]:
             yield from _flatten(layer)
     else:
         yield module
-
-
-def _act(layer: nn.Module, jet: Jet, keep: tuple[int, ...] | None) -> Jet:
-    why = obstacle(layer)
-    if why is not None:
-        raise NoJetRuleError(f"{why}: give it a method `forward_jet`")
-    if isinstance(layer, JetModule):
-        return layer.forward_jet(jet)
-    if type(layer).forward is nn.Linear.forward:
-        linear = cast(nn.Linear, layer)
-        return jet.linear(linear.weight, linear.bias)
-    tower = _tower(layer)
-    return jet if tower is None else jet.compose(tower, keep)
 
 
 def _is_linear(layer: nn.Module) -> bool:
