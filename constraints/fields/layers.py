@@ -66,8 +66,8 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         why = obstacle(layer)
         if why is not None:
             raise NoJetRuleError(f"{why}: give it a method `forward_jet`")
-        if isinstance(layer, JetModule):
-            jet = layer.forward_jet(jet.chain(waiting))
+        if _says(layer):
+            jet = cast(JetModule, layer).forward_jet(jet.chain(waiting))
             waiting = []
         elif type(layer).forward is nn.Linear.forward:
             linear = cast(nn.Linear, layer)
@@ -88,7 +88,7 @@ def obstacle(module: object) -> str | None:
         return f"`{type(module).__name__}` is not a module"
     for layer in _flatten(module):
         hooked = bool(layer._forward_hooks or layer._forward_pre_hooks)
-        if hooked or not (isinstance(layer, JetModule) or _is_linear(layer) or _tower(layer) is not None):
+        if hooked or not (_says(layer) or _is_linear(layer) or _tower(layer) is not None):
             return f"`{type(layer).__name__}` has " + ("hooks" if hooked else "no jet rule")
     return None
 
@@ -114,7 +114,7 @@ def smoothness(layer: nn.Module) -> int | None:
 
 
 def _flatten(module: nn.Module) -> Iterator[nn.Module]:
-    plain = type(module).forward is nn.Sequential.forward and not isinstance(module, JetModule)
+    plain = type(module).forward is nn.Sequential.forward and not _says(module)
     if plain and not (module._forward_hooks or module._forward_pre_hooks):
         for layer in cast(nn.Sequential, module):
             yield from _flatten(layer)
@@ -125,11 +125,16 @@ def _flatten(module: nn.Module) -> Iterator[nn.Module]:
 def _is_linear(layer: nn.Module) -> bool:
     """A linear map of each stream alone; one whose `forward` a subclass has overridden is not taken for one."""
     forward = type(layer).forward
-    if isinstance(layer, JetModule):
+    if _says(layer):
         return False
     if forward is nn.Dropout.forward:
         return not layer.training or cast(nn.Dropout, layer).p == 0.0
     return forward in (nn.Linear.forward, nn.Identity.forward)
+
+
+def _says(layer: nn.Module) -> bool:
+    """Whether a module is a `JetModule`; asking the protocol itself takes as long as a small layer."""
+    return hasattr(type(layer), "forward_jet")
 
 
 def _tower(layer: nn.Module) -> Tower | None:
