@@ -1,0 +1,212 @@
+"""What a jet is: a value at each point and, stacked behind it, the derivatives that travel with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from constraints.errors import ShapeError, UnsupportedError
+from constraints.fields.affine import slope_products
+from constraints.fields.chain import Bend, LinearMap, run_chain
+from constraints.fields.program import compile_program
+from constraints.fields.smooth import Tower, reciprocal
+from constraints.fields.streams import Streams
+
+__all__ = ["Jet", "LinearLayer"]
+
+
+class LinearLayer(NamedTuple):
+    """`W u + b`.
+
+    Example:
+        >>> LinearLayer(torch.ones(1, 2), None).weight.shape
+        torch.Size([1, 2])
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Jet:
+    """`n` functions of the coordinates, with their derivatives at each of `batch` points.
+
+    All streams stand in one tensor, so that a linear layer is one matrix product. A jet that is affine in the
+    coordinates (the points themselves, and linear maps of them) keeps its slopes, which are constants, instead.
+
+    Jets add and multiply like numbers, with numbers, with tensors (constants in the coordinates) and with each other;
+    `compose` takes a smooth function of one. What is written with them alone has exact derivatives.
+
+    Attributes:
+        streams: which derivatives.
+        stack: the value and its derivatives, `(streams, batch, n)`; the value alone, `(1, batch, n)`, where affine.
+        slopes: where affine, the derivative along each coordinate, `(coordinates, n)`.
+        keep: the streams that are there, where a last layer has given up the others; such jets go through linear maps.
+
+    Example:
+        >>> from constraints.fields import Derivatives, laplacian
+        >>> x = Jet.of_points(Derivatives([laplacian(2)]).streams, torch.tensor([[1.0, 2.0]]))
+        >>> square = x[..., :1] * x[..., :1] * x[..., 1:]  # x^2 y, whose Laplacian is 2 y
+        >>> square.stack.flatten().tolist()  # value, along x, along y, Laplacian
+        [2.0, 4.0, 1.0, 4.0]
+    """
+
+    streams: Streams
+    stack: Tensor
+    slopes: Tensor | None = None
+    keep: tuple[int, ...] | None = None
+
+    @classmethod
+    def of_points(cls, streams: Streams, points: Tensor) -> Jet:
+        """The coordinates themselves, from points `(batch, coordinates)`."""
+        if points.dim() != 2 or points.shape[1] != streams.coordinates:
+            raise ShapeError(f"`Jet` needs points (batch, {streams.coordinates}), got shape {tuple(points.shape)}")
+        return cls(streams, points[None], torch.eye(streams.coordinates, dtype=points.dtype, device=points.device))
+
+    @property
+    def value(self) -> Tensor:
+        """The functions themselves, `(batch, n)`."""
+        if self.keep is not None and 0 not in self.keep:
+            raise UnsupportedError("this jet has given up its value")
+        return self.stack[0]
+
+    @property
+    def width(self) -> int:
+        """How many functions."""
+        return self.stack.shape[-1]
+
+    def dense(self) -> Jet:
+        """The same with all streams in the stack."""
+        if self.slopes is None:
+            return self
+        value, slopes = self.stack[0], self.slopes
+        rows = []
+        for operator in self.streams.operators:
+            first = [(alpha.index(1), c) for alpha, c in operator.terms.items() if sum(alpha) == 1]
+            row = sum((c * slopes[i] for i, c in first), torch.zeros_like(slopes[0]))
+            rows.append(row.expand_as(value))
+        return Jet(self.streams, torch.stack([value, *rows]))
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Jet:
+        """`W u + b`, from `W` `(m, n)` and `b` `(m,)`."""
+        return self.chain([LinearLayer(weight, bias)])
+
+    def compose(self, tower: Tower) -> Jet:
+        """A smooth function of each entry."""
+        return self.chain([tower])
+
+    def chain(self, layers: Sequence[LinearLayer | Tower], keep: tuple[int, ...] | None = None) -> Jet:
+        """Linear maps and smooth functions, one after the other, in one step.
+
+        Args:
+            layers: in order; a tower is a function with its derivatives.
+            keep: the streams of the result that are wanted, where others need not be there.
+
+        Raises:
+            ShapeError: a matrix that does not fit.
+            UnsupportedError: a smooth function of a jet of which only the wanted streams were kept.
+        """
+        stack, slopes, kept, width = self.stack, self.slopes, self.keep, self.width
+        everything = tuple(range(len(self.streams)))
+        bending = [i for i, layer in enumerate(layers) if not isinstance(layer, LinearLayer)]
+        steps: list[LinearMap | Bend] = []
+        constants: Tensor | None = None
+        for i, layer in enumerate(layers):
+            if isinstance(layer, LinearLayer):
+                weight, bias = layer.weight, layer.bias
+                if weight.dim() != 2 or weight.shape[1] != width:
+                    raise ShapeError(
+                        f"a jet of {width} functions needs a matrix (m, {width}), got {tuple(weight.shape)}"
+                    )
+                width = len(weight)
+                if slopes is not None:
+                    stack, slopes = torch.nn.functional.linear(stack, weight, bias), slopes @ weight.mT
+                else:
+                    steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
+                continue
+            if kept is not None:
+                raise UnsupportedError("cannot bend a jet of which only the wanted streams were kept")
+            kept = keep if i == bending[-1] else None
+            program = compile_program(self.streams, everything if kept is None else kept)
+            if slopes is not None:
+                stack, constants, slopes = stack[0], slope_products(program, slopes), None
+            steps.append(Bend(layer, program))
+        return Jet(self.streams, run_chain(stack, constants, steps) if steps else stack, slopes, kept)
+
+    def __add__(self, other: Jet | Tensor | float) -> Jet:
+        if not isinstance(other, Jet):
+            self._refuse_partial("add to")
+            first = self.stack[:1] + other
+            return replace(self, stack=torch.cat([first, self.stack[1:].expand(-1, *first.shape[1:])]))
+        self._match(other)
+        if self.slopes is not None and other.slopes is not None:
+            return replace(self, stack=self.stack + other.stack, slopes=self.slopes + other.slopes)
+        return Jet(self.streams, self.dense().stack + other.dense().stack, keep=self.keep)
+
+    def __mul__(self, other: Jet | Tensor | float) -> Jet:
+        if not isinstance(other, Jet):
+            if isinstance(other, Tensor) and other.dim() > 1:  # another number at each point
+                return replace(self.dense(), stack=self.dense().stack * other)
+            return replace(self, stack=self.stack * other, slopes=None if self.slopes is None else self.slopes * other)
+        self._match(other)
+        self._refuse_partial("multiply")
+        one, two = self.dense().stack, other.dense().stack
+        u, v = one.unbind(0), two.unbind(0)
+        rows = [u[0] * v[0]]
+        for i, terms in enumerate(self.streams.product, start=1):
+            row = torch.addcmul(u[i] * v[0], u[0], v[i])
+            for (a, b), c in terms.items():
+                row = torch.addcmul(row, u[a], v[b], value=c)
+            rows.append(row)
+        return Jet(self.streams, torch.stack(rows))
+
+    def __truediv__(self, other: Jet | Tensor | float) -> Jet:
+        return self * (other.compose(reciprocal) if isinstance(other, Jet) else 1.0 / other)
+
+    def __rtruediv__(self, other: Tensor | float) -> Jet:
+        return self.compose(reciprocal) * other
+
+    def __neg__(self) -> Jet:
+        return self * -1.0
+
+    def __sub__(self, other: Jet | Tensor | float) -> Jet:
+        return self + -other
+
+    def __rsub__(self, other: Tensor | float) -> Jet:
+        return -self + other
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __getitem__(self, index: Any) -> Jet:
+        """Some of the functions, written `jet[..., columns]`, a slice or a list."""
+        if not isinstance(index, tuple) or len(index) != 2 or index[0] is not ... or isinstance(index[1], int):
+            raise ShapeError(f"a jet needs an index [..., columns], a slice or a list, got {index}")
+        columns = index[1]
+        return replace(
+            self, stack=self.stack[..., columns], slopes=None if self.slopes is None else self.slopes[..., columns]
+        )
+
+    @staticmethod
+    def concatenate(jets: Sequence[Jet]) -> Jet:
+        """The functions of all jets, side by side."""
+        first, *rest = jets
+        for jet in rest:
+            first._match(jet)
+        if all(jet.slopes is not None for jet in jets):
+            slopes = torch.cat([jet.slopes for jet in jets if jet.slopes is not None], dim=-1)
+            return replace(first, stack=torch.cat([jet.stack for jet in jets], dim=-1), slopes=slopes)
+        return Jet(first.streams, torch.cat([jet.dense().stack for jet in jets], dim=-1), keep=first.keep)
+
+    def _match(self, other: Jet) -> None:
+        if self.streams is not other.streams or self.keep != other.keep:
+            raise UnsupportedError("jets of different derivatives cannot be put together: make both from the same points")
+
+    def _refuse_partial(self, what: str) -> None:
+        if self.keep is not None:
+            raise UnsupportedError(f"cannot {what} a jet of which only the wanted streams were kept")
