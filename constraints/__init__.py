@@ -132,7 +132,7 @@ from constraints.sets import (
     VaryingPolytope,
     certificates,
 )
-from constraints.symbolic import DeclaredRule, Learnable, declare, load_rules, read_rules
+from constraints.symbolic import DeclaredRule, FieldEquation, Learnable, declare, load_rules, read_rules
 from constraints.tracking import AskAll, AskChanged, AskPolicy, AskShortlist, Recovery, Track, follow
 
 KNOWN_TO_DKMODELS = True  # `dkmodels` looks for this: a file called constraints.py of a user would hide us
@@ -178,6 +178,7 @@ __all__ = [
     "Equivariance",
     "Explanation",
     "Fallback",
+    "FieldEquation",
     "FieldRule",
     "FiniteGroup",
     "FixedSum",

@@ -168,7 +168,9 @@ def _back_plain(
         weight = next(given) if bend is None else None
         steps.append(bend if weight is None else LinearMap(weight, next(given)))
     wanted = [t for t in (start, constants, *tensors) if t is not None and t.requires_grad]
-    grads = iter(torch.autograd.grad(_plain(start, constants, steps), wanted, grad, create_graph=True, materialize_grads=True))
+    grads = iter(
+        torch.autograd.grad(_plain(start, constants, steps), wanted, grad, create_graph=True, materialize_grads=True)
+    )
     first, second, *others = [
         next(grads) if t is not None and t.requires_grad else None for t in (start, constants, *tensors)
     ]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
-import torch
 from torch import nn
 
 from constraints.errors import UnsupportedError

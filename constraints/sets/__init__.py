@@ -24,6 +24,7 @@ from constraints.sets.quadratic import Quadratic
 from constraints.sets.ray_map import RayMap
 from constraints.sets.simplex import Simplex
 from constraints.sets.varying_affine import VaryingAffine
+from constraints.sets.zero import NonPositive, Zero
 
 __all__ = [
     "Affine",
@@ -46,6 +47,7 @@ __all__ = [
     "L2Ball",
     "LinearMatrixInequality",
     "LinfBall",
+    "NonPositive",
     "NonlinearEquality",
     "OrderedCone",
     "PartialOrder",
@@ -61,5 +63,6 @@ __all__ = [
     "Squashing",
     "VaryingAffine",
     "VaryingPolytope",
+    "Zero",
     "certificates",
 ]

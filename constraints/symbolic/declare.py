@@ -49,6 +49,9 @@ def declare(
     *,
     fields: Sequence[AppliedUndef],
     inputs: Symbols = (),
+    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    draws: int = 1,
+    parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     name: str | None = None,
     unit: str = "",
     source: str = "",
@@ -61,6 +64,8 @@ def declare(
     outputs: Symbols = (),
     inputs: Symbols = (),
     fields: Sequence[AppliedUndef] = (),
+    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    draws: int = 1,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
     margin: float | None = None,
@@ -80,7 +85,9 @@ def declare(
     made hard that the set cannot guarantee.
 
     On functions (`fields`): the sign of a first derivative is `MonotoneIn`, that of a second `ConvexIn`, a bound of
-    slopes `LipschitzIn`, `Eq(f(-x, y), f(x, y))` and the like `Invariance` or `Equivariance`.
+    slopes `LipschitzIn`, `Eq(f(-x, y), f(x, y))` and the like `Invariance` or `Equivariance`. Every other equation, or
+    inequality, of fields and their derivatives, also at places such as `u.subs(t, 0)`, is a `FieldEquation`: Soft or
+    measured, its derivatives by forward Taylor arithmetic.
 
     Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`; where each part
     of a statement is a child that implies a parent it is a `Hierarchy`, which holds at every threshold. Signs that
@@ -94,7 +101,10 @@ def declare(
             mapping from symbols to columns.
         inputs: symbols of the inputs, likewise (see `DeclaredRule.bind_inputs`).
         fields: instead of outputs: the model's outputs as functions of its inputs, `Function("f")(x, y)`, in the order
-            of its columns. Symmetries take the arguments as all inputs of the model, in their order.
+            of its columns. Symmetries and equations take the arguments as all inputs of the model, in their order.
+        domain: of fields: bounds of each coordinate between which the points of an equation are drawn; by default it
+            is tested at the model's inputs.
+        draws: how many points for each sample.
         parameters: symbols of numbers that are learnt with the network.
         units: the unit of each symbol, of `sympy.physics.units`; those left out are pure numbers. Units inside the
             statement may differ (km/h here, metres there): all is brought to SI units, in which violations are then
@@ -135,9 +145,21 @@ def declare(
     title = name or _short(str(whole))
     if fields:
         columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
-        if outputs or parameters or units is not None or fallback is not None or margin is not None:
+        if outputs or units is not None or fallback is not None or margin is not None:
             raise SpecificationError("`declare` needs either outputs or fields, got fields and arguments of outputs")
-        return declare_function(whole, fields, columns_of, name=title, unit=unit, source=source)
+        return declare_function(
+            whole,
+            fields,
+            columns_of,
+            domain=domain,
+            draws=draws,
+            parameters=parameters,
+            name=title,
+            unit=unit,
+            source=source,
+        )
+    if domain is not None:
+        raise SpecificationError(f"rule `{title}` needs fields=[...] for its domain, got none")
     if whole in (sympy.true, sympy.false):
         kind = SpecificationError if whole == sympy.true else InfeasibleError
         raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")

@@ -17,14 +17,12 @@ from constraints.errors import SpecificationError
 from constraints.functional.real_functions import real_number
 from constraints.networks import FiniteGroup, LinearAction, Permutation, SignChange
 from constraints.rules import ConvexIn, Equivariance, FieldRule, Invariance, LipschitzIn, MonotoneIn
+from constraints.symbolic.field_equation import FieldEquation
+from constraints.symbolic.learnable import Learnable
 
 __all__ = ["declare_function"]
 
 HALF = sympy.Rational(1, 2)
-KNOWN = (
-    "f.diff(x) >= 0 (monotone), f.diff(x, 2) >= 0 (convex), Abs(f.diff(x)) <= L or sqrt(f.diff(x)**2 + f.diff(y)**2) "
-    "<= L (steepness), Eq(f(-x, y), f(x, y)) (symmetry)"
-)
 
 
 @final
@@ -43,22 +41,28 @@ def declare_function(
     fields: Sequence[AppliedUndef],
     columns: Mapping[sympy.Symbol, int],
     *,
+    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    draws: int = 1,
+    parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     name: str | None,
     unit: str,
     source: str,
 ) -> FieldRule:
-    """The rule of structure that a statement on functions is.
+    """The rule of structure that a statement on functions is, or its equation.
 
     Args:
         statement: what holds.
         fields: the outputs of the model as functions of its inputs, `Function("f")(x, y)`, in the order of its columns.
         columns: columns of the inputs; those left out are bound by name.
+        domain: see `FieldEquation`.
+        draws: see `FieldEquation`.
+        parameters: see `FieldEquation`.
         name: see `Rule`.
         unit: see `Rule`.
         source: see `Rule`.
 
     Raises:
-        SpecificationError: fields that are none, or a statement of another form.
+        SpecificationError: fields that are none; see `FieldEquation`.
 
     Example:
         >>> x, y = sympy.symbols("x y")
@@ -70,6 +74,12 @@ def declare_function(
     _require_fields(fields)
     parts = list(statement.args) if isinstance(statement, sympy.And) else [statement]
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
+
+    def equation() -> FieldEquation:
+        return FieldEquation(parts, fields, domain=domain, draws=draws, parameters=parameters, **told)
+
+    if domain is not None or parameters:
+        return equation()
     symmetric = _symmetry(parts, fields, told) if len(parts) == 1 else None
     if symmetric is not None:
         return symmetric
@@ -79,19 +89,13 @@ def declare_function(
     signs = [_sign(part, fields) for part in parts]
     known = [sign for sign in signs if sign is not None]
     if len(known) < len(signs) or len({(s.field, s.order, s.negative) for s in known}) != 1:
-        raise SpecificationError(
-            f"`declare` needs a statement on functions of one of the forms {KNOWN}, several inputs joined by And where "
-            f"all have the same sign, got {statement}. Others can be written as a FieldRule"
-        )
+        return equation()
     first, inputs = known[0], [columns.get(s.variable, s.variable.name) for s in known]
     outputs = None if len(fields) == 1 else [list(fields).index(first.field)]
     if first.order == 1:
         return MonotoneIn(inputs, decreasing=first.negative, outputs=outputs, **told)
-    if len(inputs) > 1:
-        raise SpecificationError(
-            f"`declare` needs one second derivative a statement, got {len(inputs)}: convex in each is less than convex "
-            f"in all together, which is ConvexIn({[str(i) for i in inputs]})"
-        )
+    if len(inputs) > 1:  # convex in each of them is less than convex in all together
+        return equation()
     return ConvexIn(inputs, concave=first.negative, outputs=outputs, **told)
 
 
@@ -179,27 +183,26 @@ def _symmetry(parts: Sequence[sympy.Basic], fields: Sequence[AppliedUndef], told
     moved = [(factor, inner) for factor, inner in sides if inner != field]
     if len(moved) != 1:
         return None
-    action, order = _action(list(field.args), list(moved[0][1].args), relation)
+    found = _action(list(field.args), list(moved[0][1].args))
+    if found is None:
+        return None
+    action, order = found
     if sides[0][0] == sides[1][0]:
         return Invariance(FiniteGroup.generated([action]), **told)
     if order != 2:
-        raise SpecificationError(
-            f"`declare` needs a symmetry that undoes itself where the sign changes, got {relation}"
-        )
+        return None
     same = Permutation(list(range(len(field.args))))
     return Equivariance(FiniteGroup([same, action]), [SignChange([1.0]), SignChange([-1.0])], **told)
 
 
-def _action(base: list[sympy.Symbol], moved: list[sympy.Expr], relation: sympy.Basic) -> tuple[nn.Module, int]:
+def _action(base: list[sympy.Symbol], moved: list[sympy.Expr]) -> tuple[nn.Module, int] | None:
     """The signed permutation that takes one list of arguments to the other, and after how many times it is undone."""
-    places, signs = [], []
+    places: list[int] = []
+    signs: list[float] = []
     for argument in moved:
         sign, symbol = argument.as_coeff_Mul()
         if symbol not in base or abs(sign) != 1 or base.index(symbol) in places:
-            raise SpecificationError(
-                f"`declare` needs symmetries that move inputs or change their signs, got {argument} in {relation}; for "
-                f"others give Invariance a group of your own"
-            )
+            return None
         places.append(base.index(symbol))
         signs.append(float(sign))
     matrix = torch.zeros(len(base), len(base), dtype=torch.float64)

@@ -1,0 +1,245 @@
+"""Equations of fields: differential, algebraic, at the boundary, as residuals at points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import sympy
+import torch
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from torch import Tensor, nn
+
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError
+from constraints.fields import Derivatives
+from constraints.functional.real_functions import RealFunction
+from constraints.rules.rule import Explanation, FieldRule, Guarantee
+from constraints.sets.zero import NonPositive, Zero
+from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.statement import exact
+from constraints.symbolic.terms import Equation, Place, Term, read_equation
+
+__all__ = ["FieldEquation"]
+
+
+@final
+class FieldEquation(FieldRule):
+    r"""Equations, or inequalities, of a model's outputs as functions of its inputs, and of their derivatives.
+
+    The residual, left side less right side, is found at points: the model's own inputs, or with a `domain` points drawn
+    uniformly in it, `draws` for each sample, anew each time. Terms at other places, `u(0, t)` or a derivative at
+    `x = 1`, are found there, so that initial, boundary and periodic conditions are equations as any other. All
+    derivatives at one place come from one pass of `constraints.fields.Derivatives`. `declare(..., fields=[...])` makes
+    it of what is not a rule of structure.
+
+    Args:
+        relations: equations, or inequalities, which all hold; not both.
+        fields: the model's outputs, in the order of its columns, as functions of all its inputs in their order.
+        domain: bounds of each coordinate, where points are to be drawn.
+        draws: how many points for each sample.
+        parameters: numbers that are learnt.
+        name: see `Rule`.
+        unit: see `Rule`; of the residual.
+        source: see `Rule`.
+
+    Raises:
+        SpecificationError: a symbol that nobody declared, a field of another arity, a domain that is none, strict
+            inequalities, equations beside inequalities.
+
+    Example:
+        >>> x, t = sympy.symbols("x t")
+        >>> u = sympy.Function("u")(x, t)
+        >>> heat = FieldEquation([sympy.Eq(u.diff(t), u.diff(x, 2))], [u])
+        >>> class Wave(nn.Module):
+        ...     def forward(self, p):
+        ...         return torch.exp(-p[..., 1:]) * torch.sin(p[..., :1])
+        >>> p = torch.rand(4, 2, dtype=torch.float64)
+        >>> bool((heat.measure(Wave(), p, p) < 1e-12).all())
+        True
+    """
+
+    def __init__(
+        self,
+        relations: Sequence[Relational],
+        fields: Sequence[AppliedUndef],
+        *,
+        domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+        draws: int = 1,
+        parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+        name: str | None = None,
+        unit: str = "",
+        source: str = "",
+    ) -> None:
+        gaps, equal = zip(*(_gap(relation) for relation in relations), strict=True)
+        if len(set(equal)) > 1:
+            raise SpecificationError(
+                "`FieldEquation` needs equations or inequalities, got both: make two rules of them"
+            )
+        super().__init__(Zero() if equal[0] else NonPositive(), name=name, unit=unit, source=source)
+        self.relations, self.fields = tuple(relations), tuple(fields)
+        self.coordinates: tuple[sympy.Symbol, ...] = tuple(fields[0].args)
+        other = [field for field in fields if tuple(field.args) != self.coordinates]
+        if other:
+            raise SpecificationError(
+                f"`FieldEquation` needs fields of the same coordinates {self.coordinates}, got {other[0]}"
+            )
+        learnables = dict(parameters or {})
+        self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
+        self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
+        self.draws = draws
+        self._set_domain(domain)
+        self._read([read_equation(gap, fields) for gap in gaps], learnables)
+
+    low: Tensor | None
+    high: Tensor | None
+
+    def _set_domain(self, domain: Mapping[sympy.Symbol, tuple[float, float]] | None) -> None:
+        self.register_buffer("low", None, persistent=False)
+        self.register_buffer("high", None, persistent=False)
+        if domain is None:
+            return
+        missing = [s for s in self.coordinates if s not in domain]
+        wrong = [s for s, (a, b) in domain.items() if not -float("inf") < a <= b < float("inf")]
+        if missing or wrong or len(domain) != len(self.coordinates) or self.draws < 1:
+            raise SpecificationError(
+                f"rule `{self.name}` needs finite bounds low <= high of each coordinate {self.coordinates} and draws "
+                f">= 1, got {dict(domain)}, draws={self.draws}"
+            )
+        ends = torch.tensor([domain[s] for s in self.coordinates], dtype=torch.float64)
+        self.low, self.high = ends[:, 0].clone(), ends[:, 1].clone()
+
+    def _read(self, equations: Sequence[Equation], learnables: Mapping[sympy.Symbol, Learnable]) -> None:
+        known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables]}
+        self._residuals: list[tuple[RealFunction, dict[sympy.Symbol, Term]]] = []
+        for equation in equations:
+            free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
+            unknown = (equation.expression.free_symbols | free) - set(known) - set(equation.terms)
+            if unknown:
+                raise SpecificationError(
+                    f"rule `{self.name}` needs every symbol to be a coordinate or a parameter, got "
+                    f"{', '.join(sorted(map(str, unknown)))}"
+                )
+            if not equation.terms:
+                raise SpecificationError(f"rule `{self.name}` needs to speak of a field, got {equation.expression}")
+            self._residuals.append((RealFunction(exact(equation.expression, known)), equation.terms))
+        places: dict[Place, list[tuple[int, ...]]] = {}
+        for equation in equations:
+            for term in equation.terms.values():
+                orders = places.setdefault(term.place, [])
+                if term.orders not in orders:
+                    orders.append(term.orders)
+        self._places = [
+            (place, [RealFunction(exact(p, known)) for p in place], tuple(orders), Derivatives(orders))
+            for place, orders in places.items()
+        ]
+
+    @property
+    def order(self) -> int:
+        """The highest order of a derivative.
+
+        Example:
+            >>> x = sympy.Symbol("x")
+            >>> u = sympy.Function("u")(x)
+            >>> FieldEquation([sympy.Eq(u.diff(x, 4), 1)], [u]).order
+            4
+        """
+        return max(sum(orders) for _, _, several, _ in self._places for orders in several)
+
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """What is learnt, as it is now, by name, `()` each.
+
+        Example:
+            >>> x, k = sympy.symbols("x k")
+            >>> u = sympy.Function("u")(x)
+            >>> FieldEquation([sympy.Eq(u.diff(x), k * u)], [u], parameters={k: Learnable(initial=2.0)}).learnt
+            {'k': tensor(2.)}
+        """
+        return {str(symbol): one.value(self.raw[str(symbol)]).detach() for symbol, one in self.learnables.items()}
+
+    def points(self, x: Tensor) -> Tensor:
+        """Where the equations are tested: `x`, or `draws` points of the domain for each, `(*batch, draws, d)`."""
+        if self.low is None or self.high is None:
+            return x
+        shape = (*x.shape[:-1], self.draws, len(self.coordinates))
+        low, high = self.low.to(x), self.high.to(x)
+        return low + (high - low) * torch.rand(shape, dtype=x.dtype, device=x.device)
+
+    def quantity(self, field: nn.Module, points: Tensor) -> Tensor:
+        """The residuals, `(*batch, m)`; those of all points of a sample side by side, with a domain.
+
+        Raises:
+            ShapeError: points with another number of coordinates, or a model with too few outputs.
+            NonFiniteError: a residual that is not finite, in training.
+        """
+        d = len(self.coordinates)
+        if points.shape[-1] != d:
+            raise ShapeError(f"rule `{self.name}` needs points (*batch, {d}), got shape {tuple(points.shape)}")
+        flat = points.reshape(-1, d)
+        like = flat[:, 0]
+        leaves = {_real(s): flat[:, i] for i, s in enumerate(self.coordinates)}
+        for symbol, one in self.learnables.items():
+            leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
+        found: dict[tuple[Place, tuple[int, ...]], Tensor] = {}
+        for place, where, orders, derivatives in self._places:
+            there = torch.stack([coordinate(leaves, like).expand_as(like) for coordinate in where], dim=-1)
+            for one, values in zip(orders, derivatives(field, there), strict=True):
+                if values.shape[-1] < len(self.fields):
+                    raise ShapeError(
+                        f"rule `{self.name}` speaks of {len(self.fields)} fields, but the model has {values.shape[-1]} "
+                        f"outputs"
+                    )
+                found[place, one] = values
+        columns = []
+        for residual, terms in self._residuals:
+            own = {symbol: found[t.place, t.orders][:, t.field] for symbol, t in terms.items()}
+            columns.append(residual({**leaves, **own}, like).expand_as(like))
+        result = torch.stack(columns, dim=-1)
+        self._require_finite(result, flat)
+        result = result.reshape(*points.shape[:-1], len(columns))
+        return result if self.low is None else result.flatten(-2)
+
+    def _require_finite(self, residual: Tensor, points: Tensor) -> None:
+        if residual.device.type != "cpu" or torch.compiler.is_compiling():  # to look would be to wait
+            return
+        broken = ~residual.detach().isfinite().all(dim=-1)
+        if bool(broken.any()):
+            first = [round(c, 6) for c in points[broken][0].detach().tolist()]
+            raise NonFiniteError(
+                f"rule `{self.name}` needs finite residuals, got {int(broken.sum())} others of {len(broken)}, one at "
+                f"{dict(zip(map(str, self.coordinates), first, strict=True))}"
+            )
+
+    def explain(self) -> Explanation:
+        """See `Rule.explain`."""
+        count = len(self._residuals)
+        kinds = "equation" if isinstance(self.constraint, Zero) else "inequality"
+        many = {"equation": "equations", "inequality": "inequalities"}[kinds]
+        learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
+        places = f" at each of {len(self._places)} places" if len(self._places) > 1 else ""
+        return Explanation(
+            rule=self.name,
+            kind=f"{f'{count} {many}' if count > 1 else kinds} of {', '.join(map(str, self.fields))}",
+            embeddings=("Soft", "AugmentedLagrangian", "Monitor"),
+            guarantee=Guarantee.SOFT,
+            cost=f"one evaluation of the model{' with its derivatives' if self.order else ''}{places}",
+            why=f"derivatives up to order {self.order}" + learnt if self.order else "no derivatives" + learnt,
+        )
+
+
+def _gap(relation: sympy.Basic) -> tuple[sympy.Expr, bool]:
+    """What must be 0 (True) or at most 0 (False)."""
+    if isinstance(relation, sympy.Eq):
+        return relation.lhs - relation.rhs, True
+    if isinstance(relation, sympy.Le):
+        return relation.lhs - relation.rhs, False
+    if isinstance(relation, sympy.Ge):
+        return relation.rhs - relation.lhs, False
+    raise SpecificationError(
+        f"`FieldEquation` needs equations, or inequalities that include their boundary (<=, >=), got {relation}"
+    )
+
+
+def _real(symbol: sympy.Symbol) -> sympy.Symbol:
+    return sympy.Symbol(symbol.name, real=True)

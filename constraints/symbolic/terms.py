@@ -1,0 +1,120 @@
+"""What an equation asks of its fields: which derivatives, at which places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import sympy
+from sympy.core.function import AppliedUndef
+
+from constraints.errors import SpecificationError
+
+__all__ = ["Equation", "Term", "read_equation"]
+
+Place = tuple[sympy.Expr, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A derivative of one field at one place.
+
+    Attributes:
+        field: which field, in the order of the model's outputs.
+        place: each coordinate of the place, in terms of those of a point: `(0, t)` is the left end.
+        orders: how many times along each coordinate; zeros for the value itself.
+    """
+
+    field: int
+    place: Place
+    orders: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """An expression of terms, coordinates and parameters: what must be 0, or at most 0.
+
+    Attributes:
+        expression: with a symbol for each term.
+        terms: what each symbol stands for.
+    """
+
+    expression: sympy.Expr
+    terms: dict[sympy.Symbol, Term]
+
+
+def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
+    """Take the fields and their derivatives out of an expression.
+
+    Args:
+        gap: left side less right side.
+        fields: the fields, all of the same coordinates: `Function("u")(x, t)`.
+
+    Raises:
+        SpecificationError: a field with another number of arguments, a function that is not among the fields, a
+            derivative by something else than a coordinate.
+
+    Example:
+        >>> x, t = sympy.symbols("x t")
+        >>> u = sympy.Function("u")(x, t)
+        >>> found = read_equation(u.diff(t) + u * u.diff(x), [u])
+        >>> sorted(term.orders for term in found.terms.values())
+        [(0, 0), (0, 1), (1, 0)]
+        >>> [term.place for term in read_equation(u.subs(t, 0) - x, [u]).terms.values()]
+        [(x, 0)]
+    """
+    coordinates = list(fields[0].args)
+    at = {field.func: i for i, field in enumerate(fields)}
+    found: dict[Term, sympy.Symbol] = {}
+
+    def name(term: Term) -> sympy.Symbol:
+        return found.setdefault(term, sympy.Symbol(f"term_{len(found)}", real=True))
+
+    def walk(e: sympy.Basic) -> sympy.Basic:
+        if isinstance(e, sympy.Subs):
+            return walk(e.expr) if not e.variables else _at(e)
+        if isinstance(e, sympy.Derivative):
+            return name(_derivative(e, at, coordinates))
+        if isinstance(e, AppliedUndef):
+            return name(_value(e, at, len(coordinates)))
+        return e.func(*map(walk, e.args)) if e.args else e
+
+    def _at(e: sympy.Subs) -> sympy.Symbol:
+        inner, put = e.expr, dict(zip(e.variables, e.point, strict=True))
+        if isinstance(inner, sympy.Derivative):
+            term = _derivative(inner, at, coordinates, free=list(e.variables))
+        elif isinstance(inner, AppliedUndef):
+            term = _value(inner, at, len(coordinates))
+        else:
+            raise SpecificationError(f"an equation needs fields and their derivatives at places, got {e}")
+        return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
+
+    expression = walk(gap.doit())
+    return Equation(expression, {symbol: term for term, symbol in found.items()})
+
+
+def _value(e: AppliedUndef, at: dict[type, int], count: int) -> Term:
+    if e.func not in at:
+        raise SpecificationError(f"an equation needs every function among its fields, got {e}")
+    if len(e.args) != count:
+        raise SpecificationError(f"a field needs {count} arguments, one a coordinate, got {len(e.args)} in {e}")
+    return Term(at[e.func], tuple(e.args), (0,) * count)
+
+
+def _derivative(
+    e: sympy.Derivative, at: dict[type, int], coordinates: Sequence[sympy.Symbol], free: Sequence[sympy.Symbol] = ()
+) -> Term:
+    if not isinstance(e.expr, AppliedUndef):
+        raise SpecificationError(f"an equation needs derivatives of fields, got {e}")
+    term = _value(e.expr, at, len(coordinates))
+    orders = list(term.orders)
+    for variable, count in e.variable_count:
+        columns = [i for i, place in enumerate(term.place) if variable in place.free_symbols]
+        plain = len(columns) == 1 and term.place[columns[0]] == variable
+        if not plain or not (variable in coordinates or variable in free) or not sympy.sympify(count).is_Integer:
+            raise SpecificationError(f"an equation needs derivatives by single coordinates, got {e}")
+        orders[columns[0]] += int(count)
+    return Term(term.field, term.place, tuple(orders))
