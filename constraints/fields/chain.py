@@ -95,7 +95,8 @@ class _Chain(torch.autograd.Function):
     def forward(
         ctx: Any, start: Tensor, constants: Tensor | None, kinds: tuple[Bend | None, ...], *tensors: Tensor | None
     ) -> Tensor:
-        stack, saved, layout = start, [start, constants, *tensors], []
+        stack, saved = start, [start, constants, *tensors]
+        layout: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
         given, slopes = iter(tensors), constants
         for bend in kinds:
             if bend is None:
@@ -168,7 +169,9 @@ def _back_plain(
         weight = next(given) if bend is None else None
         steps.append(bend if weight is None else LinearMap(weight, next(given)))
     wanted = [t for t in (start, constants, *tensors) if t is not None and t.requires_grad]
-    grads = iter(torch.autograd.grad(_plain(start, constants, steps), wanted, grad, create_graph=True, materialize_grads=True))
+    grads = iter(
+        torch.autograd.grad(_plain(start, constants, steps), wanted, grad, create_graph=True, materialize_grads=True)
+    )
     first, second, *others = [
         next(grads) if t is not None and t.requires_grad else None for t in (start, constants, *tensors)
     ]

@@ -205,7 +205,9 @@ class Jet:
 
     def _match(self, other: Jet) -> None:
         if self.streams is not other.streams or self.keep != other.keep:
-            raise UnsupportedError("jets of different derivatives cannot be put together: make both from the same points")
+            raise UnsupportedError(
+                "jets of different derivatives cannot be put together: make both from the same points"
+            )
 
     def _refuse_partial(self, what: str) -> None:
         if self.keep is not None:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from constraints.errors import UnsupportedError
 from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.smooth import Tower
 
-__all__ = ["JetModule", "NoJetRuleError", "obstacle", "push", "smoothness"]
+__all__ = ["JetModule", "NoJetRuleError", "SmoothModule", "obstacle", "push", "smoothness"]
 
 
 class NoJetRuleError(UnsupportedError):
@@ -43,6 +42,26 @@ class JetModule(Protocol):
         ...
 
 
+@runtime_checkable
+class SmoothModule(Protocol):
+    """An activation that gives its derivatives, too.
+
+    Example:
+        >>> import torch
+        >>> class Square(nn.Module):
+        ...     def forward(self, z):
+        ...         return z * z
+        ...     def tower(self, z, order):
+        ...         return [z * z, 2.0 * z, torch.full_like(z, 2.0), *[torch.zeros_like(z)] * 3][: order + 1]
+        >>> isinstance(Square(), SmoothModule)
+        True
+    """
+
+    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+        """Value and derivatives up to `order` (at most 5), each of the shape of `z`; no tensor is written over."""
+        ...
+
+
 def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Jet:
     """A jet through a module.
 
@@ -55,6 +74,7 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         NoJetRuleError: none of these.
 
     Example:
+        >>> import torch
         >>> from constraints.fields import Derivatives, partials
         >>> (dx,) = partials(1)
         >>> jet = Jet.of_points(Derivatives([dx**2]).streams, torch.zeros(1, 1))
@@ -139,6 +159,8 @@ def _says(layer: nn.Module) -> bool:
 
 def _tower(layer: nn.Module) -> Tower | None:
     """The function of an activation, read where its `forward` is torch's own."""
+    if hasattr(type(layer), "tower"):
+        return cast(SmoothModule, layer).tower
     make = TOWERS.get(type(layer).forward)
     return None if make is None else make(layer)
 

@@ -159,7 +159,9 @@ def _independent(table: npt.NDArray[np.float64]) -> tuple[list[list[float]], npt
         basis = _echelon(basis)
     weights = np.linalg.lstsq(basis.T, table.T, rcond=None)[0].T
     weights[np.abs(weights) < 1e-13 * np.abs(weights).max()] = 0.0
-    weights[np.abs(weights - np.round(weights)) < 1e-13] = np.round(weights[np.abs(weights - np.round(weights)) < 1e-13])
+    weights[np.abs(weights - np.round(weights)) < 1e-13] = np.round(
+        weights[np.abs(weights - np.round(weights)) < 1e-13]
+    )
     return [[float(c) for c in row] for row in basis], weights
 
 
