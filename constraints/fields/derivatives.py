@@ -90,7 +90,7 @@ class Derivatives:
         """
         self._check(points)
         flat = points.reshape(-1, self.coordinates)
-        found = self._by_jets(field, flat) if obstacle(field) is None else None
+        found = self._by_jets(field, flat) if isinstance(field, nn.Module) else None
         found = nested_derivatives(field, flat, self.wanted) if found is None else found
         return tuple(value.reshape(*points.shape[:-1], value.shape[-1]) for value in found)
 
@@ -106,19 +106,18 @@ class Derivatives:
                 why = str(error)
         return f"forward jets of {len(self.streams)} streams" if why is None else f"nested autograd: {why}"
 
-    def _by_jets(self, field: Callable[[Tensor], Tensor], points: Tensor) -> Sequence[Tensor] | None:
-        assert isinstance(field, nn.Module)
+    def _by_jets(self, field: nn.Module, points: Tensor) -> Sequence[Tensor] | None:
         try:
             jet = self._push(field, points)
         except NoJetRuleError:
             return None
         keep = range(len(self.streams)) if jet.keep is None else jet.keep
-        row = dict(zip(keep, jet.stack.unbind(0), strict=True))
+        row = dict(zip(keep, jet.stack.unbind(1), strict=True))
         found = []
         for sums in self._readout:
             parts = [row[place] if c == 1.0 else c * row[place] for place, c in sums]
-            found.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(jet.stack[0]))
-        return found
+            found.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(jet.stack[:, 0]))
+        return [value.mT for value in found]
 
     def _push(self, field: nn.Module, points: Tensor) -> Jet:
         return push(field, Jet.of_points(self.streams, points), self._keep).dense()

@@ -78,14 +78,13 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         >>> from constraints.fields import Derivatives, partials
         >>> (dx,) = partials(1)
         >>> jet = Jet.of_points(Derivatives([dx**2]).streams, torch.zeros(1, 1))
-        >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[:2].flatten().tolist()
+        >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[0, :2].flatten().tolist()
         [0.5, 0.25]
     """
     waiting: list[LinearLayer | Tower] = []
     for layer in _flatten(module):
-        why = obstacle(layer)
-        if why is not None:
-            raise NoJetRuleError(f"{why}: give it a method `forward_jet`")
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            raise NoJetRuleError(f"`{type(layer).__name__}` has hooks")
         if _says(layer):
             jet = cast(JetModule, layer).forward_jet(jet.chain(waiting))
             waiting = []
@@ -94,6 +93,8 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
             waiting.append(LinearLayer(linear.weight, linear.bias))
         elif (tower := _tower(layer)) is not None:
             waiting.append(tower)
+        elif not _is_linear(layer):
+            raise NoJetRuleError(f"`{type(layer).__name__}` has no jet rule: give it a method `forward_jet`")
     return jet.chain(waiting, keep)
 
 
