@@ -1,8 +1,25 @@
 """Fields: functions of coordinates, and their derivatives by forward Taylor arithmetic."""
 
+from constraints.fields.blocks import FourierFeatures, GatedNetwork, Product, Residual, Sine
 from constraints.fields.derivatives import Derivatives
-from constraints.fields.jet import Jet
-from constraints.fields.layers import JetModule, NoJetRuleError, push
+from constraints.fields.jet import Jet, LinearLayer
+from constraints.fields.layers import JetModule, NoJetRuleError, SmoothModule, push
 from constraints.fields.operators import DifferentialOperator, laplacian, partials
 
-__all__ = ["Derivatives", "DifferentialOperator", "Jet", "JetModule", "NoJetRuleError", "laplacian", "partials", "push"]
+__all__ = [
+    "Derivatives",
+    "DifferentialOperator",
+    "FourierFeatures",
+    "GatedNetwork",
+    "Jet",
+    "JetModule",
+    "LinearLayer",
+    "NoJetRuleError",
+    "Product",
+    "Residual",
+    "Sine",
+    "SmoothModule",
+    "laplacian",
+    "partials",
+    "push",
+]

@@ -19,7 +19,7 @@ def slope_products(program: Program, slopes: Tensor) -> Tensor:
         slopes: of the argument along each coordinate, `(coordinates, n)`.
 
     Returns:
-        `(constants, n)`.
+        `(n, constants)`.
     """
     rows = slopes.unbind(0)
     found = []
@@ -36,7 +36,7 @@ def slope_products(program: Program, slopes: Tensor) -> Tensor:
             total = product if total is None else total + product
         assert total is not None
         found.append(total if group.scale == 1.0 else group.scale * total)
-    return torch.stack(found) if found else slopes.new_empty((0, slopes.shape[-1]))
+    return torch.stack(found, dim=1) if found else slopes.new_empty((slopes.shape[-1], 0))
 
 
 def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> Tensor:
@@ -45,11 +45,11 @@ def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tenso
     Args:
         tower: the function with its derivatives.
         program: what is kept, and how it is made.
-        value: `u`, `(batch, n)`.
-        constants: from `slope_products`, `(constants, n)`.
+        value: `u`, `(n, batch)`.
+        constants: from `slope_products`, `(n, constants)`.
 
     Returns:
-        `(kept, batch, n)`.
+        `(n, kept, batch)`.
 
     Example:
         >>> from constraints.fields import smooth
@@ -65,42 +65,38 @@ def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tenso
     out: list[Tensor | None] = [f[0] if stream == 0 else None for stream in program.keep]
     for block in program.blocks:
         for i in range(block.count):
-            more = f[block.degree] * constants[block.constant + i]
+            more = f[block.degree] * constants[:, block.constant + i, None]
             before = out[block.row + i]
             out[block.row + i] = more if before is None else before + more
-    return torch.stack([torch.zeros_like(value) if row is None else row for row in out])
+    return torch.stack([torch.zeros_like(value) if row is None else row for row in out], dim=1)
 
 
 def affine(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The same, and the derivatives `f'`, `f''`, ... that `affine_back` needs; not differentiable."""
     f = tower(value, program.degree + 1)
-    out = torch.empty((len(program.keep), *value.shape), dtype=value.dtype, device=value.device)
+    out = torch.empty((len(value), len(program.keep), value.shape[1]), dtype=value.dtype, device=value.device)
     if program.value:
-        out[0].copy_(f[0])
+        out[:, 0].copy_(f[0])
     for block in program.blocks:
-        rows = out[block.row : block.row + block.count]
-        factors = constants[block.constant : block.constant + block.count, None]
+        rows = out[:, block.row : block.row + block.count]
+        factors = constants[:, block.constant : block.constant + block.count, None]
         if block.first:
-            torch.mul(f[block.degree], factors, out=rows)
+            torch.mul(f[block.degree][:, None], factors, out=rows)
         else:
-            rows.addcmul_(f[block.degree], factors)
+            rows.addcmul_(f[block.degree][:, None], factors)
     return out, f[1:]
 
 
 def affine_back(program: Program, constants: Tensor, f: list[Tensor], grad: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of `value` and `constants`, from that of the result."""
-    inner = grad[0] * f[0] if program.value else torch.zeros_like(f[0])
+    inner = grad[:, 0] * f[0] if program.value else torch.zeros_like(f[0])
     outer = torch.empty_like(constants)
     for block in program.blocks:
-        place = slice(block.constant, block.constant + block.count)
-        rows = grad[block.row : block.row + block.count]
-        if block.count == 1:
-            torch.sum(rows[0] * f[block.degree - 1], dim=0, out=outer[block.constant])
-            inner.addcmul_(rows[0] * f[block.degree], constants[block.constant])
-            continue
-        torch.sum(rows * f[block.degree - 1], dim=1, out=outer[place])
-        total = rows[0] * constants[block.constant]
-        for i in range(1, block.count):
-            total.addcmul_(rows[i], constants[block.constant + i])
+        places = range(block.constant, block.constant + block.count)
+        rows = grad[:, block.row : block.row + block.count]
+        torch.sum(rows * f[block.degree - 1][:, None], dim=2, out=outer[:, places.start : places.stop])
+        total = rows[:, 0] * constants[:, places.start, None]
+        for i, place in enumerate(places[1:], start=1):
+            total.addcmul_(rows[:, i], constants[:, place, None])
         inner.addcmul_(total, f[block.degree])
     return inner, outer

@@ -52,15 +52,15 @@ def run_chain(start: Tensor, constants: Tensor | None, steps: Sequence[LinearMap
     pass works in few buffers. It can be differentiated again; that goes through the plain operations.
 
     Args:
-        start: the streams, `(streams, batch, n)`; the value alone, `(batch, n)`, where `constants` are given.
+        start: the streams, `(n, streams, batch)`; the value alone, `(n, batch)`, where `constants` are given.
         constants: of an affine start, whose first step must be a `Bend`, see `slope_products`.
         steps: in order.
 
     Returns:
-        `(streams, batch, m)`.
+        `(m, streams, batch)`.
 
     Example:
-        >>> run_chain(torch.ones(2, 1, 3), None, [LinearMap(torch.ones(1, 3), torch.ones(1))]).flatten()
+        >>> run_chain(torch.ones(3, 2, 1), None, [LinearMap(torch.ones(1, 3), torch.ones(1))]).flatten()
         tensor([4., 3.])
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
@@ -78,9 +78,9 @@ def _plain(start: Tensor, constants: Tensor | None, steps: Sequence[LinearMap | 
     stack = start
     for step in steps:
         if isinstance(step, LinearMap):
-            stack = torch.nn.functional.linear(stack, step.weight)
+            stack = (step.weight @ stack.flatten(1)).unflatten(1, stack.shape[1:])
             if step.bias is not None:
-                stack = torch.cat([stack[:1] + step.bias, stack[1:]])
+                stack = torch.cat([stack[:, :1] + step.bias[:, None, None], stack[:, 1:]], dim=1)
         elif constants is not None:
             stack, constants = affine_plain(step.tower, step.program, stack, constants), None
         else:
@@ -95,16 +95,17 @@ class _Chain(torch.autograd.Function):
     def forward(
         ctx: Any, start: Tensor, constants: Tensor | None, kinds: tuple[Bend | None, ...], *tensors: Tensor | None
     ) -> Tensor:
-        stack, saved, layout = start, [start, constants, *tensors], []
+        stack, saved = start, [start, constants, *tensors]
+        layout: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
         given, slopes = iter(tensors), constants
         for bend in kinds:
             if bend is None:
                 weight, bias = next(given), next(given)
                 assert weight is not None
                 saved.append(stack)
-                stack = (stack.reshape(-1, stack.shape[-1]) @ weight.mT).view(*stack.shape[:-1], len(weight))
+                stack = (weight @ stack.reshape(len(stack), -1)).view(len(weight), *stack.shape[1:])
                 if bias is not None:
-                    stack[0].add_(bias)
+                    stack[:, 0].add_(bias[:, None])
                 layout.append((1, ()))
             elif slopes is not None:
                 stack, f = affine(bend.tower, bend.program, stack, slopes)
@@ -134,17 +135,17 @@ class _Chain(torch.autograd.Function):
             end -= size
             if bend is None:
                 at -= 2
-                flat = grad.reshape(-1, grad.shape[-1])
+                flat = grad.reshape(len(grad), -1)
                 stack, weight = own[0], tensors[at]
                 if ctx.needs_input_grad[3 + at]:
-                    found[at] = flat.mT @ stack.reshape(-1, stack.shape[-1])
+                    found[at] = flat @ stack.reshape(len(stack), -1).mT
                 if ctx.needs_input_grad[4 + at]:
-                    found[at + 1] = grad[0].sum(dim=0)
+                    found[at + 1] = grad[:, 0].sum(dim=1)
                 if place == 0 and not ctx.needs_input_grad[0]:
                     return (None, None, None, *found)
                 fits = spare is not None and spare.shape == stack.shape
-                into = spare.view(-1, stack.shape[-1]) if fits and spare is not None else None
-                back = torch.mm(flat, weight, out=into).view_as(stack)
+                into = spare.view(len(stack), -1) if fits and spare is not None else None
+                back = torch.mm(weight.mT, flat, out=into).view_as(stack)
                 spare, grad, mine = grad if mine else None, back, True
             elif place == 0 and constants is not None:
                 value, slopes = affine_back(bend.program, constants, list(own), grad)

@@ -42,10 +42,10 @@ def compose_plain(tower: Tower, program: Program, stack: Tensor) -> Tensor:
     Args:
         tower: the function with its derivatives.
         program: what is kept, and how it is made.
-        stack: all streams of `u`, `(streams, batch, n)`.
+        stack: all streams of `u`, `(n, streams, batch)`.
 
     Returns:
-        `(kept, batch, n)`.
+        `(n, kept, batch)`.
 
     Example:
         >>> from constraints.fields import smooth
@@ -53,17 +53,17 @@ def compose_plain(tower: Tower, program: Program, stack: Tensor) -> Tensor:
         >>> from constraints.fields.program import compile_program
         >>> from constraints.fields.streams import plan
         >>> program = compile_program(plan([DifferentialOperator({(2,): 1.0})])[0], keep=(0, 1, 2))
-        >>> jet = torch.tensor([0.0, 2.0, 3.0]).reshape(3, 1, 1)  # u, u_x and u_xx
+        >>> jet = torch.tensor([0.0, 2.0, 3.0]).reshape(1, 3, 1)  # u, u_x and u_xx
         >>> compose_plain(smooth.exponential, program, jet).flatten().tolist()  # e^u u_xx + e^u u_x^2 is the last
         [1.0, 2.0, 7.0]
     """
-    z = stack.unbind(0)
+    z = stack.unbind(1)
     f = tower(z[0], program.degree)
     out = [f[0] if stream == 0 else z[stream] * f[1] for stream in program.keep]
     for group in program.groups:
         total: Tensor | None = None
         for run in group.runs:
-            total = _plus(total, stack[run.low : run.high].square().sum(dim=0), run.factor)
+            total = _plus(total, stack[:, run.low : run.high].square().sum(dim=1), run.factor)
         for factors, c in group.terms:
             product = z[factors[0]]
             for place in factors[1:]:
@@ -71,20 +71,20 @@ def compose_plain(tower: Tower, program: Program, stack: Tensor) -> Tensor:
             total = _plus(total, product, c)
         if total is not None:
             out[group.row] = out[group.row] + group.scale * f[group.degree] * total
-    return torch.stack(out)
+    return torch.stack(out, dim=1)
 
 
 def compose(tower: Tower, program: Program, stack: Tensor) -> tuple[Tensor, Trace]:
     """The same, and what `compose_back` needs; not differentiable."""
-    z = stack.unbind(0)
+    z = stack.unbind(1)
     f = tower(z[0], program.degree + 1)
     value = program.value
-    out = torch.empty((len(program.keep), *stack.shape[1:]), dtype=stack.dtype, device=stack.device)
-    rows = out.unbind(0)
+    out = torch.empty((len(stack), len(program.keep), stack.shape[2]), dtype=stack.dtype, device=stack.device)
+    rows = out.unbind(1)
     if value:
         rows[0].copy_(f[0])
     if program.whole:
-        torch.mul(stack[1:], f[1], out=out[value:])
+        torch.mul(stack[:, 1:], f[1][:, None], out=out[:, value:])
     else:
         for row, stream in enumerate(program.keep[value:], start=value):
             torch.mul(z[stream], f[1], out=rows[row])
@@ -100,7 +100,7 @@ def compose(tower: Tower, program: Program, stack: Tensor) -> tuple[Tensor, Trac
 def compose_back(program: Program, trace: Trace, grad: Tensor, *, mine: bool) -> Tensor:
     """The gradient of the argument, from that of the result; `mine`: whether `grad` may be written over."""
     stack, f = trace.stack, [trace.stack, *trace.f]  # so that f[k] is the derivative k; f[0] is not used
-    z, g = stack.unbind(0), grad.unbind(0)
+    z, g = stack.unbind(1), grad.unbind(1)
     value = program.value
     inner = _inner(program, stack, z, grad, g).mul_(f[2]) if program.degree else None
     outers = []
@@ -109,9 +109,9 @@ def compose_back(program: Program, trace: Trace, grad: Tensor, *, mine: bool) ->
         if inner is not None:
             inner.addcmul_(g[group.row] * total, f[group.degree + 1], value=group.scale)
     found = grad if mine and value and program.whole and program.degree else torch.empty_like(stack)
-    slots = _Slots(found.unbind(0))
+    slots = _Slots(found.unbind(1))
     if program.whole and value and program.degree:
-        torch.mul(grad, f[1], out=found)
+        torch.mul(grad, f[1][:, None], out=found)
         slots.written.update(range(len(z)))
     else:
         for row, stream in enumerate(program.keep):
@@ -149,7 +149,7 @@ def _polynomial(group: Group, stack: Tensor, z: tuple[Tensor, ...], products: di
     total: Tensor | None = None
     for run in group.runs:
         if z[0].numel() < LARGE:
-            squares = stack[run.low : run.high].square().sum(dim=0)
+            squares = stack[:, run.low : run.high].square().sum(dim=1)
             total = squares if total is None else total.add_(squares, alpha=run.factor)
             continue
         for place in range(run.low, run.high):
@@ -202,7 +202,7 @@ def _inner(program: Program, stack: Tensor, z: tuple[Tensor, ...], grad: Tensor,
     """The sum over kept streams of gradient times stream."""
     value = program.value
     if program.whole and len(program.keep) > FEW and z[0].numel() < LARGE:
-        return (grad[value:] * stack[1:]).sum(dim=0)
+        return (grad[:, value:] * stack[:, 1:]).sum(dim=1)
     total = g[value] * z[program.keep[value]]
     for row, stream in enumerate(program.keep[value + 1 :], start=value + 1):
         total.addcmul_(g[row], z[stream])
@@ -224,9 +224,9 @@ def _spread(
 def _spread_run(found: Tensor, slots: _Slots, stack: Tensor, outer: Tensor, low: int, high: int) -> None:
     places = set(range(low, high))
     if places <= slots.written:
-        found[low:high].addcmul_(stack[low:high], outer)
+        found[:, low:high].addcmul_(stack[:, low:high], outer[:, None])
     elif not places & slots.written:
-        torch.mul(stack[low:high], outer, out=found[low:high])
+        torch.mul(stack[:, low:high], outer[:, None], out=found[:, low:high])
         slots.written |= places
     else:
         for place in sorted(places):

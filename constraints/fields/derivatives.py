@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import final
 
@@ -13,6 +14,7 @@ from constraints.fields.jet import Jet
 from constraints.fields.layers import NoJetRuleError, obstacle, push
 from constraints.fields.nested import nested_derivatives
 from constraints.fields.operators import DifferentialOperator, MultiIndex
+from constraints.fields.program import compile_program
 from constraints.fields.streams import plan
 
 __all__ = ["Derivatives"]
@@ -57,6 +59,9 @@ class Derivatives:
         self.wanted = tuple(one if isinstance(one, DifferentialOperator) else _monomial(one) for one in wanted)
         self.streams, self._readout = plan(self.wanted)
         self._keep = tuple(sorted({place for sums in self._readout for place, _ in sums})) or (0,)
+        for keep in (tuple(range(len(self.streams))), self._keep):  # now, for torch.compile cannot trace it
+            compile_program(self.streams, keep)
+        self.streams.product  # noqa: B018
 
     @property
     def coordinates(self) -> int:
@@ -85,35 +90,34 @@ class Derivatives:
         """
         self._check(points)
         flat = points.reshape(-1, self.coordinates)
-        found = self._by_jets(field, flat) if obstacle(field) is None else None
-        if found is None:
-            found = nested_derivatives(field, flat, self.wanted)
+        found = self._by_jets(field, flat) if isinstance(field, nn.Module) else None
+        found = nested_derivatives(field, flat, self.wanted) if found is None else found
         return tuple(value.reshape(*points.shape[:-1], value.shape[-1]) for value in found)
 
     def explain(self, field: Callable[[Tensor], Tensor]) -> str:
         """How the derivatives of a field are found, and why not by jets where they are not."""
         why = obstacle(field)
         if why is None and isinstance(field, nn.Module):
-            parameter = next(field.parameters(), torch.zeros(()))
+            numbers = (t for t in itertools.chain(field.parameters(), field.buffers()) if t.is_floating_point())
+            like = next(numbers, torch.zeros(()))
             try:
-                self._push(field, torch.zeros(1, self.coordinates, dtype=parameter.dtype, device=parameter.device))
+                self._push(field, torch.zeros(1, self.coordinates, dtype=like.dtype, device=like.device))
             except NoJetRuleError as error:
                 why = str(error)
         return f"forward jets of {len(self.streams)} streams" if why is None else f"nested autograd: {why}"
 
-    def _by_jets(self, field: Callable[[Tensor], Tensor], points: Tensor) -> list[Tensor] | None:
-        assert isinstance(field, nn.Module)
+    def _by_jets(self, field: nn.Module, points: Tensor) -> Sequence[Tensor] | None:
         try:
             jet = self._push(field, points)
         except NoJetRuleError:
             return None
         keep = range(len(self.streams)) if jet.keep is None else jet.keep
-        row = dict(zip(keep, jet.stack.unbind(0), strict=True))
+        row = dict(zip(keep, jet.stack.unbind(1), strict=True))
         found = []
         for sums in self._readout:
             parts = [row[place] if c == 1.0 else c * row[place] for place, c in sums]
-            found.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(jet.stack[0]))
-        return found
+            found.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(jet.stack[:, 0]))
+        return [value.mT for value in found]
 
     def _push(self, field: nn.Module, points: Tensor) -> Jet:
         return push(field, Jet.of_points(self.streams, points), self._keep).dense()

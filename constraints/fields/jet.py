@@ -44,7 +44,7 @@ class Jet:
 
     Attributes:
         streams: which derivatives.
-        stack: the value and its derivatives, `(streams, batch, n)`; the value alone, `(1, batch, n)`, where affine.
+        stack: the value and its derivatives, `(n, streams, batch)`; the value alone, `(n, 1, batch)`, where affine.
         slopes: where affine, the derivative along each coordinate, `(coordinates, n)`.
         keep: the streams that are there, where a last layer has given up the others; such jets go through linear maps.
 
@@ -66,31 +66,31 @@ class Jet:
         """The coordinates themselves, from points `(batch, coordinates)`."""
         if points.dim() != 2 or points.shape[1] != streams.coordinates:
             raise ShapeError(f"`Jet` needs points (batch, {streams.coordinates}), got shape {tuple(points.shape)}")
-        return cls(streams, points[None], torch.eye(streams.coordinates, dtype=points.dtype, device=points.device))
+        return cls(streams, points.mT.contiguous()[:, None], streams.unit(points))
 
     @property
     def value(self) -> Tensor:
         """The functions themselves, `(batch, n)`."""
         if self.keep is not None and 0 not in self.keep:
             raise UnsupportedError("this jet has given up its value")
-        return self.stack[0]
+        return self.stack[:, 0].mT
 
     @property
     def width(self) -> int:
         """How many functions."""
-        return self.stack.shape[-1]
+        return len(self.stack)
 
     def dense(self) -> Jet:
         """The same with all streams in the stack."""
         if self.slopes is None:
             return self
-        value, slopes = self.stack[0], self.slopes
+        value, slopes = self.stack[:, 0], self.slopes
         rows = []
         for operator in self.streams.operators:
             first = [(alpha.index(1), c) for alpha, c in operator.terms.items() if sum(alpha) == 1]
             row = sum((c * slopes[i] for i, c in first), torch.zeros_like(slopes[0]))
-            rows.append(row.expand_as(value))
-        return Jet(self.streams, torch.stack([value, *rows]))
+            rows.append(row[:, None].expand_as(value))
+        return Jet(self.streams, torch.stack([value, *rows], dim=1))
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Jet:
         """`W u + b`, from `W` `(m, n)` and `b` `(m,)`."""
@@ -125,7 +125,9 @@ class Jet:
                     )
                 width = len(weight)
                 if slopes is not None:
-                    stack, slopes = torch.nn.functional.linear(stack, weight, bias), slopes @ weight.mT
+                    stack = weight @ stack[:, 0] if bias is None else torch.addmm(bias[:, None], weight, stack[:, 0])
+                    stack = stack[:, None]
+                    slopes = weight.mT if slopes is self.streams.unit(weight) else slopes @ weight.mT
                 else:
                     steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
                 continue
@@ -134,15 +136,17 @@ class Jet:
             kept = keep if i == bending[-1] else None
             program = compile_program(self.streams, everything if kept is None else kept)
             if slopes is not None:
-                stack, constants, slopes = stack[0], slope_products(program, slopes), None
+                stack, constants, slopes = stack[:, 0], slope_products(program, slopes), None
             steps.append(Bend(layer, program))
         return Jet(self.streams, run_chain(stack, constants, steps) if steps else stack, slopes, kept)
 
     def __add__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):
             self._refuse_partial("add to")
-            first = self.stack[:1] + other
-            return replace(self, stack=torch.cat([first, self.stack[1:].expand(-1, *first.shape[1:])]))
+            first = self.stack[:, :1] + _constant(other)
+            rest = self.stack[:, 1:].expand(len(first), -1, -1)
+            slopes = None if self.slopes is None else self.slopes.expand(-1, len(first))
+            return replace(self, stack=torch.cat([first, rest], dim=1), slopes=slopes)
         self._match(other)
         if self.slopes is not None and other.slopes is not None:
             return replace(self, stack=self.stack + other.stack, slopes=self.slopes + other.slopes)
@@ -151,19 +155,21 @@ class Jet:
     def __mul__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):
             if isinstance(other, Tensor) and other.dim() > 1:  # another number at each point
-                return replace(self.dense(), stack=self.dense().stack * other)
-            return replace(self, stack=self.stack * other, slopes=None if self.slopes is None else self.slopes * other)
+                return replace(self.dense(), stack=self.dense().stack * _constant(other))
+            return replace(
+                self, stack=self.stack * _constant(other), slopes=None if self.slopes is None else self.slopes * other
+            )
         self._match(other)
         self._refuse_partial("multiply")
         one, two = self.dense().stack, other.dense().stack
-        u, v = one.unbind(0), two.unbind(0)
+        u, v = one.unbind(1), two.unbind(1)
         rows = [u[0] * v[0]]
         for i, terms in enumerate(self.streams.product, start=1):
             row = torch.addcmul(u[i] * v[0], u[0], v[i])
             for (a, b), c in terms.items():
                 row = torch.addcmul(row, u[a], v[b], value=c)
             rows.append(row)
-        return Jet(self.streams, torch.stack(rows))
+        return Jet(self.streams, torch.stack(rows, dim=1))
 
     def __truediv__(self, other: Jet | Tensor | float) -> Jet:
         return self * (other.compose(reciprocal) if isinstance(other, Jet) else 1.0 / other)
@@ -189,7 +195,7 @@ class Jet:
             raise ShapeError(f"a jet needs an index [..., columns], a slice or a list, got {index}")
         columns = index[1]
         return replace(
-            self, stack=self.stack[..., columns], slopes=None if self.slopes is None else self.slopes[..., columns]
+            self, stack=self.stack[columns], slopes=None if self.slopes is None else self.slopes[..., columns]
         )
 
     @staticmethod
@@ -200,8 +206,8 @@ class Jet:
             first._match(jet)
         if all(jet.slopes is not None for jet in jets):
             slopes = torch.cat([jet.slopes for jet in jets if jet.slopes is not None], dim=-1)
-            return replace(first, stack=torch.cat([jet.stack for jet in jets], dim=-1), slopes=slopes)
-        return Jet(first.streams, torch.cat([jet.dense().stack for jet in jets], dim=-1), keep=first.keep)
+            return replace(first, stack=torch.cat([jet.stack for jet in jets]), slopes=slopes)
+        return Jet(first.streams, torch.cat([jet.dense().stack for jet in jets]), keep=first.keep)
 
     def _match(self, other: Jet) -> None:
         if self.streams is not other.streams or self.keep != other.keep:
@@ -212,3 +218,10 @@ class Jet:
     def _refuse_partial(self, what: str) -> None:
         if self.keep is not None:
             raise UnsupportedError(f"cannot {what} a jet of which only the wanted streams were kept")
+
+
+def _constant(number: Tensor | float) -> Tensor | float:
+    """What is the same in all coordinates, `(n,)` or `(batch, n)`, as it meets a stack."""
+    if not isinstance(number, Tensor) or not number.dim():
+        return number
+    return number[:, None, None] if number.dim() == 1 else number.mT[:, None]

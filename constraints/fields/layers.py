@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from constraints.errors import UnsupportedError
 from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.smooth import Tower
 
-__all__ = ["JetModule", "NoJetRuleError", "obstacle", "push", "smoothness"]
+__all__ = ["JetModule", "NoJetRuleError", "SmoothModule", "obstacle", "push", "smoothness"]
 
 
 class NoJetRuleError(UnsupportedError):
@@ -42,6 +42,26 @@ class JetModule(Protocol):
         ...
 
 
+@runtime_checkable
+class SmoothModule(Protocol):
+    """An activation that gives its derivatives, too.
+
+    Example:
+        >>> import torch
+        >>> class Square(nn.Module):
+        ...     def forward(self, z):
+        ...         return z * z
+        ...     def tower(self, z, order):
+        ...         return [z * z, 2.0 * z, torch.full_like(z, 2.0), *[torch.zeros_like(z)] * 3][: order + 1]
+        >>> isinstance(Square(), SmoothModule)
+        True
+    """
+
+    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+        """Value and derivatives up to `order` (at most 5), each of the shape of `z`; no tensor is written over."""
+        ...
+
+
 def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Jet:
     """A jet through a module.
 
@@ -54,17 +74,17 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         NoJetRuleError: none of these.
 
     Example:
+        >>> import torch
         >>> from constraints.fields import Derivatives, partials
         >>> (dx,) = partials(1)
         >>> jet = Jet.of_points(Derivatives([dx**2]).streams, torch.zeros(1, 1))
-        >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[:2].flatten().tolist()
+        >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[0, :2].flatten().tolist()
         [0.5, 0.25]
     """
     waiting: list[LinearLayer | Tower] = []
     for layer in _flatten(module):
-        why = obstacle(layer)
-        if why is not None:
-            raise NoJetRuleError(f"{why}: give it a method `forward_jet`")
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            raise NoJetRuleError(f"`{type(layer).__name__}` has hooks")
         if _says(layer):
             jet = cast(JetModule, layer).forward_jet(jet.chain(waiting))
             waiting = []
@@ -73,6 +93,8 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
             waiting.append(LinearLayer(linear.weight, linear.bias))
         elif (tower := _tower(layer)) is not None:
             waiting.append(tower)
+        elif not _is_linear(layer):
+            raise NoJetRuleError(f"`{type(layer).__name__}` has no jet rule: give it a method `forward_jet`")
     return jet.chain(waiting, keep)
 
 
@@ -138,6 +160,8 @@ def _says(layer: nn.Module) -> bool:
 
 def _tower(layer: nn.Module) -> Tower | None:
     """The function of an activation, read where its `forward` is torch's own."""
+    if hasattr(type(layer), "tower"):
+        return cast(SmoothModule, layer).tower
     make = TOWERS.get(type(layer).forward)
     return None if make is None else make(layer)
 

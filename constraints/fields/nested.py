@@ -84,6 +84,6 @@ def _check_smoothness(field: object, order: int) -> None:
         highest = smoothness(layer)
         if highest is not None and order > highest:
             raise UnsupportedError(
-                f"derivatives of order {order} need smooth activations, got `{type(layer).__name__}`, whose derivatives "
-                f"mean nothing above order {highest}. Use nn.Tanh, nn.GELU, nn.SiLU or nn.Softplus"
+                f"derivatives of order {order} need smooth activations, got `{type(layer).__name__}`, whose "
+                f"derivatives mean nothing above order {highest}. Use nn.Tanh, nn.GELU, nn.SiLU or nn.Softplus"
             )

@@ -60,7 +60,7 @@ def silu(z: Tensor, order: int) -> list[Tensor]:
 
 
 def softplus(z: Tensor, order: int, *, beta: float = 1.0) -> list[Tensor]:
-    r""":math:`\log(1 + e^{\beta z})/\beta`, without a switch to a straight line at large `z`, whose jump has derivatives.
+    r""":math:`\log(1 + e^{\beta z})/\beta`, without a switch to a straight line at large `z`.
 
     Example:
         >>> softplus(torch.zeros(()), 2)

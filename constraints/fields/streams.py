@@ -11,6 +11,8 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from constraints.errors import SpecificationError
 from constraints.fields.operators import DifferentialOperator, MultiIndex
@@ -33,6 +35,7 @@ class Streams:
         coordinates: how many coordinates the field has.
         operators: what stream 1, 2, ... carries; single derivatives first, by order.
         programs: what was compiled for them, by the streams kept.
+        units: unit matrices of the coordinates.
 
     Example:
         >>> streams, _ = plan([DifferentialOperator({(2, 0): 1.0, (0, 2): 1.0})])
@@ -45,6 +48,17 @@ class Streams:
     coordinates: int
     operators: tuple[DifferentialOperator, ...]
     programs: dict[tuple[int, ...], object] = field(default_factory=dict, repr=False)
+    units: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict, repr=False)
+
+    def unit(self, like: Tensor) -> Tensor:
+        """The slopes of the coordinates themselves, `(coordinates, coordinates)`; always the same tensor in eager mode."""
+        if torch.compiler.is_compiling():
+            return torch.eye(self.coordinates, dtype=like.dtype, device=like.device)
+        key = (like.dtype, like.device)
+        if key not in self.units:
+            with torch.inference_mode(False):
+                self.units[key] = torch.eye(self.coordinates, dtype=like.dtype, device=like.device)
+        return self.units[key]
 
     def __len__(self) -> int:
         return 1 + len(self.operators)

@@ -1,0 +1,208 @@
+"""Modules that fields are made of, and that jets pass: sine, Fourier features, residual, multiplicative and gated."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import SpecificationError
+from constraints.fields import smooth
+from constraints.fields.jet import Jet, LinearLayer
+from constraints.fields.layers import push
+
+__all__ = ["FourierFeatures", "GatedNetwork", "Product", "Residual", "Sine"]
+
+
+@final
+class Sine(nn.Module):
+    r""":math:`\sin(\omega z)`.
+
+    Args:
+        frequency: :math:`\omega`, not 0.
+
+    Raises:
+        SpecificationError: a frequency that is 0 or not finite.
+
+    Source: Sitzmann et al., "Implicit neural representations with periodic activation functions", NeurIPS 2020,
+    arXiv:2006.09661.
+
+    Example:
+        >>> Sine(2.0)(torch.tensor([0.0, math.pi / 4]))
+        tensor([0., 1.])
+    """
+
+    def __init__(self, frequency: float = 1.0) -> None:
+        super().__init__()
+        if not math.isfinite(frequency) or frequency == 0.0:
+            raise SpecificationError(f"`Sine` needs a finite frequency that is not 0, got {frequency}")
+        self.frequency = float(frequency)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Of the shape of `z`."""
+        return torch.sin(self.frequency * z)
+
+    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+        """The function and its derivatives."""
+        found = smooth.sine(self.frequency * z, order)
+        return [f if k == 0 else f * self.frequency**k for k, f in enumerate(found)]
+
+    def extra_repr(self) -> str:
+        """The frequency."""
+        return f"{self.frequency}"
+
+
+@final
+class FourierFeatures(nn.Module):
+    r""":math:`[\sin(B x), \cos(B x)]` with fixed random rows of `B`; written as one sine of :math:`B x + \varphi`.
+
+    Args:
+        inputs: number of coordinates.
+        count: number of rows of `B`; there are twice as many features.
+        scale: standard deviation of the entries of `B`, in radians per unit of the coordinates.
+        generator: source of random numbers.
+
+    Raises:
+        SpecificationError: fewer than one input or row, or a scale that is not positive.
+
+    Source: Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains",
+    NeurIPS 2020, arXiv:2006.10739.
+
+    Example:
+        >>> FourierFeatures(2, 3, scale=1.0)(torch.zeros(1, 2))
+        tensor([[0., 0., 0., 1., 1., 1.]])
+    """
+
+    frequencies: Tensor
+    phases: Tensor
+
+    def __init__(
+        self, inputs: int, count: int, *, scale: float = 1.0, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if inputs < 1 or count < 1 or not 0.0 < scale < math.inf:
+            raise SpecificationError(
+                f"`FourierFeatures` needs inputs >= 1, count >= 1 and 0 < scale < inf, got {inputs}, {count}, {scale}"
+            )
+        rows = scale * torch.randn(count, inputs, generator=generator)
+        self.register_buffer("frequencies", torch.cat([rows, rows]))  # random: saved with the weights
+        self.register_buffer("phases", torch.cat([torch.zeros(count), torch.full((count,), math.pi / 2)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(*batch, inputs)` to `(*batch, 2 count)`."""
+        return torch.sin(nn.functional.linear(x, self.frequencies, self.phases))
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        return jet.chain([LinearLayer(self.frequencies, self.phases), smooth.sine])
+
+
+@final
+class Residual(nn.Module):
+    """What a module gives, added to what it was given.
+
+    Args:
+        module: has as many outputs as inputs.
+
+    Example:
+        >>> Residual(nn.Identity())(torch.ones(1, 2))
+        tensor([[2., 2.]])
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the shape of `x`."""
+        y: Tensor = x + self.module(x)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        return jet + push(self.module, jet)
+
+
+@final
+class Product(nn.Module):
+    """The product of what two modules give of the same input.
+
+    Args:
+        first: a module.
+        second: another, with as many outputs, or one.
+
+    Example:
+        >>> Product(nn.Identity(), nn.Identity())(torch.full((1, 1), 3.0))
+        tensor([[9.]])
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(*batch, inputs)` to `(*batch, outputs)`."""
+        y: Tensor = self.first(x) * self.second(x)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        return push(self.first, jet) * push(self.second, jet)
+
+
+@final
+class GatedNetwork(nn.Module):
+    r"""Hidden layers that mix two encodings of the input: :math:`h' = \sigma(W h + b)\,(u - v) + v`.
+
+    Args:
+        inputs: number of coordinates.
+        outputs: number of outputs.
+        width: of the hidden layers and of `u` and `v`.
+        depth: number of hidden layers.
+        activation: makes :math:`\sigma`, a smooth activation.
+
+    Raises:
+        SpecificationError: a number below 1.
+
+    Source: Wang, Teng and Perdikaris, "Understanding and mitigating gradient flow pathologies in physics-informed
+    neural networks", SIAM J. Sci. Comput. 43, 2021, doi:10.1137/20M1318043.
+
+    Example:
+        >>> GatedNetwork(2, 1, width=8, depth=2)(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, width: int, depth: int, activation: type[nn.Module] = nn.Tanh
+    ) -> None:
+        super().__init__()
+        if min(inputs, outputs, width, depth) < 1:
+            raise SpecificationError(
+                f"`GatedNetwork` needs numbers >= 1, got inputs={inputs}, outputs={outputs}, width={width}, "
+                f"depth={depth}"
+            )
+        self.one = nn.Sequential(nn.Linear(inputs, width), activation())
+        self.two = nn.Sequential(nn.Linear(inputs, width), activation())
+        widths = [inputs, *[width] * depth]
+        self.hidden = nn.ModuleList(nn.Sequential(nn.Linear(a, b), activation()) for a, b in itertools.pairwise(widths))
+        self.last = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(*batch, inputs)` to `(*batch, outputs)`."""
+        v = self.two(x)
+        difference, h = self.one(x) - v, x
+        for layer in self.hidden:
+            h = layer(h) * difference + v
+        y: Tensor = self.last(h)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        v = push(self.two, jet)
+        difference, h = push(self.one, jet) - v, jet
+        for layer in self.hidden:
+            h = push(layer, h) * difference + v
+        return push(self.last, h)
