@@ -26,6 +26,16 @@ def test_the_page_on_statements_is_what_is_printed():
     assert result.failed == 0
 
 
+def test_the_example_of_an_equation_trains(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/equations.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL).group(1)
+    assert "max_epochs=1500" in code
+    short = code.replace("max_epochs=1500", "max_epochs=200")  # a seventh of it: enough to see it learn
+    exec(compile(short, "equations.md", "exec"), {"__name__": "equations"})
+    assert float(capsys.readouterr().out.split()[-1]) < 0.3
+
+
 def test_names_in_the_table_are_there():
     table = README.split("## What is there")[1].split("##")[0]
     names = set(re.findall(r"`([A-Z]\w+)`", table))
