@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import final
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from constraints.errors import SpecificationError
 
-__all__ = ["REAL_FUNCTIONS", "RealFunction", "evaluate_real", "real_number"]
+__all__ = ["REAL_FUNCTIONS", "RealFunction", "evaluate_real", "fragile_symbols", "real_number", "shield"]
 
 Leaves = Mapping[sympy.Symbol, Tensor]
 Built = Callable[[Leaves, Tensor], Tensor | float]
@@ -139,7 +139,7 @@ def _leaf(symbol: sympy.Symbol) -> Built:
 
 
 def _piecewise(cases: list[tuple[sympy.Basic, sympy.Basic]]) -> Built:
-    built = [(_build(value), _build(condition), _fragile(value)) for value, condition in cases]
+    built = [(_build(value), _build(condition), fragile_symbols(value)) for value, condition in cases]
 
     def choose(leaves: Leaves, like: Tensor) -> Tensor:
         free = torch.ones((), dtype=torch.bool, device=like.device)
@@ -147,16 +147,36 @@ def _piecewise(cases: list[tuple[sympy.Basic, sympy.Basic]]) -> Built:
         for value, condition, fragile in built:
             taken = free & _tensor(condition(leaves, like), like)
             # Outside its case an expression may have no derivative: it is given leaves that ask for none there.
-            shielded = {s: torch.where(taken, leaves[s], leaves[s].detach()) for s in fragile if s in leaves}
-            total = torch.where(taken, _tensor(value({**leaves, **shielded}, like), like), total)
+            total = torch.where(taken, _tensor(value(shield(leaves, fragile, taken), like), like), total)
             free = free & ~taken
         return total
 
     return choose
 
 
-def _fragile(expression: sympy.Basic) -> list[sympy.Symbol]:
-    """The symbols of an expression that may have no finite derivative somewhere; none of a polynomial."""
+def shield(leaves: Leaves, symbols: Sequence[sympy.Symbol], where: Tensor) -> Leaves:
+    """Leaves that ask for no derivative outside `where`: there it may be NaN, which no weight of 0 takes away.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> t = torch.tensor([-1.0, 1.0], requires_grad=True)
+        >>> inside = t > 0
+        >>> root = evaluate_real(sympy.sqrt(x), shield({x: t}, [x], inside), t)
+        >>> torch.autograd.grad(torch.where(inside, root, 0.0).sum(), t)
+        (tensor([0.0000, 0.5000]),)
+    """
+    kept = {s: torch.where(where, leaves[s], leaves[s].detach()) for s in symbols if s in leaves}
+    return {**leaves, **kept}
+
+
+def fragile_symbols(expression: sympy.Basic) -> list[sympy.Symbol]:
+    """The symbols of an expression that may have no finite derivative somewhere; none of a polynomial.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> fragile_symbols(x**2 + 1), fragile_symbols(sympy.log(x))
+        ([], [x])
+    """
     symbols = expression.free_symbols
     return [] if expression.is_polynomial(*symbols) else sorted(symbols, key=str)
 
@@ -189,7 +209,8 @@ def _sinc(x: Tensor) -> Tensor:
 
 
 def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
-    return torch.heaviside(x, at_zero.to(x).expand_as(x))
+    step = torch.where(x > 0, 1.0, torch.where(x < 0, 0.0, at_zero)).to(x.dtype)  # torch's has no derivative
+    return torch.where(x.isnan(), x, step)
 
 
 def _fold(operation: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:

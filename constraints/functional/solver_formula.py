@@ -33,11 +33,11 @@ class SolverFormulas:
     """Statements of sympy over real symbols, each translated once, and questions about them.
 
     Polynomial arithmetic, `Abs`, `Max`, `Min`, `Piecewise` and all logic are decided; other functions are refused. Each
-    comparison is loosened by `slack`, so that what only rounding contradicts is no contradiction.
+    comparison is loosened by `slack` times its largest number: what only rounding contradicts is no contradiction.
 
     Args:
         statements: by name.
-        slack: by how much, in the unit of each comparison.
+        slack: by how much, relative to the largest coefficient or constant of each comparison.
         timeout: milliseconds for one question.
 
     Raises:
@@ -108,7 +108,7 @@ class SolverFormulas:
 
     def _relation(self, s: sympy.core.relational.Relational, slack: float) -> Any:
         z3 = self._z3
-        gap, room = self._number(s.lhs) - self._number(s.rhs), _exact(slack)
+        gap, room = self._number(s.lhs) - self._number(s.rhs), _exact(slack * _size(s.lhs - s.rhs))
         if isinstance(s, sympy.Eq):
             return z3.And(gap <= room, gap >= -room) if slack >= 0 else gap == 0
         if isinstance(s, sympy.Ne):
@@ -149,6 +149,12 @@ class SolverFormulas:
         for expression, condition in reversed(cases[:-1]):
             value = self._z3.If(self._boolean(condition, 0.0), self._number(expression), value)
         return value
+
+
+def _size(gap: sympy.Expr) -> float:
+    """The largest number in a comparison."""
+    found = [abs(term.as_coeff_Mul()[0]) for term in sympy.Add.make_args(sympy.expand(gap))]
+    return max((float(c) for c in found if c.is_number and c.is_finite), default=1.0) or 1.0
 
 
 def _exact(number: sympy.Basic | float) -> Any:

@@ -192,7 +192,7 @@ class OutputRule(Rule, ABC):
         """
         if self.outputs is None or (names is None and self.index is not None):
             return
-        self.index = resolve_columns(self.name, "outputs", self.outputs, names)
+        self.index = resolve_columns(self.name, "outputs", self.outputs, names, bound=self.index)
 
     def select(self, y: Tensor) -> Tensor:
         """The outputs that the rule speaks of, `(*batch, k)`."""
@@ -297,7 +297,9 @@ class OutputRule(Rule, ABC):
         )
 
 
-def resolve_columns(rule: str, what: str, wanted: Sequence[int | str], names: Sequence[str] | None) -> Tensor:
+def resolve_columns(
+    rule: str, what: str, wanted: Sequence[int | str], names: Sequence[str] | None, *, bound: Tensor | None = None
+) -> Tensor:
     """The columns of a module that a rule speaks of, `(k,)`.
 
     Args:
@@ -305,9 +307,11 @@ def resolve_columns(rule: str, what: str, wanted: Sequence[int | str], names: Se
         what: "outputs" or "inputs".
         wanted: columns, or names to look up.
         names: what the module calls its columns; None where it does not name them.
+        bound: the columns that the rule speaks of already, in another module perhaps.
 
     Raises:
-        SpecificationError: a name that does not exist, that nobody gave, or one column twice.
+        SpecificationError: a name that does not exist, that nobody gave, one column twice, or other columns than those
+            that the rule is bound to: the module that it is part of would then speak of the wrong ones.
     """
     if names is None:
         if not all(isinstance(one, int) for one in wanted):
@@ -323,6 +327,11 @@ def resolve_columns(rule: str, what: str, wanted: Sequence[int | str], names: Se
     columns = [one if isinstance(one, int) else known.index(one) for one in wanted]
     if len(set(columns)) < len(columns):
         raise SpecificationError(f"rule `{rule}` names one of its {what} twice: {list(wanted)} of {known}")
+    if bound is not None and bound.tolist() != columns:
+        raise SpecificationError(
+            f"rule `{rule}` speaks of {what} {bound.tolist()} of another module, and would speak of {columns} here: "
+            f"make a rule of its own for each"
+        )
     return torch.tensor(columns, dtype=torch.long)
 
 

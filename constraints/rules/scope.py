@@ -74,7 +74,7 @@ class Scope(nn.Module):
             SpecificationError: the rule names an input that does not exist, or one twice.
         """
         if names is not None or self.index is None:
-            self._resolve(resolve_columns(self.rule, "inputs", self.inputs, names).tolist())
+            self._resolve(resolve_columns(self.rule, "inputs", self.inputs, names, bound=self.index).tolist())
 
     @property
     def columns(self) -> frozenset[int]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import sympy
 
 from constraints.errors import InfeasibleError
 from constraints.sets import Box, Fallback, L1Ball, L2Ball, SecondOrderCone
 from constraints.symbolic.context import Entry
-from constraints.symbolic.forms import affine_form, quadratic_form
+from constraints.symbolic.forms import affine_form, polynomial_terms
 from constraints.symbolic.found import Found
 from constraints.symbolic.rewrite import is_cross
 from constraints.symbolic.statement import Condition
@@ -44,19 +43,38 @@ def _cross(e: sympy.Expr, ys: list[sympy.Symbol], fallback: Fallback | None) -> 
     return _ball(L1Ball, "ball of the sum norm", -constant / factor, [center[y] for y in ys], ys, fallback)
 
 
+def _sphere(e: sympy.Expr, ys: Sequence[sympy.Symbol]) -> tuple[sympy.Expr, list[sympy.Expr], sympy.Expr] | None:
+    """`k`, `m` and `c` of `k |y - m|^2 + c`, exact; squaring far from 0 in floating point would lose the radius."""
+    found = polynomial_terms(e, ys, most=2)
+    if found is None:
+        return None
+    offset = found.pop((), sympy.Integer(0))
+    squares = {powers[0][0]: c for powers, c in found.items() if powers[0][1] == 2}
+    linear = {powers[0][0]: c for powers, c in found.items() if len(powers) == 1 and powers[0][1] == 1}
+    crossed = len(found) > len(squares) + len(linear)
+    if crossed or set(squares) != set(ys) or len(set(squares.values())) != 1:
+        return None
+    k = squares[ys[0]]
+    if not (k.is_number and k.is_positive and all(c.is_number for c in linear.values())):
+        return None
+    center = [-linear.get(y, sympy.Integer(0)) / (2 * k) for y in ys]
+    return k, center, sympy.expand(offset - k * sum(c**2 for c in center))
+
+
 def _squares(e: sympy.Expr, ys: list[sympy.Symbol], fallback: Fallback | None) -> Found | None:
     """`k |y - m|^2 <= r`."""
-    form = quadratic_form(e, ys)
-    if form is None or len(ys) < 2:
+    sphere = _sphere(e, ys) if len(ys) > 1 else None
+    if sphere is None:
         return None
-    k = form.matrix[0, 0]
-    if not k > 0 or not np.array_equal(form.matrix, k * np.eye(len(ys))):
-        return None
-    center = -form.vector / k
-    squared = sympy.Rational(repr(float(center @ center))) - 2 * form.offset / sympy.Rational(repr(float(k)))
-    if squared.is_number and squared < 0:
-        raise InfeasibleError(f"a sum of squares would be at most {float(squared):.6g}")
-    return _ball(L2Ball, "ball", sympy.sqrt(squared), center.tolist(), ys, fallback)
+    k, center, rest = sphere
+    squared = -rest / k
+    if squared.is_number:
+        if squared < 0:
+            raise InfeasibleError(f"a sum of squares would be at most {float(squared):.6g}")
+        radius = sympy.sqrt(squared)
+    else:  # where it is negative so is the radius, which the ball knows as empty
+        radius = sympy.Piecewise((sympy.sqrt(squared), squared > 0), (squared, True))
+    return _ball(L2Ball, "ball", radius, [float(c) for c in center], ys, fallback)
 
 
 def _norm(e: sympy.Expr, ys: list[sympy.Symbol], fallback: Fallback | None) -> Found | None:
@@ -66,17 +84,15 @@ def _norm(e: sympy.Expr, ys: list[sympy.Symbol], fallback: Fallback | None) -> F
         return None
     rest = e - roots[0]
     inside = [y for y in ys if y in roots[0].free_symbols]
-    form = quadratic_form(roots[0].base, inside)
-    if form is None or not form.offset.is_number or not np.array_equal(form.matrix, 2.0 * np.eye(len(inside))):
+    sphere = _sphere(roots[0].base, inside) if inside else None
+    if sphere is None or sphere[0] != 1 or sphere[2] != 0:
         return None
-    center = -form.vector / 2.0
-    if abs(float(form.offset) - float(center @ center)) > 1e-12 * max(1.0, float(center @ center)):
-        return None
+    center = [float(c) for c in sphere[1]]
     if inside == ys and not rest.free_symbols & set(ys):
-        return _ball(L2Ball, "ball", -rest, center.tolist(), ys, fallback)
+        return _ball(L2Ball, "ball", -rest, center, ys, fallback)
     outer = affine_form(rest, ys)
     tops = [y for y in ys if y not in inside]
-    if outer is None or len(tops) != 1 or outer.constant != 0 or center.any() or outer.coefficients != {tops[0]: -1}:
+    if outer is None or len(tops) != 1 or outer.constant != 0 or any(center) or outer.coefficients != {tops[0]: -1}:
         return None
     return Found(
         kind="second-order cone",

@@ -168,8 +168,8 @@ class Classifier:
         constraint = NonlinearEquality(
             residuals, size=len(self.outputs), conditions=len(branch), fallback=self.fallback
         )
-        if not given:
-            self._require_point(constraint)
+        if not given and not self._has_point(constraint):
+            return None
         smooth = all(degree(c.expression, self.outputs) < float("inf") for c in branch)
         return Found(
             kind="polynomial equality" if smooth else "nonlinear equality",
@@ -182,18 +182,18 @@ class Classifier:
             shape=(len(given),) if given else (),
         )
 
-    def _require_point(self, constraint: NonlinearEquality) -> None:
+    def _has_point(self, constraint: NonlinearEquality) -> bool:
+        """Whether a point of the surface is found from random starts; that none is proves nothing."""
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(PROBES, len(self.outputs), generator=generator, dtype=torch.float64)
-        start = start * torch.logspace(-1, 2, PROBES, dtype=torch.float64)[:, None]
-        if not bool(constraint.solve(start)[1].feasible.any()):
-            raise InfeasibleError(f"no output that satisfies it was found from {PROBES} starting points")
+        start = start * torch.logspace(-2, 7, PROBES, dtype=torch.float64)[:, None]
+        return bool(constraint.solve(start)[1].feasible.any())
 
     def _require_satisfiable(self, read: Node) -> None:
         """Refuse a contradiction that a solver finds, where one is installed: such a rule could not even be soft."""
         if not solver_installed():
             return
-        formulas = SolverFormulas({"it": as_sympy(read)}, timeout=1000)
+        formulas = SolverFormulas({"it": as_sympy(read)}, slack=0.0, timeout=1000)
         if formulas.known and formulas.satisfiable(["it"]) is False:
             raise InfeasibleError("no output satisfies it")
 
@@ -219,6 +219,8 @@ class Classifier:
         curved = [c for c in branch if affine_form(c.expression, self.outputs) is None]
         if any(c.when is not sympy.true for c in branch):
             return "curved, and holds for some inputs only"
+        if all(c.equality for c in branch) and len(branch) <= len(self.outputs):
+            return f"a curved equality of which no point was found from {PROBES} starts"
         if any(c.equality for c in curved):
             rest = "inequalities" if len(branch) <= len(self.outputs) else "more conditions than outputs"
             return f"a curved equality beside {rest}"

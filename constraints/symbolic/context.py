@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from constraints.functional.real_functions import RealFunction
+from constraints.functional.real_functions import RealFunction, fragile_symbols, shield
 
 __all__ = ["Entry", "Reader"]
 
@@ -63,8 +63,10 @@ class Reader:
             if read is None:
                 columns.append(torch.full_like(like, float(entry.expression)))
                 continue
-            value = read(leaves, like).expand(like.shape)
-            if condition is not None:
-                value = torch.where(condition(leaves, like), value, entry.otherwise)
-            columns.append(value)
+            if condition is None:
+                columns.append(read(leaves, like).expand(like.shape))
+                continue
+            holds = condition(leaves, like)
+            value = read(shield(leaves, fragile_symbols(entry.expression), holds), like).expand(like.shape)
+            columns.append(torch.where(holds, value, entry.otherwise))
         return torch.stack(columns, dim=-1)

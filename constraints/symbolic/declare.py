@@ -173,6 +173,8 @@ def declare(
         )
     if margin is not None and not 0 <= margin < float("inf"):
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
+    if not -float("inf") < threshold < float("inf"):
+        raise SpecificationError(f"rule `{title}` needs a finite threshold, got {threshold}")
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
     _require_declared(title, whole, set(real))
     edges = _edges(whole, columns)
@@ -198,6 +200,13 @@ def declare(
         raise type(error)(f"rule `{title}`: {error}") from error
     user = {real[s]: s for s in real}
     needed = {s for entry in found.entries for part in (entry.expression, entry.when) for s in part.free_symbols}
+    moved = {s for entry in found.entries for s in entry.expression.free_symbols}
+    idle = [str(s) for s in learnt if real[s] in needed - moved and found.kind != "unknown"]
+    if idle:
+        raise SpecificationError(
+            f"rule `{title}` cannot learn {', '.join(idle)}: it only decides for which samples the rest holds, and "
+            f"that has no derivative"
+        )
     bound: dict[sympy.Symbol, int | str] = {real[s]: where for s, where in sources.items() if real[s] in needed}
     places = [columns[user[symbol]] for symbol in found.outputs]
     strict = ["strict conditions count their boundary as inside"] if margin == 0 else []
@@ -300,4 +309,4 @@ def _require_declared(title: str, whole: sympy.Basic, known: set[sympy.Symbol]) 
 
 def _signs(symbol: sympy.Symbol) -> list[int]:
     """The declared sign as conditions `sign * y <= 0`."""
-    return ([-1] if symbol.is_nonnegative else []) + ([1] if symbol.is_nonpositive else [])
+    return ([-1] if symbol.is_extended_nonnegative else []) + ([1] if symbol.is_extended_nonpositive else [])

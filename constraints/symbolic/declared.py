@@ -102,7 +102,7 @@ class DeclaredRule(OutputRule):
             SpecificationError: the rule names an input that does not exist.
         """
         if self.inputs and (names is not None or self.columns is None):
-            self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names)
+            self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names, bound=self.columns)
 
     def symbols(self, prefix: str) -> dict[sympy.Symbol, sympy.Symbol]:
         """What stands for its symbols where it is looked at together with others: columns, and learnt numbers by name.

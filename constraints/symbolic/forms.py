@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from constraints.functional.real_functions import real_number
 
-__all__ = ["AffineForm", "QuadraticForm", "affine_form", "degree", "quadratic_form"]
+__all__ = ["AffineForm", "QuadraticForm", "affine_form", "degree", "polynomial_terms", "quadratic_form"]
 
 EXPANDED = 6  # degree up to which products are multiplied out
 
@@ -79,7 +79,7 @@ def affine_form(expression: sympy.Expr, outputs: Iterable[sympy.Symbol]) -> Affi
         ({x: c, y: 1}, c)
     """
     symbols = expression.free_symbols & frozenset(outputs)
-    found = _terms(expression, symbols, most=1)
+    found = polynomial_terms(expression, symbols, most=1)
     if found is None:
         return None
     constant = found.pop((), sympy.Integer(0))
@@ -95,7 +95,7 @@ def quadratic_form(expression: sympy.Expr, outputs: list[sympy.Symbol]) -> Quadr
         >>> quadratic_form((x - y) ** 2 - 1, [x, y]).eigenvalues
         array([0., 4.])
     """
-    found = _terms(expression, frozenset(outputs), most=2)
+    found = polynomial_terms(expression, frozenset(outputs), most=2)
     if found is None:
         return None
     offset = found.pop((), sympy.Integer(0))
@@ -116,8 +116,16 @@ def quadratic_form(expression: sympy.Expr, outputs: list[sympy.Symbol]) -> Quadr
 Powers = tuple[tuple[sympy.Symbol, int], ...]
 
 
-def _terms(expression: sympy.Expr, symbols: Iterable[sympy.Symbol], *, most: int) -> dict[Powers, sympy.Expr] | None:
-    """Coefficients by power product, or None for what is no polynomial of at most that degree."""
+def polynomial_terms(
+    expression: sympy.Expr, symbols: Iterable[sympy.Symbol], *, most: int
+) -> dict[Powers, sympy.Expr] | None:
+    """Exact coefficients by power product, or None for what is no polynomial of at most that degree.
+
+    Example:
+        >>> x, y = sympy.symbols("x y")
+        >>> polynomial_terms(x * y - 3, [x, y], most=2)
+        {(): -3, ((x, 1), (y, 1)): 1}
+    """
     known = frozenset(symbols)
     if degree(expression, known) > EXPANDED:
         return None

@@ -198,10 +198,14 @@ class _Parser:
     def product(self) -> sympy.Basic:
         start = self.token
         left = self.signed()
+        token: Token | None = None
         while True:
+            before = token
             token = self.take("*", "/")
             if token is None and not self._juxtaposed():
                 return left
+            if token is None and before is not None and before.text == "/":
+                raise self.fail("a sign is needed after a divisor: `a/(2 b)` or `a/2*b`")
             left = self.number(left, start)
             right = self.number(self.signed() if token else self.power(), token or self.token)
             if token is not None and token.text == "/":

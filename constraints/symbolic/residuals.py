@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.functional.real_functions import RealFunction, evaluate_real
+from constraints.functional.real_functions import RealFunction, evaluate_real, fragile_symbols, shield
 from constraints.symbolic.statement import Condition, Every, Node, Some
 
 __all__ = ["Residuals", "StatementResiduals"]
@@ -96,17 +97,20 @@ class StatementResiduals:
         return torch.stack([column.expand(like.shape) for column in columns], dim=-1)
 
 
-def _signed(c: Condition, leaves: dict[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
-    value = evaluate_real(c.expression, leaves, like).expand(like.shape)
+def _signed(c: Condition, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
     outside = domain_gap(c.expression, leaves, like)
+    holds = None if c.when is sympy.true else evaluate_real(c.when, leaves, like)
+    inside = None if outside is None else outside <= 0
+    if holds is not None:
+        inside = holds if inside is None else holds & inside
+    given = leaves if inside is None else shield(leaves, fragile_symbols(c.expression), inside)
+    value = evaluate_real(c.expression, given, like).expand(like.shape)
     if outside is not None:
         value = torch.where(outside > 0, outside, value)
-    if c.when is sympy.true:
-        return value
-    return torch.where(evaluate_real(c.when, leaves, like), value, 0.0)
+    return value if holds is None else torch.where(holds, value, 0.0)
 
 
-def _worst(node: Node, leaves: dict[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+def _worst(node: Node, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
     """At most 0 where it holds: the worst of all parts, the best of alternatives."""
     if isinstance(node, Condition):
         value = _signed(node, leaves, like)
@@ -125,7 +129,7 @@ DOMAINS = {
 """How far outside its domain the argument of a function is."""
 
 
-def domain_gap(expression: sympy.Basic, leaves: dict[sympy.Symbol, Tensor], like: Tensor) -> Tensor | None:
+def domain_gap(expression: sympy.Basic, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor | None:
     """How far the worst argument of a logarithm, a root, an arc function is outside its domain; None without any."""
     gaps = []
     for part in sympy.preorder_traversal(expression):

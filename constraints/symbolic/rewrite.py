@@ -51,7 +51,12 @@ class Rewriter:
 
     def _condition(self, c: Condition) -> Node:
         e, ys = c.expression, c.expression.free_symbols & self.reading.outputs
-        if not ys or affine_form(e, ys) is not None:
+        form = affine_form(e, ys) if ys else None
+        if form is not None and not form.coefficients and form.constant.is_number:  # all that varies cancels
+            held = form.constant == 0 if c.equality else form.constant <= 0
+            never = FALSE if c.when is sympy.true else replace(c, expression=sympy.Integer(1), equality=False)
+            return TRUE if held else never
+        if not ys or form is not None:
             return c
         simpler = self._simpler(e, ys, equality=c.equality)
         if simpler is None:
@@ -62,7 +67,8 @@ class Rewriter:
         if equality and isinstance(e, sympy.Mul):
             factors = [f for f in e.args if f.free_symbols & ys]
             rest = sympy.Mul(*(f for f in e.args if not f.free_symbols & ys))
-            if rest.is_number and (len(factors) > 1 or rest != 1):
+            whole = not any(has_domain(f) for f in factors)  # 0 times what is not defined is not 0
+            if whole and rest.is_number and (len(factors) > 1 or rest != 1):
                 return some([Condition(f, equality=True) for f in factors])
         if e.is_positive:
             return FALSE
@@ -129,6 +135,12 @@ class Rewriter:
             parts.append(replace(put(value), when=when))
             before.append(condition)
         return every(parts)
+
+
+def has_domain(e: sympy.Basic) -> bool:
+    """Whether an expression is defined for some real numbers only."""
+    bounded = (sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh)
+    return bool(e.atoms(*bounded)) or any(not p.exp.is_Integer or p.exp < 0 for p in e.atoms(sympy.Pow))
 
 
 def is_cross(e: sympy.Expr, ys: set[sympy.Symbol]) -> bool:

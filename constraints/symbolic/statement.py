@@ -216,20 +216,18 @@ class Reading:
                     some([self._split(condition, positive=True), self._split(no, positive=positive)]),
                 ]
             )
-        if isinstance(s, sympy.Equivalent | sympy.Xor) and len(parts) == 2:
+        if isinstance(s, sympy.Equivalent) and len(parts) > 2:
+            pairs = [sympy.Equivalent(parts[0], part) for part in parts[1:]]
+            return self._split(sympy.And(*pairs), positive=positive)
+        if isinstance(s, sympy.Equivalent | sympy.Xor):
             same = isinstance(s, sympy.Equivalent) == positive
-            one, two = parts
+            one, two = parts[0], sympy.Xor(*parts[1:]) if len(parts) > 2 else parts[1]
             return every(
                 [
                     some([self._split(one, positive=True), self._split(two, positive=not same)]),
                     some([self._split(one, positive=False), self._split(two, positive=same)]),
                 ]
             )
-        if isinstance(s, sympy.Equivalent):
-            pairs = [sympy.Equivalent(parts[0], part) for part in parts[1:]]
-            return self._split(sympy.And(*pairs), positive=positive)
-        if isinstance(s, sympy.Xor):
-            return self._split(sympy.Xor(sympy.Xor(*parts[:-1]), parts[-1], evaluate=False), positive=positive)
         raise SpecificationError(
             f"`declare` needs a statement: a relation such as Eq(a, b) or a <= b, or And, Or, Not, Implies of them; "
             f"got {s} ({type(s).__name__})"

@@ -113,6 +113,7 @@ def read_rules(
         {'balance': 'affine (Affine)', 'rule_5': 'polytope (Polytope)'}
     """
     columns, sources = _names("outputs", outputs, 0), _names("inputs", inputs, 0)
+    _names("parameters", list(parameters or {}), 0)
     found: dict[str, OutputRule] = {}
     for number, whole in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = whole.split("#", maxsplit=1)[0].rstrip()
@@ -186,10 +187,10 @@ def _names(what: str, names: Sequence[str] | None, line: int) -> list[str] | Non
     if names is None:
         return None
     where = f"line {line}: " if line else ""
-    wrong = [name for name in names if not NAME.fullmatch(name) or name in KEYWORDS]
+    wrong = [name for name in names if not NAME.fullmatch(name) or name in KEYWORDS | {"pi"}]
     if wrong or len(set(names)) < len(names):
         got = f"{wrong[0][:40]!r}" if wrong else f"{sorted({n for n in names if list(names).count(n) > 1})} twice"
-        raise RuleTextError(f"{where}{what} need distinct names of letters, digits and _, got {got}")
+        raise RuleTextError(f"{where}{what} need distinct names of letters, digits and _, other than pi, got {got}")
     return list(names)
 
 

@@ -127,7 +127,10 @@ def _check(s: sympy.Basic, kinds: Mapping[sympy.Basic, Dimension]) -> None:
     """Refuse a statement whose units do not agree."""
     if isinstance(s, Relational):
         _agree([s.lhs, s.rhs], kinds, s)
-    elif not isinstance(s, sympy.Symbol):
+    elif isinstance(s, sympy.Symbol):
+        if s in kinds:
+            raise SpecificationError(f"a label has no unit, got {s} in {kinds[s]}")
+    else:
         for part in s.args:
             _check(part, kinds)
 
