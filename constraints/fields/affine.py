@@ -56,7 +56,7 @@ def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tenso
         >>> from constraints.fields.operators import laplacian
         >>> from constraints.fields.program import compile_program
         >>> from constraints.fields.streams import plan
-        >>> program = compile_program(plan([laplacian(2)])[0], keep=(3,))
+        >>> program = compile_program(plan([laplacian(2)]).streams, keep=(3,))
         >>> constants = slope_products(program, torch.tensor([[2.0], [3.0]]))
         >>> affine_plain(smooth.exponential, program, torch.zeros(1, 1), constants)
         tensor([[[13.]]])
