@@ -27,8 +27,10 @@ def alike(wanted: Sequence[DifferentialOperator]) -> tuple[int, ...]:
         second = _square(i, wanted[0].coordinates)
         if all(not alpha[i] or alpha == second for operator in wanted for alpha in operator.terms):
             groups.setdefault(tuple(operator.terms.get(second, 0.0) for operator in wanted), []).append(i)
-    found: list[list[int]] = [group for key, group in groups.items() if any(key)]
-    return tuple(max(found, key=lambda group: len(group), default=[]))
+    largest: list[int] = []
+    for key, group in groups.items():
+        largest = group if any(key) and len(group) > len(largest) else largest
+    return tuple(largest)
 
 
 def turned_operators(
@@ -52,8 +54,8 @@ def turned_slopes(weight: Tensor, group: Sequence[int]) -> Tensor:
     r"""What a linear layer makes of the other coordinates and of orthonormal directions that its rows span.
 
     A sum of second derivatives is the same in all orthonormal coordinates. Along directions orthogonal to all rows of
-    the weight nothing changes, and since what is asked is quadratic in the slopes, its gradient along them is zero, too:
-    they need not travel.
+    the weight nothing changes, and since what is asked is quadratic in the slopes, its gradient along them is zero,
+    too: they need not travel.
 
     Args:
         weight: `(m, coordinates)`, with `m` at most the size of the group.
