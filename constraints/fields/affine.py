@@ -8,7 +8,7 @@ from torch import Tensor
 from constraints.fields.program import Program
 from constraints.fields.smooth import Tower
 
-__all__ = ["affine", "affine_back", "affine_plain", "slope_products"]
+__all__ = ["affine", "affine_back", "affine_plain", "slope_products", "slope_products_back"]
 
 
 def slope_products(program: Program, slopes: Tensor) -> Tensor:
@@ -37,6 +37,26 @@ def slope_products(program: Program, slopes: Tensor) -> Tensor:
         assert total is not None
         found.append(total if group.scale == 1.0 else group.scale * total)
     return torch.stack(found, dim=1) if found else slopes.new_empty((slopes.shape[-1], 0))
+
+
+def slope_products_back(program: Program, slopes: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of the slopes, `(coordinates, n)`, from that of the constants, `(n, constants)`."""
+    found, rows = torch.zeros_like(slopes), slopes.unbind(0)
+    into = found.unbind(0)
+    for g, group in zip(grad.unbind(1), program.constants, strict=True):
+        for run in group.runs:
+            found[run.low : run.high].addcmul_(slopes[run.low : run.high], g, value=2.0 * group.scale * run.factor)
+        for factors, c in group.terms:
+            for i, place in enumerate(factors):
+                others = [rows[other] for other in (*factors[:i], *factors[i + 1 :])]
+                product = g
+                for other in others[:-1]:
+                    product = product * other
+                if others:
+                    into[place].addcmul_(product, others[-1], value=c * group.scale)
+                else:
+                    into[place].add_(product, alpha=c * group.scale)
+    return found
 
 
 def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> Tensor:
