@@ -31,7 +31,7 @@ class Derivatives:
     out is differentiated once more, by parameters and points, in one ordinary backward pass. Where a module has no
     rule for jets, derivatives are found by nested autograd instead, and `explain` says so.
 
-    The value of the field at a point must depend on that point alone.
+    The value of the field at a point must depend on that point alone. Autocast is switched off inside.
 
     Args:
         wanted: operators made of `partials`, or multi-indices: `(0, 2)` is twice along the second coordinate, `(0, 0)`
@@ -93,6 +93,10 @@ class Derivatives:
             UnsupportedError: activations that are not smooth enough.
         """
         self._check(points)
+        kind = points.device.type
+        if torch.is_autocast_enabled(kind):  # rounding to half precision leaves nothing of higher derivatives
+            with torch.autocast(kind, enabled=False):
+                return self(field, points)
         flat = points.reshape(-1, self.coordinates)
         found = self._by_jets(field, flat) if isinstance(field, nn.Module) else None
         found = nested_derivatives(field, flat, self.wanted) if found is None else found

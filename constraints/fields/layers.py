@@ -62,13 +62,13 @@ class SmoothModule(Protocol):
         >>> class Square(nn.Module):
         ...     def forward(self, z):
         ...         return z * z
-        ...     def tower(self, z, order):
+        ...     def forward_tower(self, z, order):
         ...         return [z * z, 2.0 * z, torch.full_like(z, 2.0), *[torch.zeros_like(z)] * 3][: order + 1]
         >>> isinstance(Square(), SmoothModule)
         True
     """
 
-    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+    def forward_tower(self, z: Tensor, order: int) -> list[Tensor]:
         """Value and derivatives up to `order` (at most 5), each of the shape of `z`; no tensor is written over."""
         ...
 
@@ -183,8 +183,8 @@ def says_rule(layer: nn.Module) -> bool:
 
 def _tower(layer: nn.Module) -> Tower | None:
     """The function of an activation, read where its `forward` is torch's own."""
-    if hasattr(type(layer), "tower"):
-        return cast(SmoothModule, layer).tower
+    if hasattr(type(layer), "forward_tower"):
+        return cast(SmoothModule, layer).forward_tower
     make = TOWERS.get(type(layer).forward)
     return None if make is None else make(layer)
 
