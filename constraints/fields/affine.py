@@ -8,7 +8,7 @@ from torch import Tensor
 from constraints.fields.program import Program
 from constraints.fields.smooth import Tower
 
-__all__ = ["affine", "affine_back", "affine_plain", "slope_products"]
+__all__ = ["affine", "affine_back", "affine_plain", "slope_products", "slope_products_back"]
 
 
 def slope_products(program: Program, slopes: Tensor) -> Tensor:
@@ -39,6 +39,26 @@ def slope_products(program: Program, slopes: Tensor) -> Tensor:
     return torch.stack(found, dim=1) if found else slopes.new_empty((slopes.shape[-1], 0))
 
 
+def slope_products_back(program: Program, slopes: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of the slopes, `(coordinates, n)`, from that of the constants, `(n, constants)`."""
+    found, rows = torch.zeros_like(slopes), slopes.unbind(0)
+    into = found.unbind(0)
+    for g, group in zip(grad.unbind(1), program.constants, strict=True):
+        for run in group.runs:
+            found[run.low : run.high].addcmul_(slopes[run.low : run.high], g, value=2.0 * group.scale * run.factor)
+        for factors, c in group.terms:
+            for i, place in enumerate(factors):
+                others = [rows[other] for other in (*factors[:i], *factors[i + 1 :])]
+                product = g
+                for other in others[:-1]:
+                    product = product * other
+                if others:
+                    into[place].addcmul_(product, others[-1], value=c * group.scale)
+                else:
+                    into[place].add_(product, alpha=c * group.scale)
+    return found
+
+
 def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tensor) -> Tensor:
     """The streams of `f(u)` that the program keeps, of an affine `u`, in operations that torch differentiates.
 
@@ -56,7 +76,7 @@ def affine_plain(tower: Tower, program: Program, value: Tensor, constants: Tenso
         >>> from constraints.fields.operators import laplacian
         >>> from constraints.fields.program import compile_program
         >>> from constraints.fields.streams import plan
-        >>> program = compile_program(plan([laplacian(2)])[0], keep=(3,))
+        >>> program = compile_program(plan([laplacian(2)]).streams, keep=(3,))
         >>> constants = slope_products(program, torch.tensor([[2.0], [3.0]]))
         >>> affine_plain(smooth.exponential, program, torch.zeros(1, 1), constants)
         tensor([[[13.]]])

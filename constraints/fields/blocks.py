@@ -45,7 +45,7 @@ class Sine(nn.Module):
         """Of the shape of `z`."""
         return torch.sin(self.frequency * z)
 
-    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+    def forward_tower(self, z: Tensor, order: int) -> list[Tensor]:
         """The function and its derivatives."""
         found = smooth.sine(self.frequency * z, order)
         return [f if k == 0 else f * self.frequency**k for k, f in enumerate(found)]

@@ -52,7 +52,7 @@ def compose_plain(tower: Tower, program: Program, stack: Tensor) -> Tensor:
         >>> from constraints.fields.operators import DifferentialOperator
         >>> from constraints.fields.program import compile_program
         >>> from constraints.fields.streams import plan
-        >>> program = compile_program(plan([DifferentialOperator({(2,): 1.0})])[0], keep=(0, 1, 2))
+        >>> program = compile_program(plan([DifferentialOperator({(2,): 1.0})]).streams, keep=(0, 1, 2))
         >>> jet = torch.tensor([0.0, 2.0, 3.0]).reshape(1, 3, 1)  # u, u_x and u_xx
         >>> compose_plain(smooth.exponential, program, jet).flatten().tolist()  # e^u u_xx + e^u u_x^2 is the last
         [1.0, 2.0, 7.0]

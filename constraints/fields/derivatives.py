@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.fields.jet import Jet
-from constraints.fields.layers import NoJetRuleError, obstacle, push
+from constraints.fields.layers import NoJetRuleError, flatten, is_plain_linear, obstacle, push_layers, says_rule
 from constraints.fields.nested import nested_derivatives
 from constraints.fields.operators import DifferentialOperator, MultiIndex
 from constraints.fields.program import compile_program
-from constraints.fields.streams import plan
+from constraints.fields.rotation import alike, turned_operators, turned_slopes
+from constraints.fields.streams import Plan, Streams, plan
 
 __all__ = ["Derivatives"]
 
@@ -30,7 +31,7 @@ class Derivatives:
     out is differentiated once more, by parameters and points, in one ordinary backward pass. Where a module has no
     rule for jets, derivatives are found by nested autograd instead, and `explain` says so.
 
-    The value of the field at a point must depend on that point alone.
+    The value of the field at a point must depend on that point alone. Autocast is switched off inside.
 
     Args:
         wanted: operators made of `partials`, or multi-indices: `(0, 2)` is twice along the second coordinate, `(0, 0)`
@@ -57,11 +58,14 @@ class Derivatives:
 
     def __init__(self, wanted: Sequence[DifferentialOperator | MultiIndex]) -> None:
         self.wanted = tuple(one if isinstance(one, DifferentialOperator) else _monomial(one) for one in wanted)
-        self.streams, self._readout = plan(self.wanted)
-        self._keep = tuple(sorted({place for sums in self._readout for place, _ in sums})) or (0,)
-        for keep in (tuple(range(len(self.streams))), self._keep):  # now, for torch.compile cannot trace it
-            compile_program(self.streams, keep)
-        self.streams.product  # noqa: B018
+        self._plan = _prepare(self.wanted)
+        self._alike = alike(self.wanted)
+        self._turned: dict[int, Plan] = {}
+
+    @property
+    def streams(self) -> Streams:
+        """What travels through a network, where nothing can be saved by turned coordinates."""
+        return self._plan.streams
 
     @property
     def coordinates(self) -> int:
@@ -89,6 +93,10 @@ class Derivatives:
             UnsupportedError: activations that are not smooth enough.
         """
         self._check(points)
+        kind = points.device.type
+        if torch.is_autocast_enabled(kind):  # rounding to half precision leaves nothing of higher derivatives
+            with torch.autocast(kind, enabled=False):
+                return self(field, points)
         flat = points.reshape(-1, self.coordinates)
         found = self._by_jets(field, flat) if isinstance(field, nn.Module) else None
         found = nested_derivatives(field, flat, self.wanted) if found is None else found
@@ -97,30 +105,55 @@ class Derivatives:
     def explain(self, field: Callable[[Tensor], Tensor]) -> str:
         """How the derivatives of a field are found, and why not by jets where they are not."""
         why = obstacle(field)
+        streams = self.streams
         if why is None and isinstance(field, nn.Module):
             numbers = (t for t in itertools.chain(field.parameters(), field.buffers()) if t.is_floating_point())
             like = next(numbers, torch.zeros(()))
             try:
-                self._push(field, torch.zeros(1, self.coordinates, dtype=like.dtype, device=like.device))
+                jet, _ = self._push(field, torch.zeros(1, self.coordinates, dtype=like.dtype, device=like.device))
+                streams = jet.streams
             except NoJetRuleError as error:
                 why = str(error)
-        return f"forward jets of {len(self.streams)} streams" if why is None else f"nested autograd: {why}"
+        return f"forward jets of {len(streams)} streams" if why is None else f"nested autograd: {why}"
 
     def _by_jets(self, field: nn.Module, points: Tensor) -> Sequence[Tensor] | None:
         try:
-            jet = self._push(field, points)
+            jet, plan = self._push(field, points)
         except NoJetRuleError:
             return None
-        keep = range(len(self.streams)) if jet.keep is None else jet.keep
+        keep = range(len(plan.streams)) if jet.keep is None else jet.keep
         row = dict(zip(keep, jet.stack.unbind(1), strict=True))
         found = []
-        for sums in self._readout:
+        for sums in plan.sums:
             parts = [row[place] if c == 1.0 else c * row[place] for place, c in sums]
             found.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(jet.stack[:, 0]))
         return [value.mT for value in found]
 
-    def _push(self, field: nn.Module, points: Tensor) -> Jet:
-        return push(field, Jet.of_points(self.streams, points), self._keep).dense()
+    def _push(self, field: nn.Module, points: Tensor) -> tuple[Jet, Plan]:
+        layers = list(flatten(field))
+        plan = self._turn(layers)
+        if plan is None:
+            jet = Jet.of_points(self.streams, points)
+            return push_layers(layers, jet, self._plan.keep).dense(), self._plan
+        first, *others = layers
+        linear = cast(nn.Linear, first)
+        value = nn.functional.linear(points, linear.weight, linear.bias).mT.contiguous()
+        jet = Jet(plan.streams, value[:, None], turned_slopes(linear.weight, self._alike))
+        return push_layers(others, jet, plan.keep).dense(), plan
+
+    def _turn(self, layers: Sequence[nn.Module]) -> Plan | None:
+        """The plan in turned coordinates, where they are fewer: the first layer is linear, and narrower than they are.
+
+        Modules with a rule of their own may look at the coordinates, so that these must stay as they are.
+        """
+        if len(self._alike) < 2 or not is_plain_linear(layers[0]) or any(says_rule(layer) for layer in layers):
+            return None
+        width = len(cast(nn.Linear, layers[0]).weight)
+        if width >= len(self._alike):
+            return None
+        if width not in self._turned and not torch.compiler.is_compiling():  # which cannot trace it
+            self._turned[width] = _prepare(turned_operators(self.wanted, self._alike, width))
+        return self._turned.get(width)
 
     def _check(self, points: Tensor) -> None:
         if not points.is_floating_point():
@@ -138,3 +171,12 @@ def _monomial(index: MultiIndex) -> DifferentialOperator:
     if not isinstance(index, tuple):
         raise SpecificationError(f"`Derivatives` needs operators or multi-indices (tuples of integers), got {index!r}")
     return DifferentialOperator({index: 1.0})
+
+
+def _prepare(wanted: Sequence[DifferentialOperator]) -> Plan:
+    """The plan, with all that is computed once for it, and that torch.compile cannot trace."""
+    found = plan(wanted)
+    for keep in (tuple(range(len(found.streams))), found.keep):
+        compile_program(found.streams, keep)
+    assert len(found.streams.product) == len(found.streams) - 1
+    return found

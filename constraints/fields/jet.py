@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from constraints.errors import ShapeError, UnsupportedError
-from constraints.fields.affine import slope_products
 from constraints.fields.chain import Bend, LinearMap, run_chain
 from constraints.fields.program import compile_program
 from constraints.fields.smooth import Tower, reciprocal
@@ -111,11 +110,10 @@ class Jet:
             ShapeError: a matrix that does not fit.
             UnsupportedError: a smooth function of a jet of which only the wanted streams were kept.
         """
-        stack, slopes, kept, width = self.stack, self.slopes, self.keep, self.width
+        kept, width = self.keep, self.width
         everything = tuple(range(len(self.streams)))
         bending = [i for i, layer in enumerate(layers) if not isinstance(layer, LinearLayer)]
         steps: list[LinearMap | Bend] = []
-        constants: Tensor | None = None
         for i, layer in enumerate(layers):
             if isinstance(layer, LinearLayer):
                 weight, bias = layer.weight, layer.bias
@@ -124,21 +122,22 @@ class Jet:
                         f"a jet of {width} functions needs a matrix (m, {width}), got {tuple(weight.shape)}"
                     )
                 width = len(weight)
-                if slopes is not None:
-                    stack = weight @ stack[:, 0] if bias is None else torch.addmm(bias[:, None], weight, stack[:, 0])
-                    stack = stack[:, None]
-                    slopes = weight.mT if slopes is self.streams.unit(weight) else slopes @ weight.mT
-                else:
-                    steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
+                steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
                 continue
             if kept is not None:
                 raise UnsupportedError("cannot bend a jet of which only the wanted streams were kept")
             kept = keep if i == bending[-1] else None
-            program = compile_program(self.streams, everything if kept is None else kept)
-            if slopes is not None:
-                stack, constants, slopes = stack[:, 0], slope_products(program, slopes), None
-            steps.append(Bend(layer, program))
-        return Jet(self.streams, run_chain(stack, constants, steps) if steps else stack, slopes, kept)
+            steps.append(Bend(layer, compile_program(self.streams, everything if kept is None else kept)))
+        if self.slopes is None:
+            return replace(self, stack=run_chain(self.stack, None, steps) if steps else self.stack, keep=kept)
+        if bending:
+            unit = self.slopes is self.streams.unit(self.slopes)
+            return Jet(self.streams, run_chain(self.stack[:, 0], self.slopes, steps, unit=unit), keep=kept)
+        value, slopes = self.value, self.slopes
+        for step in steps:
+            assert isinstance(step, LinearMap)
+            value, slopes = torch.nn.functional.linear(value, step.weight, step.bias), slopes @ step.weight.mT
+        return Jet(self.streams, value.mT[:, None], slopes)
 
     def __add__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
@@ -13,7 +13,18 @@ from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.smooth import Tower
 
-__all__ = ["JetModule", "NoJetRuleError", "SmoothModule", "obstacle", "push", "smoothness"]
+__all__ = [
+    "JetModule",
+    "NoJetRuleError",
+    "SmoothModule",
+    "flatten",
+    "is_plain_linear",
+    "obstacle",
+    "push",
+    "push_layers",
+    "says_rule",
+    "smoothness",
+]
 
 
 class NoJetRuleError(UnsupportedError):
@@ -51,13 +62,13 @@ class SmoothModule(Protocol):
         >>> class Square(nn.Module):
         ...     def forward(self, z):
         ...         return z * z
-        ...     def tower(self, z, order):
+        ...     def forward_tower(self, z, order):
         ...         return [z * z, 2.0 * z, torch.full_like(z, 2.0), *[torch.zeros_like(z)] * 3][: order + 1]
         >>> isinstance(Square(), SmoothModule)
         True
     """
 
-    def tower(self, z: Tensor, order: int) -> list[Tensor]:
+    def forward_tower(self, z: Tensor, order: int) -> list[Tensor]:
         """Value and derivatives up to `order` (at most 5), each of the shape of `z`; no tensor is written over."""
         ...
 
@@ -81,11 +92,16 @@ def push(module: nn.Module, jet: Jet, keep: tuple[int, ...] | None = None) -> Je
         >>> push(nn.Sequential(nn.Tanh(), nn.Sigmoid()), jet).stack[0, :2].flatten().tolist()
         [0.5, 0.25]
     """
+    return push_layers(list(flatten(module)), jet, keep)
+
+
+def push_layers(layers: Iterable[nn.Module], jet: Jet, keep: tuple[int, ...] | None = None) -> Jet:
+    """The same through layers one after the other, none of them a sequence."""
     waiting: list[LinearLayer | Tower] = []
-    for layer in _flatten(module):
+    for layer in layers:
         if layer._forward_hooks or layer._forward_pre_hooks:
             raise NoJetRuleError(f"`{type(layer).__name__}` has hooks")
-        if _says(layer):
+        if says_rule(layer):
             jet = cast(JetModule, layer).forward_jet(jet.chain(waiting))
             waiting = []
         elif type(layer).forward is nn.Linear.forward:
@@ -107,9 +123,9 @@ def obstacle(module: object) -> str | None:
     """
     if not isinstance(module, nn.Module):
         return f"`{type(module).__name__}` is not a module"
-    for layer in _flatten(module):
+    for layer in flatten(module):
         hooked = bool(layer._forward_hooks or layer._forward_pre_hooks)
-        if hooked or not (_says(layer) or _is_linear(layer) or _tower(layer) is not None):
+        if hooked or not (says_rule(layer) or _is_linear(layer) or _tower(layer) is not None):
             return f"`{type(layer).__name__}` has " + ("hooks" if hooked else "no jet rule")
     return None
 
@@ -134,11 +150,12 @@ def smoothness(layer: nn.Module) -> int | None:
     return 1 if isinstance(layer, (*kinks, nn.Softshrink)) else None
 
 
-def _flatten(module: nn.Module) -> Iterator[nn.Module]:
-    plain = type(module).forward is nn.Sequential.forward and not _says(module)
+def flatten(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of sequences in sequences, in order; anything else is one layer."""
+    plain = type(module).forward is nn.Sequential.forward and not says_rule(module)
     if plain and not (module._forward_hooks or module._forward_pre_hooks):
         for layer in cast(nn.Sequential, module):
-            yield from _flatten(layer)
+            yield from flatten(layer)
     else:
         yield module
 
@@ -146,22 +163,28 @@ def _flatten(module: nn.Module) -> Iterator[nn.Module]:
 def _is_linear(layer: nn.Module) -> bool:
     """A linear map of each stream alone; one whose `forward` a subclass has overridden is not taken for one."""
     forward = type(layer).forward
-    if _says(layer):
+    if says_rule(layer):
         return False
     if forward is nn.Dropout.forward:
         return not layer.training or cast(nn.Dropout, layer).p == 0.0
     return forward in (nn.Linear.forward, nn.Identity.forward)
 
 
-def _says(layer: nn.Module) -> bool:
+def is_plain_linear(layer: nn.Module) -> bool:
+    """Whether it is `nn.Linear`, with nothing else that acts when it is called."""
+    hooked = bool(layer._forward_hooks or layer._forward_pre_hooks)
+    return type(layer).forward is nn.Linear.forward and not says_rule(layer) and not hooked
+
+
+def says_rule(layer: nn.Module) -> bool:
     """Whether a module is a `JetModule`; asking the protocol itself takes as long as a small layer."""
     return hasattr(type(layer), "forward_jet")
 
 
 def _tower(layer: nn.Module) -> Tower | None:
     """The function of an activation, read where its `forward` is torch's own."""
-    if hasattr(type(layer), "tower"):
-        return cast(SmoothModule, layer).tower
+    if hasattr(type(layer), "forward_tower"):
+        return cast(SmoothModule, layer).forward_tower
     make = TOWERS.get(type(layer).forward)
     return None if make is None else make(layer)
 

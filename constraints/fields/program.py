@@ -90,7 +90,7 @@ def compile_program(streams: Streams, keep: tuple[int, ...]) -> Program:
     Example:
         >>> from constraints.fields.operators import laplacian
         >>> from constraints.fields.streams import plan
-        >>> program = compile_program(plan([laplacian(2)])[0], keep=(3,))
+        >>> program = compile_program(plan([laplacian(2)]).streams, keep=(3,))
         >>> program.groups[0].terms
         (((1, 1), 1.0), ((2, 2), 1.0))
     """

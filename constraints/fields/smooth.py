@@ -19,14 +19,14 @@ def tanh(z: Tensor, order: int) -> list[Tensor]:
 
     Example:
         >>> tanh(torch.zeros(()), 3)
-        [tensor(0.), tensor(1.), tensor(-0.), tensor(-2.)]
+        [tensor(0.), tensor(1.), tensor(0.), tensor(-2.)]
     """
     t = torch.tanh(z)
     found = [t]
     if order >= 1:
         found.append(torch.addcmul(_one(t), t, t, value=-1.0))
     if order >= 2:
-        found.append((t * found[1]).mul_(-2.0) if _free(t) else -2.0 * t * found[1])
+        found.append(torch.addcmul(_one(t, 0.0), t, found[1], value=-2.0))
     if order >= 3:  # f3 = f1 (4 - 6 f1)
         found.append(torch.addcmul(4.0 * found[1], found[1], found[1], value=-6.0))
     if order >= 4:  # f4 = f2 (4 - 12 f1)
@@ -147,10 +147,5 @@ def reciprocal(z: Tensor, order: int) -> list[Tensor]:
     return found
 
 
-def _one(like: Tensor) -> Tensor:
-    return torch.ones((), dtype=like.dtype, device=like.device)
-
-
-def _free(t: Tensor) -> bool:
-    """Whether nobody asks for a gradient, so that results may be written over."""
-    return not t.requires_grad and not torch.compiler.is_compiling()
+def _one(like: Tensor, number: float = 1.0) -> Tensor:
+    return torch.full((), number, dtype=like.dtype, device=like.device)

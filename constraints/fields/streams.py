@@ -17,7 +17,7 @@ from torch import Tensor
 from constraints.errors import SpecificationError
 from constraints.fields.operators import DifferentialOperator, MultiIndex
 
-__all__ = ["Streams", "plan"]
+__all__ = ["Plan", "Streams", "plan"]
 
 HIGHEST = 4
 Terms = dict[tuple[int, ...], float]  # a polynomial in streams: coefficient by the (sorted) places of the factors
@@ -38,7 +38,7 @@ class Streams:
         units: unit matrices of the coordinates.
 
     Example:
-        >>> streams, _ = plan([DifferentialOperator({(2, 0): 1.0, (0, 2): 1.0})])
+        >>> streams = plan([DifferentialOperator({(2, 0): 1.0, (0, 2): 1.0})]).streams
         >>> [dict(operator.terms) for operator in streams.operators]
         [{(1, 0): 1.0}, {(0, 1): 1.0}, {(0, 2): 1.0, (2, 0): 1.0}]
         >>> streams.chain[2]  # of f(u), beside f'(u) times the stream: f''(u) (u_x^2 + u_y^2)
@@ -51,7 +51,7 @@ class Streams:
     units: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict, repr=False)
 
     def unit(self, like: Tensor) -> Tensor:
-        """The slopes of the coordinates themselves, `(coordinates, coordinates)`; always the same tensor in eager mode."""
+        """The slopes of the coordinates themselves, `(coordinates, coordinates)`; in eager mode always one tensor."""
         if torch.compiler.is_compiling():
             return torch.eye(self.coordinates, dtype=like.dtype, device=like.device)
         key = (like.dtype, like.device)
@@ -117,7 +117,23 @@ class Streams:
         return dict(sorted(terms.items()))
 
 
-def plan(wanted: Sequence[DifferentialOperator]) -> tuple[Streams, tuple[tuple[tuple[int, float], ...], ...]]:
+@final
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How wanted operators are found.
+
+    Attributes:
+        streams: what travels through the network.
+        sums: of each operator, the places and factors of the streams that it is the sum of.
+        keep: the places that occur in them.
+    """
+
+    streams: Streams
+    sums: tuple[tuple[tuple[int, float], ...], ...]
+    keep: tuple[int, ...]
+
+
+def plan(wanted: Sequence[DifferentialOperator]) -> Plan:
     """The fewest streams that give all wanted operators, and how: places and factors of each one's sum.
 
     Raises:
@@ -125,8 +141,8 @@ def plan(wanted: Sequence[DifferentialOperator]) -> tuple[Streams, tuple[tuple[t
 
     Example:
         >>> heat = DifferentialOperator({(0, 1): 1.0, (2, 0): -0.1})  # one stream, beside u and u_x
-        >>> streams, sums = plan([heat])
-        >>> len(streams), sums
+        >>> found = plan([heat])
+        >>> len(found.streams), found.sums
         (3, (((2, 1.0),),))
     """
     if not wanted:
@@ -156,7 +172,8 @@ def plan(wanted: Sequence[DifferentialOperator]) -> tuple[Streams, tuple[tuple[t
         factors |= {i: operator.terms.get(alpha, 0.0) for i, alpha in enumerate(single, start=1)}
         factors |= dict(enumerate(weight, start=1 + len(single)))
         readout.append(tuple((i, float(c)) for i, c in factors.items() if c))
-    return streams, tuple(readout)
+    keep = tuple(sorted({place for terms in readout for place, _ in terms})) or (0,)
+    return Plan(streams, tuple(readout), keep)
 
 
 def _independent(table: npt.NDArray[np.float64]) -> tuple[list[list[float]], npt.NDArray[np.float64]]:

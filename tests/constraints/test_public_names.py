@@ -6,6 +6,7 @@ import pytest
 
 import constraints
 import constraints.embeddings
+import constraints.fields
 import constraints.functional
 import constraints.networks
 import constraints.rules
@@ -15,6 +16,7 @@ import constraints.tracking
 MODULES = [
     constraints,
     constraints.functional,
+    constraints.fields,
     constraints.networks,
     constraints.sets,
     constraints.rules,

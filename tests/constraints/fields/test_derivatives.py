@@ -275,6 +275,16 @@ def test_without_gradients_and_in_inference_mode() -> None:
         assert torch.allclose(derivatives(network, points)[0], without)
 
 
+def test_autocast_is_off_inside() -> None:
+    network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    points = torch.rand(3, 2)
+    derivatives = Derivatives([laplacian(2)])
+    (expected,) = derivatives(network, points)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = derivatives(network, points)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
 def test_can_be_differentiated_again() -> None:
     network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3), nn.SiLU(), nn.Linear(3, 1)).double()
     points = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
