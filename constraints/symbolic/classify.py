@@ -10,6 +10,7 @@ import sympy
 import torch
 
 from constraints.errors import InfeasibleError, MissingExtraError, SpecificationError
+from constraints.functional.real_functions import real_number
 from constraints.functional.solver_formula import SolverFormulas, solver_installed
 from constraints.sets import Convex, Disjunction, Fallback, NonlinearEquality, ProjectableConstraint
 from constraints.sets.formula import Formula
@@ -20,7 +21,7 @@ from constraints.symbolic.forms import affine_form, degree, quadratic_form
 from constraints.symbolic.found import Found
 from constraints.symbolic.linear import Row, linear_set
 from constraints.symbolic.residuals import Residuals, StatementResiduals
-from constraints.symbolic.statement import FALSE, TRUE, Condition, Node, as_sympy, branches, conditions
+from constraints.symbolic.statement import FALSE, TRUE, Condition, Node, as_sympy, branches, conditions, every
 
 __all__ = ["Classifier"]
 
@@ -168,8 +169,10 @@ class Classifier:
         constraint = NonlinearEquality(
             residuals, size=len(self.outputs), conditions=len(branch), fallback=self.fallback
         )
-        if not given and not self._has_point(constraint):
-            return None
+        if not given:
+            self._require_satisfiable(every(branch))
+            if not self._has_point(constraint, branch):
+                return None
         smooth = all(degree(c.expression, self.outputs) < float("inf") for c in branch)
         return Found(
             kind="polynomial equality" if smooth else "nonlinear equality",
@@ -182,12 +185,19 @@ class Classifier:
             shape=(len(given),) if given else (),
         )
 
-    def _has_point(self, constraint: NonlinearEquality) -> bool:
+    def _has_point(self, constraint: NonlinearEquality, branch: Sequence[Condition]) -> bool:
         """Whether a point of the surface is found from random starts; that none is proves nothing."""
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(PROBES, len(self.outputs), generator=generator, dtype=torch.float64)
-        start = start * torch.logspace(-2, 7, PROBES, dtype=torch.float64)[:, None]
+        reach = max(self._reach(c.expression) for c in branch)
+        start = start * reach * torch.logspace(-1, 2, PROBES, dtype=torch.float64)[:, None]
         return bool(constraint.solve(start)[1].feasible.any())
+
+    def _reach(self, e: sympy.Expr) -> float:
+        """How large outputs are where a polynomial reaches its constant: `c ** (1 / degree)`."""
+        power = degree(e, self.outputs)
+        constant = e.as_independent(*self.outputs, as_Add=True)[0]
+        return max(1.0, abs(real_number(constant))) ** (1.0 / power) if 0 < power < float("inf") else 1.0
 
     def _require_satisfiable(self, read: Node) -> None:
         """Refuse a contradiction that a solver finds, where one is installed: such a rule could not even be soft."""
