@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
@@ -61,14 +62,11 @@ class SolverFormulas:
             ) from error
         self._symbols: dict[str, Any] = {}
         self._timeout = timeout
+        self._statements, self._slack = dict(statements), slack
         self._loose: dict[str, Any] = {}
-        self._tight: dict[str, Any] = {}
         for name, statement in statements.items():
-            try:
-                loose, tight = self._boolean(statement, slack), self._boolean(statement, 100.0 * slack)
-            except SpecificationError:
-                continue
-            self._loose[name], self._tight[name] = loose, tight
+            with suppress(SpecificationError):
+                self._loose[name] = self._boolean(statement, slack)
 
     @property
     def known(self) -> list[str]:
@@ -81,7 +79,8 @@ class SolverFormulas:
 
     def implied(self, name: str, others: Sequence[str]) -> bool | None:
         """Whether a statement holds wherever others do, up to 100 times the slack; None where it is not known."""
-        found = self._ask([self._z3.Not(self._tight[name]), *(self._loose[other] for other in others)])
+        wider = self._boolean(self._statements[name], 100.0 * self._slack)
+        found = self._ask([self._z3.Not(wider), *(self._loose[other] for other in others)])
         return None if found is None else not found
 
     def _ask(self, formulas: Sequence[Any]) -> bool | None:

@@ -128,11 +128,7 @@ class ConvexIn(FieldRule):
                 f"rule `{self.name}` speaks of inputs {sorted(columns)} of {wrapped.shape.inputs}, but a wrapped "
                 f"network would be {way} in all: build a `ShapedNetwork` with {way}={sorted(columns)}"
             )
-        if not self.scope.speaks_of_all(wrapped.shape.outputs):
-            raise UnsupportedError(
-                f"rule `{self.name}` speaks of outputs {self.scope.outputs} of {wrapped.shape.outputs}, but an "
-                f"architecture shapes all of them: use a network for each, or Soft"
-            )
+        self.scope.require_all(wrapped.shape.outputs)
         return wrapped
 
     def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:

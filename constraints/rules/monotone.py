@@ -111,11 +111,7 @@ class MonotoneIn(FieldRule):
             )
         else:
             wrapped = NormalisedNetwork(network, increasing=rising, decreasing=falling)
-        if not self.scope.speaks_of_all(wrapped.shape.outputs):
-            raise UnsupportedError(
-                f"rule `{self.name}` speaks of outputs {self.scope.outputs} of {wrapped.shape.outputs}, but an "
-                f"architecture shapes all of them: use a network for each, or Soft"
-            )
+        self.scope.require_all(wrapped.shape.outputs)
         return wrapped
 
     def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import ShapeError, SpecificationError
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.rules.rule import OutputRule, Rule, resolve_columns
 from constraints.sets import Box, OrderedCone
 
@@ -82,9 +82,17 @@ class Scope(nn.Module):
         self._bound()
         return frozenset(self._columns)
 
-    def speaks_of_all(self, outputs: int) -> bool:
-        """Whether no output of so many is left out."""
-        return self.outputs is None or set(self.outputs) == set(range(outputs))
+    def require_all(self, outputs: int) -> None:
+        """Refuse a rule that leaves out some of so many outputs: an architecture shapes all.
+
+        Raises:
+            UnsupportedError: some output is left out.
+        """
+        if self.outputs is not None and set(self.outputs) != set(range(outputs)):
+            raise UnsupportedError(
+                f"rule `{self.rule}` speaks of outputs {self.outputs} of {outputs}, but an architecture shapes all of "
+                f"them: use a network for each, or Soft"
+            )
 
     def points(self, x: Tensor) -> Tensor:
         """Where the rule is tested: `x`, or with a region `(*batch, 1 + draws, d)` by torch's generator."""

@@ -252,7 +252,7 @@ class Classifier:
         self._require_satisfiable(read)
         used = {s for c in conditions(read) for part in (c.expression, c.when) for s in part.free_symbols}
         given = tuple(symbol for symbol in self.given if symbol in used)
-        residuals = StatementResiduals.of(read, self.outputs, given)
+        residuals = StatementResiduals(read, self.outputs, given)
         constraint = Formula(
             residuals, size=len(self.outputs), conditions=residuals.count, equalities=residuals.equalities
         )

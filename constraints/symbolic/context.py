@@ -50,6 +50,7 @@ class Reader:
         self.entries = tuple(entries)
         infinite = (sympy.oo, -sympy.oo)
         self._values = [None if e.expression in infinite else RealFunction(e.expression) for e in self.entries]
+        self._fragile = [fragile_symbols(e.expression) for e in self.entries]
         self._conditions = [None if e.when is sympy.true else RealFunction(e.when) for e in self.entries]
 
     def __reduce__(self) -> tuple[type[Reader], tuple[tuple[Entry, ...]]]:
@@ -59,7 +60,8 @@ class Reader:
     def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
         """The numbers of each sample, `(*batch, k)`, `like` being `(*batch,)`."""
         columns = []
-        for entry, read, condition in zip(self.entries, self._values, self._conditions, strict=True):
+        parts = zip(self.entries, self._values, self._fragile, self._conditions, strict=True)
+        for entry, read, fragile, condition in parts:
             if read is None:
                 columns.append(torch.full_like(like, float(entry.expression)))
                 continue
@@ -67,6 +69,6 @@ class Reader:
                 columns.append(read(leaves, like).expand(like.shape))
                 continue
             holds = condition(leaves, like)
-            value = read(shield(leaves, fragile_symbols(entry.expression), holds), like).expand(like.shape)
+            value = read(shield(leaves, fragile, holds), like).expand(like.shape)
             columns.append(torch.where(holds, value, entry.otherwise))
         return torch.stack(columns, dim=-1)

@@ -25,11 +25,6 @@ class AffineForm:
     coefficients: dict[sympy.Symbol, sympy.Expr]
     constant: sympy.Expr
 
-    @property
-    def fixed(self) -> bool:
-        """Whether all coefficients are numbers."""
-        return all(c.is_number for c in self.coefficients.values())
-
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import final
 
 import sympy
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.functional.real_functions import RealFunction, evaluate_real, fragile_symbols, shield
-from constraints.symbolic.statement import Condition, Every, Node, Some
+from constraints.functional.real_functions import RealFunction, fragile_symbols, shield
+from constraints.symbolic.statement import Condition, Every, Node, Some, conditions
 
 __all__ = ["Residuals", "StatementResiduals"]
 
@@ -55,24 +54,27 @@ class Residuals:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class StatementResiduals:
     """Residuals of a statement of any form: one for each condition, one for each choice between several.
 
     Where a logarithm, a root or the like is not defined, the residual is how far its argument is outside.
+
+    Args:
+        node: a statement that is neither always true nor never.
+        outputs: the symbols of the value.
+        given: the symbols of the context.
     """
 
-    equal: tuple[Condition, ...]
-    rest: tuple[Node, ...]
-    outputs: tuple[sympy.Symbol, ...]
-    given: tuple[sympy.Symbol, ...]
-
-    @classmethod
-    def of(cls, node: Node, outputs: tuple[sympy.Symbol, ...], given: tuple[sympy.Symbol, ...]) -> StatementResiduals:
-        """Of a statement that is neither always true nor never."""
+    def __init__(self, node: Node, outputs: tuple[sympy.Symbol, ...], given: tuple[sympy.Symbol, ...]) -> None:
+        self.node, self.outputs, self.given = node, outputs, given
         parts = [node] if isinstance(node, Condition | Some) else list(node.parts)
-        equal = tuple(p for p in parts if isinstance(p, Condition) and p.equality)
-        return cls(equal, tuple(p for p in parts if p not in equal), outputs, given)
+        self.equal = tuple(p for p in parts if isinstance(p, Condition) and p.equality)
+        self.rest = tuple(p for p in parts if p not in self.equal)
+        self._signed = {c: _Signed(c) for c in conditions(node)}
+
+    def __reduce__(self) -> tuple[type[StatementResiduals], tuple[object, ...]]:
+        """Pickled and copied as its statement."""
+        return StatementResiduals, (self.node, self.outputs, self.given)
 
     @property
     def equalities(self) -> int:
@@ -92,35 +94,45 @@ class StatementResiduals:
         if context is not None:
             leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
         like = value[..., 0]
-        columns = [_signed(c, leaves, like) for c in self.equal]
-        columns += [_worst(node, leaves, like) for node in self.rest]
+        columns = [self._signed[c](leaves, like) for c in self.equal]
+        columns += [self._worst(node, leaves, like) for node in self.rest]
         return torch.stack([column.expand(like.shape) for column in columns], dim=-1)
 
-
-def _signed(c: Condition, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
-    outside = domain_gap(c.expression, leaves, like)
-    holds = None if c.when is sympy.true else evaluate_real(c.when, leaves, like)
-    inside = None if outside is None else outside <= 0
-    if holds is not None:
-        inside = holds if inside is None else holds & inside
-    given = leaves if inside is None else shield(leaves, fragile_symbols(c.expression), inside)
-    value = evaluate_real(c.expression, given, like).expand(like.shape)
-    if outside is not None:
-        value = torch.where(outside > 0, outside, value)
-    return value if holds is None else torch.where(holds, value, 0.0)
+    def _worst(self, node: Node, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+        """At most 0 where it holds: the worst of all parts, the best of alternatives."""
+        if isinstance(node, Condition):
+            value = self._signed[node](leaves, like)
+            return value.abs() if node.equality else value
+        parts = torch.stack([self._worst(part, leaves, like) for part in node.parts])
+        return parts.amax(dim=0) if isinstance(node, Every) else parts.amin(dim=0)
 
 
-def _worst(node: Node, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
-    """At most 0 where it holds: the worst of all parts, the best of alternatives."""
-    if isinstance(node, Condition):
-        value = _signed(node, leaves, like)
-        return value.abs() if node.equality else value
-    parts = torch.stack([_worst(part, leaves, like) for part in node.parts])
-    return parts.amax(dim=0) if isinstance(node, Every) else parts.amin(dim=0)
+@final
+class _Signed:
+    """The residual of one condition, read once: how far outside its domain, where it is; 0 where it does not hold."""
+
+    def __init__(self, c: Condition) -> None:
+        self._value, self._domain = RealFunction(c.expression), _domain(c.expression)
+        self._holds = None if c.when is sympy.true else RealFunction(c.when)
+        self._fragile = fragile_symbols(c.expression)
+
+    def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+        gaps = [gap(argument(leaves, like)).expand(like.shape) for gap, argument in self._domain]
+        outside = torch.stack(gaps).amax(dim=0) if gaps else None
+        holds = None if self._holds is None else self._holds(leaves, like)
+        inside = None if outside is None else outside <= 0
+        if holds is not None:
+            inside = holds if inside is None else holds & inside
+        given = leaves if inside is None else shield(leaves, self._fragile, inside)
+        value = self._value(given, like).expand(like.shape)
+        if outside is not None:
+            value = torch.where(outside > 0, outside, value)
+        return value if holds is None else torch.where(holds, value, 0.0)
 
 
-DOMAINS = {
-    sympy.log: lambda u: -u,
+Gap = Callable[[Tensor], Tensor]
+DOMAINS: dict[type[sympy.Basic], Gap] = {
+    sympy.log: torch.neg,
     sympy.asin: lambda u: u.abs() - 1.0,
     sympy.acos: lambda u: u.abs() - 1.0,
     sympy.atanh: lambda u: u.abs() - 1.0,
@@ -129,15 +141,15 @@ DOMAINS = {
 """How far outside its domain the argument of a function is."""
 
 
-def domain_gap(expression: sympy.Basic, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor | None:
-    """How far the worst argument of a logarithm, a root, an arc function is outside its domain; None without any."""
-    gaps = []
+def _domain(expression: sympy.Basic) -> list[tuple[Gap, RealFunction]]:
+    """The arguments of logarithms, roots and arc functions, and how far each is outside."""
+    found: list[tuple[Gap, RealFunction]] = []
     for part in sympy.preorder_traversal(expression):
         if isinstance(part, sympy.Piecewise):
-            return None  # each case has a domain of its own
+            return []  # each case has a domain of its own
         gap = DOMAINS.get(part.func)
         if gap is not None and part.free_symbols:
-            gaps.append(gap(evaluate_real(part.args[0], leaves, like)).expand(like.shape))
+            found.append((gap, RealFunction(part.args[0])))
         elif isinstance(part, sympy.Pow) and part.free_symbols and part.exp.is_number and not part.exp.is_integer:
-            gaps.append(-evaluate_real(part.base, leaves, like).expand(like.shape))
-    return torch.stack(gaps).amax(dim=0) if gaps else None
+            found.append((torch.neg, RealFunction(part.base)))
+    return found
