@@ -2,12 +2,15 @@
 
 from constraints.fields.blocks import FourierFeatures, GatedNetwork, Product, Residual, Sine
 from constraints.fields.derivatives import Derivatives
+from constraints.fields.derived import DerivedField, hamiltonian, stream_function
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.layers import JetModule, NoJetRuleError, SmoothModule, push
 from constraints.fields.operators import DifferentialOperator, laplacian, partials
+from constraints.fields.transformed import TransformedNetwork
 
 __all__ = [
     "Derivatives",
+    "DerivedField",
     "DifferentialOperator",
     "FourierFeatures",
     "GatedNetwork",
@@ -19,7 +22,10 @@ __all__ = [
     "Residual",
     "Sine",
     "SmoothModule",
+    "TransformedNetwork",
+    "hamiltonian",
     "laplacian",
     "partials",
     "push",
+    "stream_function",
 ]

@@ -97,6 +97,9 @@ class Derivatives:
         if torch.is_autocast_enabled(kind):  # rounding to half precision leaves nothing of higher derivatives
             with torch.autocast(kind, enabled=False):
                 return self(field, points)
+        if hasattr(type(field), "forward_derivatives"):
+            asked: tuple[Tensor, ...] = field.forward_derivatives(self.wanted, points)  # type: ignore[attr-defined]
+            return asked
         flat = points.reshape(-1, self.coordinates)
         found = self._by_jets(field, flat) if isinstance(field, nn.Module) else None
         found = nested_derivatives(field, flat, self.wanted) if found is None else found
@@ -104,6 +107,8 @@ class Derivatives:
 
     def explain(self, field: Callable[[Tensor], Tensor]) -> str:
         """How the derivatives of a field are found, and why not by jets where they are not."""
+        if hasattr(type(field), "forward_derivatives"):
+            return f"as `{type(field).__name__}` finds them"
         why = obstacle(field)
         streams = self.streams
         if why is None and isinstance(field, nn.Module):

@@ -8,7 +8,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["Tower", "cosine", "exponential", "gelu", "reciprocal", "sigmoid", "silu", "sine", "softplus", "tanh"]
+__all__ = [
+    "Tower",
+    "cosine",
+    "exponential",
+    "gelu",
+    "logarithm",
+    "power",
+    "reciprocal",
+    "sigmoid",
+    "silu",
+    "sine",
+    "softplus",
+    "tanh",
+]
 
 Tower = Callable[[Tensor, int], list[Tensor]]
 """A function: of `z` and `order` the list of `f(z), f'(z), ..., f^(order)(z)`, each of the shape of `z`."""
@@ -144,6 +157,30 @@ def reciprocal(z: Tensor, order: int) -> list[Tensor]:
     found = [1.0 / z]
     for k in range(1, order + 1):
         found.append(found[-1] * found[0] * -float(k))
+    return found
+
+
+def logarithm(z: Tensor, order: int) -> list[Tensor]:
+    """Its derivatives are those of the reciprocal.
+
+    Example:
+        >>> logarithm(torch.ones(()), 2)
+        [tensor(0.), tensor(1.), tensor(-1.)]
+    """
+    return [torch.log(z), *(reciprocal(z, order - 1) if order else [])]
+
+
+def power(z: Tensor, order: int, *, exponent: float) -> list[Tensor]:
+    r""":math:`z^p`, for `z > 0` where `p` is not whole.
+
+    Example:
+        >>> power(torch.tensor(4.0), 2, exponent=0.5)
+        [tensor(2.), tensor(0.2500), tensor(-0.0312)]
+    """
+    found, factor = [z**exponent], 1.0
+    for k in range(order):
+        factor *= exponent - k
+        found.append(factor * z ** (exponent - k - 1) if factor else torch.zeros_like(z))
     return found
 
 

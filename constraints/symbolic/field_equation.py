@@ -11,11 +11,21 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, ShapeError, SpecificationError
+from constraints.errors import (
+    ConstraintError,
+    InfeasibleError,
+    NonFiniteError,
+    ShapeError,
+    SpecificationError,
+    UnsupportedError,
+)
 from constraints.fields import Derivatives
 from constraints.functional.real_functions import RealFunction
 from constraints.rules.rule import Explanation, FieldRule, Guarantee
 from constraints.sets.zero import NonPositive, Zero
+from constraints.symbolic.conditioned import ConditionedNetwork
+from constraints.symbolic.conditions import Condition, read_conditions
+from constraints.symbolic.construction import construct
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.statement import exact
 from constraints.symbolic.terms import Equation, Place, Term, read_equation
@@ -89,7 +99,9 @@ class FieldEquation(FieldRule):
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         self.draws = draws
         self._set_domain(domain)
-        self._read([read_equation(gap, fields) for gap in gaps], learnables)
+        equations = [read_equation(gap, fields) for gap in gaps]
+        self._read(equations, learnables)
+        self.conditions, self.soft_because = self._find_conditions(equations, all(equal))
 
     low: Tensor | None
     high: Tensor | None
@@ -133,6 +145,63 @@ class FieldEquation(FieldRule):
             (place, [RealFunction(exact(p, known)) for p in place], tuple(orders), Derivatives(orders))
             for place, orders in places.items()
         ]
+
+    def _find_conditions(self, equations: Sequence[Equation], equal: bool) -> tuple[tuple[Condition, ...], str]:
+        """What a construction can hold, or why none can."""
+        if not equal:
+            return (), "an inequality"
+        known = {s: _real(s) for s in self.coordinates}
+        found = read_conditions([one.renamed(known) for one in equations], list(known.values()))
+        if isinstance(found, str):
+            return (), found
+        try:
+            construct(found, list(known.values()), len(self.fields), self._bounds())
+        except UnsupportedError as error:
+            return (), str(error)
+        except InfeasibleError as error:
+            raise InfeasibleError(f"rule `{self.name}`: {error}") from error
+        return tuple(found), ""
+
+    def _bounds(self) -> dict[int, tuple[float, float]]:
+        if self.low is None or self.high is None:
+            return {}
+        return dict(enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)))
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """A network that obeys the conditions, and those that it already obeys."""
+        if not self.conditions:
+            raise UnsupportedError(f"rule `{self.name}` cannot be guaranteed: {self.soft_because}")
+        before: tuple[Condition, ...] = ()
+        if isinstance(network, ConditionedNetwork):
+            if network.fields != len(self.fields):
+                raise UnsupportedError(
+                    f"rule `{self.name}` needs the same fields=[...] as the other hard conditions, got "
+                    f"{len(self.fields)} and {network.fields}"
+                )
+            before, network = network.conditions, network.network
+        conditions = list(dict.fromkeys([*before, *self.conditions]))
+        try:
+            return ConditionedNetwork(
+                network, conditions, [_real(s) for s in self.coordinates], len(self.fields), self._bounds()
+            )
+        except ConstraintError as error:
+            raise type(error)(f"hard rule `{self.name}`, with those before it: {error}") from error
+
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether a network is made to obey these conditions.
+
+        Raises:
+            UnsupportedError: it is, and binds fields by them of which no condition speaks.
+        """
+        if not isinstance(network, ConditionedNetwork) or not set(self.conditions) <= set(network.conditions):
+            return False
+        unshared = network.construction.unshared
+        if unshared:
+            raise UnsupportedError(
+                f"hard rule `{self.name}`: slopes, periods and mirrors along {', '.join(map(str, unshared))} must be "
+                f"those of all fields, as one network gives them all: state them for each field, or embed them as Soft"
+            )
+        return True
 
     @property
     def order(self) -> int:
@@ -218,6 +287,15 @@ class FieldEquation(FieldRule):
         many = {"equation": "equations", "inequality": "inequalities"}[kinds]
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
         places = f" at each of {len(self._places)} places" if len(self._places) > 1 else ""
+        if self.conditions:
+            return Explanation(
+                rule=self.name,
+                kind=f"{f'{count} conditions' if count > 1 else 'condition'} on {', '.join(map(str, self.fields))}",
+                embeddings=("Hard", "Soft", "AugmentedLagrangian", "Monitor"),
+                guarantee=Guarantee.EXACT,
+                cost="Hard: a change of coordinates, a factor and an offset",
+                why="a field obeys it by construction, whatever the network is",
+            )
         return Explanation(
             rule=self.name,
             kind=f"{f'{count} {many}' if count > 1 else kinds} of {', '.join(map(str, self.fields))}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -40,10 +40,20 @@ class Equation:
     Attributes:
         expression: with a symbol for each term.
         terms: what each symbol stands for.
+        shown: as it was written.
     """
 
     expression: sympy.Expr
     terms: dict[sympy.Symbol, Term]
+    shown: str = ""
+
+    def renamed(self, names: Mapping[sympy.Symbol, sympy.Symbol]) -> Equation:
+        """With other symbols of the coordinates."""
+        terms = {
+            s: Term(t.field, tuple(sympy.sympify(p).xreplace(dict(names)) for p in t.place), t.orders)
+            for s, t in self.terms.items()
+        }
+        return Equation(self.expression.xreplace(dict(names)), terms, self.shown)
 
 
 def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
@@ -93,7 +103,7 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
     expression = walk(gap.doit())
-    return Equation(expression, {symbol: term for term, symbol in found.items()})
+    return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap))
 
 
 def _value(e: AppliedUndef, at: dict[type, int], count: int) -> Term:

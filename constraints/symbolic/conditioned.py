@@ -1,0 +1,81 @@
+"""A network that obeys conditions by its construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import sympy
+from torch import Tensor, nn
+
+from constraints.errors import SpecificationError
+from constraints.fields import Jet, TransformedNetwork, push
+from constraints.symbolic.conditions import Condition
+from constraints.symbolic.construction import Bounds, construct
+from constraints.symbolic.formula_field import FormulaField
+
+__all__ = ["ConditionedNetwork"]
+
+
+@final
+class ConditionedNetwork(nn.Module):
+    """A network whose fields obey conditions exactly, whatever its weights are.
+
+    Args:
+        network: takes the coordinates; two numbers, a cosine and a sine, for each with a period.
+        conditions: of all fields.
+        coordinates: their symbols, real.
+        fields: how many outputs.
+        bounds: of the coordinates, where known.
+
+    Raises:
+        InfeasibleError: conditions that contradict each other.
+        UnsupportedError: conditions for which no construction is known.
+        SpecificationError: a network of another number of inputs.
+
+    Example:
+        >>> import torch
+        >>> from constraints.symbolic.conditions import Pin
+        >>> x = sympy.Symbol("x", real=True)
+        >>> pin = Pin(0, 0, sympy.Integer(2), ((0, sympy.Integer(1)),), sympy.Integer(5))
+        >>> ConditionedNetwork(nn.Linear(1, 1), [pin], [x], 1)(torch.tensor([[2.0]])).item()
+        5.0
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        conditions: Sequence[Condition],
+        coordinates: Sequence[sympy.Symbol],
+        fields: int,
+        bounds: Bounds | None = None,
+    ) -> None:
+        super().__init__()
+        self.conditions, self.coordinates, self.fields = tuple(conditions), tuple(coordinates), fields
+        self.construction = found = construct(conditions, coordinates, fields, bounds)
+        first = next((layer for layer in network.modules() if isinstance(layer, nn.Linear)), None)
+        if found.inputs != self.coordinates and first is not None and first.in_features != len(found.inputs):
+            raise SpecificationError(
+                f"these conditions need a network of {len(found.inputs)} inputs, {', '.join(map(str, found.inputs))}, "
+                f"got one of {first.in_features}"
+            )
+        self.body = TransformedNetwork(
+            network,
+            inputs=None if found.inputs == self.coordinates else FormulaField(found.inputs, coordinates),
+            factor=FormulaField(found.factors, coordinates) if any(f != 1 for f in found.factors) else None,
+            offset=FormulaField(found.offsets, coordinates) if any(g != 0 for g in found.offsets) else None,
+        )
+
+    @property
+    def network(self) -> nn.Module:
+        """What was given."""
+        return self.body.network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The fields, `(*batch, d)` to `(*batch, n)`."""
+        y: Tensor = self.body(x)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        return push(self.body, jet)

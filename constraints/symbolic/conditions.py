@@ -1,0 +1,164 @@
+"""Conditions of fields that a construction can hold: values and slopes at places, periods, mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+import sympy
+
+from constraints.symbolic.terms import Equation, Term
+
+__all__ = ["Condition", "Mirror", "Period", "Pin", "read_conditions"]
+
+
+@final
+@dataclass(frozen=True)
+class Pin:
+    r""":math:`\sum_k a_k\,\partial_i^k u = g` where coordinate `i` is `at`: initial, Dirichlet, Neumann, Robin.
+
+    Attributes:
+        field: which field.
+        axis: which coordinate.
+        at: its value, a number.
+        factors: :math:`a_k` by order `k`, numbers.
+        value: `g`, of the other coordinates.
+    """
+
+    field: int
+    axis: int
+    at: sympy.Expr
+    factors: tuple[tuple[int, sympy.Expr], ...]
+    value: sympy.Expr
+
+    def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """What the condition wants to be 0, of a known field."""
+        x = coordinates[self.axis]
+        return sum((a * u.diff(x, k).subs(x, self.at) for k, a in self.factors), -self.value)
+
+
+@final
+@dataclass(frozen=True)
+class Period:
+    """A derivative of some order, or the value, is the same where coordinate `axis` is `low` and `high`."""
+
+    field: int
+    axis: int
+    low: sympy.Expr
+    high: sympy.Expr
+    order: int
+
+    def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """What the condition wants to be 0, of a known field."""
+        x = coordinates[self.axis]
+        slope = u.diff(x, self.order)
+        return slope.subs(x, self.low) - slope.subs(x, self.high)
+
+
+@final
+@dataclass(frozen=True)
+class Mirror:
+    """`u(2 c - x) = sign * u(x)`: even, or odd, about `center`."""
+
+    field: int
+    axis: int
+    center: sympy.Expr
+    sign: int
+
+    def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """What the condition wants to be 0, of a known field."""
+        x = coordinates[self.axis]
+        return u.subs(x, 2 * self.center - x) - self.sign * u
+
+
+Condition: TypeAlias = Pin | Period | Mirror
+
+
+def read_conditions(equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol]) -> list[Condition] | str:
+    """The conditions that equations are, or why one is none.
+
+    Example:
+        >>> from constraints.symbolic.terms import read_equation
+        >>> x, t = sympy.symbols("x t")
+        >>> u = sympy.Function("u")(x, t)
+        >>> (pin,) = read_conditions([read_equation(u.subs(t, 0) - sympy.sin(x), [u])], [x, t])
+        >>> pin.axis, pin.at, pin.value
+        (1, 0, sin(x))
+        >>> read_conditions([read_equation(u.diff(t) - u, [u])], [x, t])
+        '-u(x, t) + Derivative(u(x, t), t) speaks of a field everywhere'
+    """
+    found: list[Condition] = []
+    for equation in equations:
+        one = _read(equation, list(coordinates))
+        if isinstance(one, str):
+            return one
+        found.append(one)
+    return found
+
+
+def _read(equation: Equation, coordinates: list[sympy.Symbol]) -> Condition | str:
+    terms, shown = equation.terms, equation.shown
+    gap = sympy.expand(equation.expression)
+    factors = {s: gap.coeff(s) for s in terms}
+    rest = sympy.simplify(gap - sum(c * s for s, c in factors.items()))
+    if rest.free_symbols & set(terms) or any(c.free_symbols & set(terms) for c in factors.values()):
+        return f"{shown} is not linear in the field"
+    if len({term.field for term in terms.values()}) > 1:
+        return f"{shown} speaks of several fields"
+    (field,) = {term.field for term in terms.values()}
+    moved = {s: _moved(term, coordinates) for s, term in terms.items()}
+    if any(len(axes) > 1 for axes in moved.values()):
+        return f"{shown} fixes several coordinates at once"
+    axes = {axis for one in moved.values() for axis in one}
+    if len(axes) != 1:
+        return f"{shown} speaks of a field everywhere" if not axes else f"{shown} fixes several coordinates"
+    (axis,) = axes
+    x = coordinates[axis]
+    orders = {s: _order(term, axis) for s, term in terms.items()}
+    if any(k is None for k in orders.values()):
+        return f"{shown} has derivatives along the place"
+    if rest.free_symbols - set(coordinates) or any(c.free_symbols for c in factors.values()):
+        return f"{shown} has coefficients that vary, or are learnt"
+    places = {s: term.place[axis] for s, term in terms.items()}
+    if all(p.is_number for p in places.values()):
+        return _at_numbers(shown, field, axis, places, {s: orders[s] or 0 for s in terms}, factors, -rest, x)
+    if len(terms) == 2 and rest == 0 and not any(orders.values()):
+        (one, two) = sorted(terms, key=lambda s: places[s] != x)
+        sign, shift = -factors[two] / factors[one], places[two] + x
+        if places[one] == x and not shift.has(x) and shift.is_number and abs(sign) == 1:
+            return Mirror(field, axis, shift / 2, int(sign))
+    return f"{shown} speaks of places that move"
+
+
+def _at_numbers(
+    shown: str,
+    field: int,
+    axis: int,
+    places: dict[sympy.Symbol, sympy.Expr],
+    orders: dict[sympy.Symbol, int],
+    factors: dict[sympy.Symbol, sympy.Expr],
+    value: sympy.Expr,
+    x: sympy.Symbol,
+) -> Condition | str:
+    points = set(places.values())
+    if len(points) == 1:
+        if value.has(x):
+            value = value.subs(x, next(iter(points)))
+        several = tuple(sorted((orders[s], factors[s]) for s in places))
+        return Pin(field, axis, next(iter(points)), several, value)
+    one, *others = places
+    if len(places) == 2 and value == 0 and factors[one] == -factors[others[0]] and len(set(orders.values())) == 1:
+        low, high = sorted(points, key=float)
+        return Period(field, axis, low, high, orders[one])
+    return f"{shown} ties several places"
+
+
+def _moved(term: Term, coordinates: Sequence[sympy.Symbol]) -> list[int]:
+    """Which coordinates of a place are not those of the point."""
+    return [i for i, (p, x) in enumerate(zip(term.place, coordinates, strict=True)) if p != x]
+
+
+def _order(term: Term, axis: int) -> int | None:
+    """Of the derivative along an axis; None where it is along others, too."""
+    return None if sum(term.orders) != term.orders[axis] else term.orders[axis]

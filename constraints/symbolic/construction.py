@@ -1,0 +1,256 @@
+"""Fields that obey conditions whatever the network is: u = g + phi N(xi), made of the conditions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import final
+
+import sympy
+
+from constraints.errors import InfeasibleError, UnsupportedError
+from constraints.symbolic.conditions import Condition, Mirror, Period, Pin
+
+__all__ = ["Construction", "construct"]
+
+Bounds = Mapping[int, tuple[float, float]]
+
+
+@final
+@dataclass(frozen=True)
+class Construction:
+    r""":math:`u_k = g_k + \varphi_k\,N_k(\xi)`.
+
+    Attributes:
+        inputs: :math:`\xi`, what the network is given, of the coordinates.
+        factors: :math:`\varphi_k` by field.
+        offsets: :math:`g_k` by field.
+        unshared: the axes along which :math:`\xi` also binds fields of which no condition speaks; it should be empty.
+    """
+
+    inputs: tuple[sympy.Expr, ...]
+    factors: tuple[sympy.Expr, ...]
+    offsets: tuple[sympy.Expr, ...]
+    unshared: tuple[sympy.Symbol, ...]
+
+
+def construct(
+    conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int, bounds: Bounds | None = None
+) -> Construction:
+    r"""The field that obeys all conditions.
+
+    The offset interpolates the values along one coordinate after the other (a Boolean sum, as Coons patches), the
+    factor vanishes where values are given, and :math:`\xi` has slope 0 where a slope is given, repeats itself with the
+    period, is even about a mirror. What is found is tried on a function in the network's place before it is returned.
+
+    Args:
+        conditions: of all fields.
+        coordinates: their symbols.
+        fields: how many there are.
+        bounds: of the coordinates by place, where known: factors are scaled by them.
+
+    Raises:
+        InfeasibleError: conditions that contradict each other, also where their places meet.
+        UnsupportedError: conditions for which no such field is known.
+
+    Source: McFall and Mahan, "Artificial neural network method for solution of boundary value problems with exact
+    satisfaction of arbitrary boundary conditions", IEEE Trans. Neural Netw. 20, 2009, doi:10.1109/TNN.2009.2020735;
+    Leake and Mortari, "Deep theory of functional connections", 2020, doi:10.3390/make2010004.
+
+    Example:
+        >>> x, t = sympy.symbols("x t", real=True)
+        >>> one = ((0, sympy.Integer(1)),)
+        >>> walls = [Pin(0, 0, sympy.Integer(c), one, sympy.Integer(0)) for c in (0, 1)]
+        >>> found = construct([*walls, Pin(0, 1, sympy.Integer(0), one, sympy.sin(sympy.pi * x))], [x, t], 1)
+        >>> found.offsets, found.factors
+        ((sin(pi*x),), (t*x*(x - 1),))
+    """
+    known = bounds or {}
+    full = _mirrored(conditions)
+    inputs: list[sympy.Expr] = []
+    factors, offsets = [sympy.Integer(1)] * fields, [sympy.Integer(0)] * fields
+    for axis, x in enumerate(coordinates):
+        own = [c for c in full if c.axis == axis]
+        inputs += _features(own, x, known.get(axis))
+        for k in range(fields):
+            pins = _distinct([c for c in own if isinstance(c, Pin) and c.field == k], x)
+            odd = [c.center for c in own if isinstance(c, Mirror) and c.field == k and c.sign < 0]
+            offsets[k] += _interpolate(pins, offsets[k], coordinates)
+            factors[k] *= _factor(pins, odd[:1], x, known.get(axis))
+    found = Construction(
+        tuple(inputs), tuple(factors), tuple(map(sympy.expand_mul, offsets)), _unshared(full, coordinates, fields)
+    )
+    _try_out(found, conditions, coordinates, known)
+    return found
+
+
+def _mirrored(conditions: Sequence[Condition]) -> list[Condition]:
+    """With the conditions that a mirror makes of others."""
+    found = list(conditions)
+    for mirror in conditions:
+        for c in conditions:
+            if isinstance(mirror, Mirror) and isinstance(c, Pin) and (c.axis, c.field) == (mirror.axis, mirror.field):
+                factors = tuple((k, a * (-1) ** k) for k, a in c.factors)
+                found.append(Pin(c.field, c.axis, 2 * mirror.center - c.at, factors, mirror.sign * c.value))
+    return found
+
+
+def _distinct(pins: Sequence[Pin], x: sympy.Symbol) -> list[Pin]:
+    """Each condition once, its highest derivative with the factor 1."""
+    found: dict[tuple[sympy.Expr, tuple[tuple[int, sympy.Expr], ...]], Pin] = {}
+    for pin in pins:
+        lead = pin.factors[-1][1]
+        factors = tuple((k, sympy.nsimplify(a / lead)) for k, a in pin.factors if a != 0)
+        one = Pin(pin.field, pin.axis, sympy.nsimplify(pin.at), factors, pin.value / lead)
+        old = found.setdefault((one.at, factors), one)
+        if sympy.simplify(old.value - one.value) != 0:
+            raise InfeasibleError(
+                f"conditions contradict each other: one wants {old.value} at {x} = {one.at}, another {one.value}"
+            )
+    return list(found.values())
+
+
+def _unshared(full: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int) -> tuple[sympy.Symbol, ...]:
+    """Along which axes not all fields have the same periods, mirrors and places of slopes."""
+    pins = [c for c in full if isinstance(c, Pin)]
+    shapes: dict[tuple[int, int], set[object]] = {}
+    for c in full:
+        if isinstance(c, Period):
+            shape: object = (c.low, c.high)
+        elif isinstance(c, Mirror):
+            shape = (c.center, "mirror")
+        elif _is_slope(c, pins):
+            shape = c.at
+        else:
+            continue
+        shapes.setdefault((c.axis, c.field), set()).add(shape)
+    return tuple(
+        x
+        for axis, x in enumerate(coordinates)
+        if any(shapes.get((axis, k), set()) != shapes.get((axis, 0), set()) for k in range(fields))
+    )
+
+
+def _features(own: Sequence[Condition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
+    """What the network is given of one coordinate."""
+    periods = sorted({(c.low, c.high) for c in own if isinstance(c, Period)}, key=str)
+    mirrors = {c.center for c in own if isinstance(c, Mirror)}
+    pins = [c for c in own if isinstance(c, Pin)]
+    slopes = sorted({c.at for c in pins if _is_slope(c, pins)}, key=float)
+    if (len(periods) > 0) + (len(mirrors) > 0) + (len(slopes) > 0) > 1 or max(len(periods), len(mirrors)) > 1:
+        raise UnsupportedError(f"no field is known that holds periods, mirrors and slopes along {x} at once")
+    length = sympy.Integer(1) if bounds is None else sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
+    if periods:
+        (low, high) = periods[0]
+        angle = 2 * sympy.pi * (x - low) / (high - low)
+        return [sympy.cos(angle), sympy.sin(angle)]
+    if mirrors:
+        return [((x - mirrors.pop()) / length) ** 2]
+    if len(slopes) > 2:
+        raise UnsupportedError(f"no field is known with slopes at more than two places along {x}")
+    if len(slopes) == 2:
+        low, high = slopes
+        return [(low + high) / 2 - (high - low) / 2 * sympy.cos(sympy.pi * (x - low) / (high - low))]
+    if slopes:
+        (at,) = slopes
+        sign = -1 if bounds is not None and float(at) >= bounds[1] else 1
+        return [at + sign * (x - at) ** 2 / length]
+    return [x]
+
+
+def _is_slope(pin: Pin, others: Sequence[Pin]) -> bool:
+    """Whether a pin gives a slope where the value is free."""
+    orders = [k for k, a in pin.factors if a != 0]
+    given = any([k for k, _ in one.factors] == [0] and (one.at, one.field) == (pin.at, pin.field) for one in others)
+    return max(orders) == 1 and not given
+
+
+def _interpolate(pins: Sequence[Pin], u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """What to add to `u` so that it has the values that pins of one coordinate ask for."""
+    if not pins:
+        return sympy.Integer(0)
+    x = coordinates[pins[0].axis]
+    lacking = sympy.Matrix([-pin.apply(u, coordinates) for pin in pins])
+    for start in range(3):  # pure slopes say nothing of a constant
+        powers = [x**k for k in range(start, start + len(pins))]
+        matrix = sympy.Matrix(
+            [[sum(a * p.diff(x, k).subs(x, pin.at) for k, a in pin.factors) for p in powers] for pin in pins]
+        )
+        if matrix.det() != 0:
+            return (sympy.Matrix([powers]) * matrix.inv() * lacking)[0]
+    raise UnsupportedError(f"no interpolation is known for the {len(pins)} conditions along {x}")
+
+
+def _factor(
+    pins: Sequence[Pin], odd: Sequence[sympy.Expr], x: sympy.Symbol, bounds: tuple[float, float] | None
+) -> sympy.Expr:
+    """What vanishes where values are given, and has the slopes that make the product with an even function right."""
+    slopes = [pin for pin in pins if _is_slope(pin, pins)]
+    blocks: dict[sympy.Expr, int] = {}
+    for pin in pins:
+        if pin not in slopes:
+            blocks[pin.at] = blocks.get(pin.at, 0) + 1
+    for center in odd:
+        blocks[center] = 1  # u(center) = 0 is what odd says already
+    for at, count in blocks.items():
+        orders = sorted(k for pin in pins if pin.at == at for k, _ in pin.factors)
+        if at not in odd and orders != list(range(count)):
+            raise UnsupportedError(f"no field is known with derivatives of orders {orders} given at {x} = {at}")
+    length = sympy.Integer(1)
+    if bounds is not None:
+        length = sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
+    factor = sympy.Integer(1)
+    for at, count in blocks.items():
+        beyond = bounds is not None and float(at) >= bounds[1]
+        factor *= ((at - x if beyond else x - at) / length) ** count
+    if bounds is not None and len(blocks) == 2:
+        factor *= 4  # 1 in the middle
+    if slopes:
+        factor *= sympy.exp(_exponent(slopes, factor, x))
+    return factor
+
+
+def _exponent(slopes: Sequence[Pin], factor: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
+    r"""`p` such that :math:`e^p` times the factor has at each place the logarithmic derivative `-a0/a1`."""
+    wanted = []
+    for pin in sorted(slopes, key=lambda pin: float(pin.at)):
+        a = dict(pin.factors)
+        wanted.append((pin.at, (-a.get(0, sympy.Integer(0)) / a[1] - factor.diff(x) / factor).subs(x, pin.at)))
+    if len(wanted) == 1:
+        (at, slope) = wanted[0]
+        return slope * (x - at)
+    ((low, first), (high, last)) = next(pairwise(wanted))
+    return first * (x - low) + (last - first) * (x - low) ** 2 / (2 * (high - low))
+
+
+def _try_out(
+    found: Construction, conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], bounds: Bounds
+) -> None:
+    """Refuse a field that does not obey: where its offset does not, the conditions contradict each other."""
+    stand_in = sympy.sin(sum((sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)), sympy.Integer(1)))
+    draw = random.Random(0)
+    for c in conditions:
+        homogeneous = Pin(c.field, c.axis, c.at, c.factors, sympy.Integer(0)) if isinstance(c, Pin) else c
+        for _ in range(3):
+            at = {}
+            for i, s in enumerate(coordinates):
+                low, high = bounds.get(i, (0.0, 1.0))
+                at[s] = low + (high - low) * draw.uniform(0.05, 0.95)
+            if abs(_number(c.apply(found.offsets[c.field], coordinates), at)) > 1e-8:
+                x = coordinates[c.axis]
+                where = {str(s): round(v, 3) for s, v in at.items() if s != x}
+                raise InfeasibleError(
+                    f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
+                    f"together with those along other coordinates"
+                )
+            if abs(_number(homogeneous.apply(found.factors[c.field] * stand_in, coordinates), at)) > 1e-8:
+                raise UnsupportedError(
+                    f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
+                    f"{c.field + 1} together: conditions on slopes, periods and mirrors must be those of all fields"
+                )
+
+
+def _number(e: sympy.Expr, at: Mapping[sympy.Symbol, float]) -> complex:
+    return complex(sympy.sympify(e).evalf(subs=dict(at)))
