@@ -1,6 +1,6 @@
 """Fields: functions of coordinates, and their derivatives by forward Taylor arithmetic."""
 
-from constraints.fields.blocks import FourierFeatures, GatedNetwork, Product, Residual, Sine
+from constraints.fields.blocks import FourierFeatures, GatedNetwork, Mirrored, Product, Residual, Sine
 from constraints.fields.derivatives import Derivatives
 from constraints.fields.derived import DerivedField, hamiltonian, stream_function
 from constraints.fields.jet import Jet, LinearLayer
@@ -17,6 +17,7 @@ __all__ = [
     "Jet",
     "JetModule",
     "LinearLayer",
+    "Mirrored",
     "NoJetRuleError",
     "Product",
     "Residual",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -14,7 +15,7 @@ from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.layers import push
 
-__all__ = ["FourierFeatures", "GatedNetwork", "Product", "Residual", "Sine"]
+__all__ = ["FourierFeatures", "GatedNetwork", "Mirrored", "Product", "Residual", "Sine"]
 
 
 @final
@@ -151,6 +152,55 @@ class Product(nn.Module):
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
         return push(self.first, jet) * push(self.second, jet)
+
+
+@final
+class Mirrored(nn.Module):
+    r"""What a module gives, made even or odd about a plane: :math:`\tfrac12\,(f(x) + s\,f(x'))`, `x'` mirrored.
+
+    Args:
+        module: `(*batch, d)` to `(*batch, n)`.
+        axis: along which coordinate.
+        center: where the plane is.
+        signs: of each output, 1 for even and -1 for odd.
+
+    Raises:
+        SpecificationError: other signs, or none, a negative axis, a center that is not finite.
+
+    Example:
+        >>> odd = Mirrored(nn.Linear(2, 1), axis=0, center=1.0, signs=[-1])
+        >>> odd(torch.tensor([[1.0, 3.0]])).item()
+        0.0
+    """
+
+    signs: Tensor
+
+    def __init__(self, module: nn.Module, *, axis: int, center: float, signs: Sequence[int]) -> None:
+        super().__init__()
+        if axis < 0 or not math.isfinite(center) or not signs or set(signs) - {1, -1}:
+            raise SpecificationError(
+                f"`Mirrored` needs axis >= 0, a finite center and signs 1 or -1, got {axis}, {center}, {list(signs)}"
+            )
+        self.module, self.axis, self.center = module, axis, float(center)
+        self.register_buffer("signs", torch.tensor(list(signs), dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(*batch, d)` to `(*batch, n)`."""
+        weight, bias = self._mirror(x)
+        there = nn.functional.linear(x, weight, bias)
+        y: Tensor = 0.5 * (self.module(x) + self.signs.to(x) * self.module(there))
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        there = jet.linear(*self._mirror(jet.stack[0, 0, :1].expand(jet.width)))
+        return (push(self.module, jet) + push(self.module, there) * self.signs.to(jet.stack)) * 0.5
+
+    def _mirror(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The reflection as a linear map."""
+        place = torch.arange(like.shape[-1], device=like.device) == self.axis
+        flip = torch.where(place, -1.0, 1.0).to(like.dtype)
+        return torch.diag(flip), torch.where(place, 2.0 * self.center, 0.0).to(like.dtype)
 
 
 @final

@@ -9,7 +9,7 @@ import sympy
 from torch import Tensor, nn
 
 from constraints.errors import SpecificationError
-from constraints.fields import Jet, TransformedNetwork, push
+from constraints.fields import Jet, Mirrored, TransformedNetwork, push
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.construction import Bounds, construct
 from constraints.symbolic.formula_field import FormulaField
@@ -59,9 +59,14 @@ class ConditionedNetwork(nn.Module):
                 f"these conditions need a network of {len(found.inputs)} inputs, {', '.join(map(str, found.inputs))}, "
                 f"got one of {first.in_features}"
             )
+        self._given = (network,)  # a part of `body`, which is not to be a part twice
+        inner = network
+        if found.inputs != self.coordinates:
+            inner = TransformedNetwork(inner, inputs=FormulaField(found.inputs, coordinates))
+        for axis, center, signs in found.mirrors:
+            inner = Mirrored(inner, axis=axis, center=center, signs=signs)
         self.body = TransformedNetwork(
-            network,
-            inputs=None if found.inputs == self.coordinates else FormulaField(found.inputs, coordinates),
+            inner,
             factor=FormulaField(found.factors, coordinates) if any(f != 1 for f in found.factors) else None,
             offset=FormulaField(found.offsets, coordinates) if any(g != 0 for g in found.offsets) else None,
         )
@@ -69,7 +74,7 @@ class ConditionedNetwork(nn.Module):
     @property
     def network(self) -> nn.Module:
         """What was given."""
-        return self.body.network
+        return self._given[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """The fields, `(*batch, d)` to `(*batch, n)`."""

@@ -27,12 +27,14 @@ class Construction:
         inputs: :math:`\xi`, what the network is given, of the coordinates.
         factors: :math:`\varphi_k` by field.
         offsets: :math:`g_k` by field.
+        mirrors: axis, center, and the sign of each :math:`N_k` when mirrored there.
         unshared: the axes along which :math:`\xi` also binds fields of which no condition speaks; it should be empty.
     """
 
     inputs: tuple[sympy.Expr, ...]
     factors: tuple[sympy.Expr, ...]
     offsets: tuple[sympy.Expr, ...]
+    mirrors: tuple[tuple[int, float, tuple[int, ...]], ...]
     unshared: tuple[sympy.Symbol, ...]
 
 
@@ -43,7 +45,7 @@ def construct(
 
     The offset interpolates the values along one coordinate after the other (a Boolean sum, as Coons patches), the
     factor vanishes where values are given, and :math:`\xi` has slope 0 where a slope is given, repeats itself with the
-    period, is even about a mirror. What is found is tried on a function in the network's place before it is returned.
+    period, is averaged over mirrors. What is found is tried on a function in the network's place before it is returned.
 
     Args:
         conditions: of all fields.
@@ -76,11 +78,15 @@ def construct(
         inputs += _features(own, x, known.get(axis))
         for k in range(fields):
             pins = _distinct([c for c in own if isinstance(c, Pin) and c.field == k], x)
-            odd = [c.center for c in own if isinstance(c, Mirror) and c.field == k and c.sign < 0]
             offsets[k] += _interpolate(pins, offsets[k], coordinates)
-            factors[k] *= _factor(pins, odd[:1], x, known.get(axis))
+            factors[k] *= _factor(pins, x, known.get(axis))
+    unshared = _unshared(full, coordinates, fields)
     found = Construction(
-        tuple(inputs), tuple(factors), tuple(map(sympy.expand_mul, offsets)), _unshared(full, coordinates, fields)
+        tuple(inputs),
+        tuple(factors),
+        tuple(map(sympy.expand_mul, offsets)),
+        _mirrors(conditions, factors, coordinates),
+        unshared,
     )
     _try_out(found, conditions, coordinates, known)
     return found
@@ -112,6 +118,23 @@ def _distinct(pins: Sequence[Pin], x: sympy.Symbol) -> list[Pin]:
     return list(found.values())
 
 
+def _mirrors(
+    conditions: Sequence[Condition], factors: Sequence[sympy.Expr], coordinates: Sequence[sympy.Symbol]
+) -> tuple[tuple[int, float, tuple[int, ...]], ...]:
+    """By which signs the network must change so that the field, its product with a factor, changes as it should."""
+    signs: dict[tuple[int, sympy.Expr], list[int]] = {}
+    for c in conditions:
+        if not isinstance(c, Mirror):
+            continue
+        x, factor = coordinates[c.axis], factors[c.field]
+        there = factor.subs(x, 2 * c.center - x)
+        parity = next((s for s in (1, -1) if sympy.simplify(there - s * factor) == 0), 0)
+        if not parity:
+            raise UnsupportedError(f"no field is known that holds a mirror along {x} with these conditions")
+        signs.setdefault((c.axis, c.center), [1] * len(factors))[c.field] = c.sign * parity
+    return tuple((axis, float(center), tuple(several)) for (axis, center), several in signs.items())
+
+
 def _unshared(full: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int) -> tuple[sympy.Symbol, ...]:
     """Along which axes not all fields have the same periods, mirrors and places of slopes."""
     pins = [c for c in full if isinstance(c, Pin)]
@@ -136,18 +159,15 @@ def _unshared(full: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fi
 def _features(own: Sequence[Condition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
     """What the network is given of one coordinate."""
     periods = sorted({(c.low, c.high) for c in own if isinstance(c, Period)}, key=str)
-    mirrors = {c.center for c in own if isinstance(c, Mirror)}
     pins = [c for c in own if isinstance(c, Pin)]
     slopes = sorted({c.at for c in pins if _is_slope(c, pins)}, key=float)
-    if (len(periods) > 0) + (len(mirrors) > 0) + (len(slopes) > 0) > 1 or max(len(periods), len(mirrors)) > 1:
-        raise UnsupportedError(f"no field is known that holds periods, mirrors and slopes along {x} at once")
+    if (len(periods) > 0) + (len(slopes) > 0) > 1 or len(periods) > 1:
+        raise UnsupportedError(f"no field is known that holds several periods, or periods and slopes, along {x}")
     length = sympy.Integer(1) if bounds is None else sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
     if periods:
         (low, high) = periods[0]
         angle = 2 * sympy.pi * (x - low) / (high - low)
         return [sympy.cos(angle), sympy.sin(angle)]
-    if mirrors:
-        return [((x - mirrors.pop()) / length) ** 2]
     if len(slopes) > 2:
         raise UnsupportedError(f"no field is known with slopes at more than two places along {x}")
     if len(slopes) == 2:
@@ -183,20 +203,16 @@ def _interpolate(pins: Sequence[Pin], u: sympy.Expr, coordinates: Sequence[sympy
     raise UnsupportedError(f"no interpolation is known for the {len(pins)} conditions along {x}")
 
 
-def _factor(
-    pins: Sequence[Pin], odd: Sequence[sympy.Expr], x: sympy.Symbol, bounds: tuple[float, float] | None
-) -> sympy.Expr:
+def _factor(pins: Sequence[Pin], x: sympy.Symbol, bounds: tuple[float, float] | None) -> sympy.Expr:
     """What vanishes where values are given, and has the slopes that make the product with an even function right."""
     slopes = [pin for pin in pins if _is_slope(pin, pins)]
     blocks: dict[sympy.Expr, int] = {}
     for pin in pins:
         if pin not in slopes:
             blocks[pin.at] = blocks.get(pin.at, 0) + 1
-    for center in odd:
-        blocks[center] = 1  # u(center) = 0 is what odd says already
     for at, count in blocks.items():
         orders = sorted(k for pin in pins if pin.at == at for k, _ in pin.factors)
-        if at not in odd and orders != list(range(count)):
+        if orders != list(range(count)):
             raise UnsupportedError(f"no field is known with derivatives of orders {orders} given at {x} = {at}")
     length = sympy.Integer(1)
     if bounds is not None:
@@ -229,7 +245,9 @@ def _try_out(
     found: Construction, conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], bounds: Bounds
 ) -> None:
     """Refuse a field that does not obey: where its offset does not, the conditions contradict each other."""
-    stand_in = sympy.sin(sum((sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)), sympy.Integer(1)))
+    waves = [sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)]
+    network = sympy.sin(sum(waves, sympy.Integer(1)))
+    fields = [factor * _average(network, found, coordinates, k) for k, factor in enumerate(found.factors)]
     draw = random.Random(0)
     for c in conditions:
         homogeneous = Pin(c.field, c.axis, c.at, c.factors, sympy.Integer(0)) if isinstance(c, Pin) else c
@@ -245,11 +263,19 @@ def _try_out(
                     f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
                     f"together with those along other coordinates"
                 )
-            if abs(_number(homogeneous.apply(found.factors[c.field] * stand_in, coordinates), at)) > 1e-8:
+            if abs(_number(homogeneous.apply(fields[c.field], coordinates), at)) > 1e-8:
                 raise UnsupportedError(
                     f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
                     f"{c.field + 1} together: conditions on slopes, periods and mirrors must be those of all fields"
                 )
+
+
+def _average(network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int) -> sympy.Expr:
+    """What stands for the network, averaged over the mirrors."""
+    for axis, center, signs in found.mirrors:
+        x = coordinates[axis]
+        network = (network + signs[field] * network.subs(x, 2 * sympy.nsimplify(center) - x)) / 2
+    return network
 
 
 def _number(e: sympy.Expr, at: Mapping[sympy.Symbol, float]) -> complex:
