@@ -19,16 +19,14 @@ from constraints.errors import (
     SpecificationError,
     UnsupportedError,
 )
-from constraints.fields import Derivatives
-from constraints.functional.real_functions import RealFunction
 from constraints.rules.rule import Explanation, FieldRule, Guarantee
 from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.conditioned import ConditionedNetwork
 from constraints.symbolic.conditions import Condition, read_conditions
 from constraints.symbolic.construction import construct
+from constraints.symbolic.field_residual import FieldResidual
 from constraints.symbolic.learnable import Learnable
-from constraints.symbolic.statement import exact
-from constraints.symbolic.terms import Equation, Place, Term, read_equation
+from constraints.symbolic.terms import Equation, read_equation
 
 __all__ = ["FieldEquation"]
 
@@ -46,8 +44,8 @@ class FieldEquation(FieldRule):
     Args:
         relations: equations, or inequalities, which all hold; not both.
         fields: the model's outputs, in the order of its columns, as functions of all its inputs in their order.
-        domain: bounds of each coordinate, where points are to be drawn.
-        draws: how many points for each sample.
+        domain: bounds of each coordinate, where points are to be drawn, and inside which they must lie.
+        draws: how many points for each sample; 0 for the model's inputs themselves.
         parameters: numbers that are learnt.
         name: see `Rule`.
         unit: see `Rule`; of the residual.
@@ -100,7 +98,11 @@ class FieldEquation(FieldRule):
         self.draws = draws
         self._set_domain(domain)
         equations = [read_equation(gap, fields) for gap in gaps]
-        self._read(equations, learnables)
+        try:
+            known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables]}
+            self._residual = FieldResidual(equations, known, len(self.coordinates))
+        except SpecificationError as error:
+            raise type(error)(f"rule `{self.name}`: {error}") from error
         self.conditions, self.soft_because = self._find_conditions(equations, all(equal))
 
     low: Tensor | None
@@ -113,38 +115,13 @@ class FieldEquation(FieldRule):
             return
         missing = [s for s in self.coordinates if s not in domain]
         wrong = [s for s, (a, b) in domain.items() if not -float("inf") < a <= b < float("inf")]
-        if missing or wrong or len(domain) != len(self.coordinates) or self.draws < 1:
+        if missing or wrong or len(domain) != len(self.coordinates) or self.draws < 0:
             raise SpecificationError(
                 f"rule `{self.name}` needs finite bounds low <= high of each coordinate {self.coordinates} and draws "
-                f">= 1, got {dict(domain)}, draws={self.draws}"
+                f">= 0, got {dict(domain)}, draws={self.draws}"
             )
         ends = torch.tensor([domain[s] for s in self.coordinates], dtype=torch.float64)
         self.low, self.high = ends[:, 0].clone(), ends[:, 1].clone()
-
-    def _read(self, equations: Sequence[Equation], learnables: Mapping[sympy.Symbol, Learnable]) -> None:
-        known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables]}
-        self._residuals: list[tuple[RealFunction, dict[sympy.Symbol, Term]]] = []
-        for equation in equations:
-            free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
-            unknown = (equation.expression.free_symbols | free) - set(known) - set(equation.terms)
-            if unknown:
-                raise SpecificationError(
-                    f"rule `{self.name}` needs every symbol to be a coordinate or a parameter, got "
-                    f"{', '.join(sorted(map(str, unknown)))}"
-                )
-            if not equation.terms:
-                raise SpecificationError(f"rule `{self.name}` needs to speak of a field, got {equation.expression}")
-            self._residuals.append((RealFunction(exact(equation.expression, known)), equation.terms))
-        places: dict[Place, list[tuple[int, ...]]] = {}
-        for equation in equations:
-            for term in equation.terms.values():
-                orders = places.setdefault(term.place, [])
-                if term.orders not in orders:
-                    orders.append(term.orders)
-        self._places = [
-            (place, [RealFunction(exact(p, known)) for p in place], tuple(orders), Derivatives(orders))
-            for place, orders in places.items()
-        ]
 
     def _find_conditions(self, equations: Sequence[Equation], equal: bool) -> tuple[tuple[Condition, ...], str]:
         """What a construction can hold, or why none can."""
@@ -213,7 +190,7 @@ class FieldEquation(FieldRule):
             >>> FieldEquation([sympy.Eq(u.diff(x, 4), 1)], [u]).order
             4
         """
-        return max(sum(orders) for _, _, several, _ in self._places for orders in several)
+        return self._residual.order
 
     @property
     def learnt(self) -> dict[str, Tensor]:
@@ -229,7 +206,7 @@ class FieldEquation(FieldRule):
 
     def points(self, x: Tensor) -> Tensor:
         """Where the equations are tested: `x`, or `draws` points of the domain for each, `(*batch, draws, d)`."""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or not self.draws:
             return x
         shape = (*x.shape[:-1], self.draws, len(self.coordinates))
         low, high = self.low.to(x), self.high.to(x)
@@ -246,47 +223,58 @@ class FieldEquation(FieldRule):
         if points.shape[-1] != d:
             raise ShapeError(f"rule `{self.name}` needs points (*batch, {d}), got shape {tuple(points.shape)}")
         flat = points.reshape(-1, d)
+        self._require_inside(flat)
         like = flat[:, 0]
         leaves = {_real(s): flat[:, i] for i, s in enumerate(self.coordinates)}
         for symbol, one in self.learnables.items():
             leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
-        found: dict[tuple[Place, tuple[int, ...]], Tensor] = {}
-        for place, where, orders, derivatives in self._places:
-            there = torch.stack([coordinate(leaves, like).expand_as(like) for coordinate in where], dim=-1)
-            for one, values in zip(orders, derivatives(field, there), strict=True):
-                if values.shape[-1] < len(self.fields):
-                    raise ShapeError(
-                        f"rule `{self.name}` speaks of {len(self.fields)} fields, but the model has {values.shape[-1]} "
-                        f"outputs"
-                    )
-                found[place, one] = values
-        columns = []
-        for residual, terms in self._residuals:
-            own = {symbol: found[t.place, t.orders][:, t.field] for symbol, t in terms.items()}
-            columns.append(residual({**leaves, **own}, like).expand_as(like))
-        result = torch.stack(columns, dim=-1)
+        try:
+            result = self._residual(field, flat, leaves)
+        except ShapeError as error:
+            raise ShapeError(f"rule `{self.name}`: {error}") from error
         self._require_finite(result, flat)
-        result = result.reshape(*points.shape[:-1], len(columns))
-        return result if self.low is None else result.flatten(-2)
+        result = result.reshape(*points.shape[:-1], len(self._residual))
+        return result.flatten(-2) if self._draws else result
+
+    @property
+    def _draws(self) -> bool:
+        return self.low is not None and self.draws > 0
+
+    def _require_inside(self, points: Tensor) -> None:
+        """Refuse points of the user's that lie outside the domain; drawn ones cannot."""
+        if self._draws or self.low is None or self.high is None or points.device.type != "cpu":
+            return
+        if torch.compiler.is_compiling():
+            return
+        low, high = self.low.to(points), self.high.to(points)
+        slack = 4.0 * torch.finfo(points.dtype).eps * torch.maximum(low.abs(), high.abs())
+        outside = ((points < low - slack) | (points > high + slack)).any(dim=-1)
+        if bool(outside.any()):
+            raise SpecificationError(
+                f"rule `{self.name}` needs points inside its domain, got {int(outside.sum())} of {len(points)} "
+                f"outside, one at {self._shown(points[outside][0])}"
+            )
+
+    def _shown(self, point: Tensor) -> dict[str, float]:
+        return dict(zip(map(str, self.coordinates), [round(c, 6) for c in point.detach().tolist()], strict=True))
 
     def _require_finite(self, residual: Tensor, points: Tensor) -> None:
         if residual.device.type != "cpu" or torch.compiler.is_compiling():  # to look would be to wait
             return
         broken = ~residual.detach().isfinite().all(dim=-1)
         if bool(broken.any()):
-            first = [round(c, 6) for c in points[broken][0].detach().tolist()]
             raise NonFiniteError(
                 f"rule `{self.name}` needs finite residuals, got {int(broken.sum())} others of {len(broken)}, one at "
-                f"{dict(zip(map(str, self.coordinates), first, strict=True))}"
+                f"{self._shown(points[broken][0])}"
             )
 
     def explain(self) -> Explanation:
         """See `Rule.explain`."""
-        count = len(self._residuals)
+        count = len(self._residual)
         kinds = "equation" if isinstance(self.constraint, Zero) else "inequality"
         many = {"equation": "equations", "inequality": "inequalities"}[kinds]
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
-        places = f" at each of {len(self._places)} places" if len(self._places) > 1 else ""
+        places = f" at each of {self._residual.places} places" if self._residual.places > 1 else ""
         if self.conditions:
             return Explanation(
                 rule=self.name,

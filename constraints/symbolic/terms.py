@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import sympy
 from sympy.core.function import AppliedUndef
 
 from constraints.errors import SpecificationError
 
 __all__ = ["Equation", "Term", "read_equation"]
+
+NODES = tuple(zip(*map(list, np.polynomial.legendre.leggauss(32)), strict=True))
+"""Of an integral: exact for polynomials of degree 63."""
 
 Place = tuple[sympy.Expr, ...]
 
@@ -102,8 +106,26 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
             raise SpecificationError(f"an equation needs fields and their derivatives at places, got {e}")
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
-    expression = walk(gap.doit())
+    expression = walk(_by_quadrature(gap).doit())
     return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap))
+
+
+def _by_quadrature(e: sympy.Expr) -> sympy.Expr:
+    """Integrals as sums over the nodes of Gauss and Legendre's rule."""
+    if not e.has(sympy.Integral):
+        return e
+    if not isinstance(e, sympy.Integral):
+        return e.func(*map(_by_quadrature, e.args))
+    inner = _by_quadrature(e.function)
+    for limit in e.limits:
+        if len(limit) != 3 or any(end.is_infinite for end in limit[1:]):
+            raise SpecificationError(f"an integral needs finite limits, got {e}")
+        variable, low, high = limit
+        half, middle = (high - low) / 2, (high + low) / 2
+        inner = sympy.Add(
+            *(half * sympy.Float(w) * inner.subs(variable, middle + half * sympy.Float(z)) for z, w in NODES)
+        )
+    return inner
 
 
 def _value(e: AppliedUndef, at: dict[type, int], count: int) -> Term:
