@@ -1,6 +1,7 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
 TASKS = {
+    "burgers": "benchmarks.burgers.task:Burgers",
     "cars": "benchmarks.cars.task:Cars",
     "cars-20": "benchmarks.cars.task:Cars20",
     "cars-50": "benchmarks.cars.task:Cars50",
