@@ -22,9 +22,9 @@ from dkmodels.study.task import Data, Profile, Task
 
 __all__ = ["Burgers", "FieldModule"]
 
-SENSORS, NOISE, POINTS = 100, 0.01, 1500
+SENSORS, NOISE, POINTS = 100, 0.01, 1000
 HIDDEN, DEPTH = 20, 3
-CONDITION_WEIGHT = 10.0
+EQUATION_WEIGHT, CONDITION_WEIGHT = 0.1, 1.0
 
 
 @final
@@ -58,7 +58,7 @@ class Burgers(Task):
         "which the rules act; the reference is Cole and Hopf's transform."
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
-        "quick": Profile(seeds=3, epochs=50, rounds=2, cost_seeds=1),
+        "quick": Profile(seeds=3, epochs=70, rounds=2, cost_seeds=1),
         "standard": Profile(seeds=10, epochs=150, rounds=8, cost_seeds=3),
         "full": Profile(seeds=20, epochs=300, rounds=10, cost_seeds=5),
     }
@@ -94,7 +94,7 @@ class Burgers(Task):
     def rules(self) -> Mapping[str, Embedding]:
         """The equation as a loss; its conditions as a loss, or built in; its symmetry, built in."""
         return {
-            "equation": Soft(equation()),
+            "equation": Soft(equation(), weight=EQUATION_WEIGHT),
             "conditions": Soft(conditions(), weight=CONDITION_WEIGHT),
             "conditions_hard": Hard(conditions()),
             "odd": Hard(mirror()),

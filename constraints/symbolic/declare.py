@@ -147,8 +147,9 @@ def declare(
         columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
         if outputs or units is not None or fallback is not None or margin is not None:
             raise SpecificationError("`declare` needs either outputs or fields, got fields and arguments of outputs")
+        parts = list(statement) if isinstance(statement, list | tuple) else [whole]
         return declare_function(
-            whole,
+            list(map(sympy.sympify, parts)),  # in their order, which `And` does not keep
             fields,
             columns_of,
             domain=domain,

@@ -37,7 +37,7 @@ class _Sign:
 
 
 def declare_function(
-    statement: sympy.Basic,
+    parts: Sequence[sympy.Basic],
     fields: Sequence[AppliedUndef],
     columns: Mapping[sympy.Symbol, int],
     *,
@@ -51,7 +51,7 @@ def declare_function(
     """The rule of structure that a statement on functions is, or its equation.
 
     Args:
-        statement: what holds.
+        parts: what holds, all of it.
         fields: the outputs of the model as functions of its inputs, `Function("f")(x, y)`, in the order of its columns.
         columns: columns of the inputs; those left out are bound by name.
         domain: see `FieldEquation`.
@@ -67,12 +67,12 @@ def declare_function(
     Example:
         >>> x, y = sympy.symbols("x y")
         >>> f = sympy.Function("f")(x, y)
-        >>> rule = declare_function(f.diff(x) <= 0, [f], {}, name="falls", unit="", source="")
+        >>> rule = declare_function([f.diff(x) <= 0], [f], {}, name="falls", unit="", source="")
         >>> type(rule).__name__, rule.scope.inputs, rule.decreasing
         ('MonotoneIn', ('x',), True)
     """
     _require_fields(fields)
-    parts = list(statement.args) if isinstance(statement, sympy.And) else [statement]
+    parts = [one for part in parts for one in (part.args if isinstance(part, sympy.And) else [part])]
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
 
     def equation() -> FieldEquation:
