@@ -13,7 +13,7 @@ import sympy
 from constraints.errors import InfeasibleError, UnsupportedError
 from constraints.symbolic.conditions import Condition, Mirror, Period, Pin
 
-__all__ = ["Construction", "construct"]
+__all__ = ["Construction", "construct", "require_agreement"]
 
 Bounds = Mapping[int, tuple[float, float]]
 
@@ -90,6 +90,20 @@ def construct(
     )
     _try_out(found, conditions, coordinates, known)
     return found
+
+
+def require_agreement(pins: Sequence[Pin], coordinates: Sequence[sympy.Symbol]) -> None:
+    """Refuse pins that want different values of the same at the same place.
+
+    Raises:
+        InfeasibleError: two that do.
+
+    Example:
+        >>> require_agreement([], [])
+    """
+    for axis, x in enumerate(coordinates):
+        for field in {pin.field for pin in pins}:
+            _distinct([pin for pin in pins if (pin.axis, pin.field) == (axis, field)], x)
 
 
 def _mirrored(conditions: Sequence[Condition]) -> list[Condition]:

@@ -14,9 +14,6 @@ from constraints.errors import SpecificationError
 
 __all__ = ["Equation", "Term", "read_equation"]
 
-NODES = tuple(zip(*map(list, np.polynomial.legendre.leggauss(32)), strict=True))
-"""Of an integral: exact for polynomials of degree 63."""
-
 Place = tuple[sympy.Expr, ...]
 
 
@@ -111,19 +108,24 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
 
 
 def _by_quadrature(e: sympy.Expr) -> sympy.Expr:
-    """Integrals as sums over the nodes of Gauss and Legendre's rule."""
+    """Integrals as sums over the nodes of Gauss and Legendre's rule: 32 of a line, 10 x 10 of a rectangle."""
     if not e.has(sympy.Integral):
         return e
     if not isinstance(e, sympy.Integral):
         return e.func(*map(_by_quadrature, e.args))
     inner = _by_quadrature(e.function)
+    count = {1: 32, 2: 10}.get(len(e.limits), 6)  # as many places as one pass takes
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     for limit in e.limits:
         if len(limit) != 3 or any(end.is_infinite for end in limit[1:]):
             raise SpecificationError(f"an integral needs finite limits, got {e}")
         variable, low, high = limit
         half, middle = (high - low) / 2, (high + low) / 2
         inner = sympy.Add(
-            *(half * sympy.Float(w) * inner.subs(variable, middle + half * sympy.Float(z)) for z, w in NODES)
+            *(
+                half * sympy.Float(w) * inner.subs(variable, middle + half * sympy.Float(z))
+                for z, w in zip(nodes.tolist(), weights.tolist(), strict=True)
+            )
         )
     return inner
 

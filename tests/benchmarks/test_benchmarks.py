@@ -10,9 +10,11 @@ from constraints import FieldRule
 from dkmodels.study import load_task
 
 ON_FUNCTIONS = ["rotations", "rotations-69"]  # rules on the function: no map of outputs, so nothing to decode
-WITH_STRENGTHS = [name for name in TASKS if name not in ("chess", *ON_FUNCTIONS)]
+SEVERAL_RULES = ["burgers", "chess"]
+WITH_STRENGTHS = [name for name in TASKS if name not in (*SEVERAL_RULES, *ON_FUNCTIONS)]
 DOCUMENTED = [
     "benchmarks.strengths",
+    "benchmarks.burgers.problem",
     "benchmarks.cars.problem",
     "benchmarks.dispatch.case14",
     "benchmarks.dispatch.market",
