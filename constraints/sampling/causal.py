@@ -91,8 +91,8 @@ class CausalWindows(Sampler):
         """
         if points.dim() != 2 or points.shape[-1] != domain.dimension or residual.shape != points.shape[:1]:
             raise ShapeError(
-                f"`CausalWindows` needs points (n, {domain.dimension}) and residuals (n,), got {tuple(points.shape)} and "
-                f"{tuple(residual.shape)}"
+                f"`CausalWindows` needs points (n, {domain.dimension}) and residuals (n,), got "
+                f"{tuple(points.shape)} and {tuple(residual.shape)}"
             )
         if not bool(residual.isfinite().all()):
             raise NonFiniteError(f"`CausalWindows` needs finite residuals, got {residual[~residual.isfinite()][0]}")

@@ -57,8 +57,8 @@ class Pool(Sampler, ABC):
         """
         if points.shape != self.points.shape or residual.shape != points.shape[:1]:
             raise ShapeError(
-                f"`{type(self).__name__}` learns from its own points {tuple(self.points.shape)} and residuals (n,), got "
-                f"points {tuple(points.shape)} and residuals {tuple(residual.shape)}"
+                f"`{type(self).__name__}` learns from its own points {tuple(self.points.shape)} and residuals (n,), "
+                f"got points {tuple(points.shape)} and residuals {tuple(residual.shape)}"
             )
         self.steps += 1
         if int(self.steps) % self.every == 0:
@@ -122,8 +122,8 @@ class ResidualAdaptive(Pool):
         super().__init__(every)
         if candidates < 1 or not (0.0 <= power < math.inf and 0.0 <= floor < math.inf):
             raise SpecificationError(
-                f"`ResidualAdaptive` needs candidates >= 1, finite power >= 0 and floor >= 0, got {candidates}, {power}, "
-                f"{floor}"
+                f"`ResidualAdaptive` needs candidates >= 1, finite power >= 0 and floor >= 0, got {candidates}, "
+                f"{power}, {floor}"
             )
         self.candidates, self.power, self.floor = candidates, power, floor
 
@@ -138,9 +138,8 @@ class ResidualAdaptive(Pool):
     def renew(self, domain: Domain, residual: Tensor, probe: Probe) -> Tensor:
         """See `Pool`."""
         candidates = Uniform().sample(domain, self.candidates, self.points)
-        return candidates[
-            pick(self.weights(self._require_residuals(probe(candidates), len(candidates))), len(self.points))
-        ]
+        found = self._require_residuals(probe(candidates), len(candidates))
+        return candidates[pick(self.weights(found), len(self.points))]
 
     def weights(self, residual: Tensor) -> Tensor:
         """What candidates are drawn by, `(n,)` to `(n,)`; the same for all where no residual is left.
