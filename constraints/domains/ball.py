@@ -12,7 +12,7 @@ from torch import Tensor
 from constraints.domains.distance import Distance, like
 from constraints.domains.domain import Boundary, Domain
 from constraints.domains.maps import direction_dimension, directions, sphere_area
-from constraints.domains.r_functions import V, linear
+from constraints.domains.r_functions import V, linear, shift
 from constraints.errors import ShapeError, SpecificationError
 from constraints.sets.constraint import as_buffer
 
@@ -147,6 +147,6 @@ class BallDistance(Distance):
 
     def evaluate(self, x: V) -> V:
         """See `Distance`."""
-        arm = x + -self.center.to(like(x))
+        arm = shift(x, -self.center.to(like(x)))
         squares = linear(arm * arm, torch.ones_like(self.center).to(like(x))[None])
         return (self.radius * self.radius - squares) * (0.5 / self.radius)

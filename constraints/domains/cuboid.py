@@ -12,7 +12,7 @@ from torch import Tensor
 from constraints.domains.distance import Distance, like
 from constraints.domains.domain import Boundary, Domain
 from constraints.domains.maps import choose
-from constraints.domains.r_functions import V, conjunction
+from constraints.domains.r_functions import V, conjunction, scale, shift
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.sets.constraint import as_buffer
 
@@ -198,7 +198,7 @@ class CuboidDistance(Distance):
         """See `Distance`."""
         low, high = self.low.to(like(x)), self.high.to(like(x))
         own = x[..., self.free]
-        each: V = (own + -low) * (-own + high) * (1.0 / (high - low))
+        each = scale(shift(own, -low) * shift(-own, high), 1.0 / (high - low))
         found = each[..., :1]
         for i in range(1, len(self.free)):
             found = conjunction(found, each[..., i : i + 1], self.size)

@@ -11,7 +11,7 @@ from torch import Tensor
 from constraints.domains.distance import Distance, like
 from constraints.domains.domain import Boundary, Domain
 from constraints.domains.maps import choose
-from constraints.domains.r_functions import V, bend, equivalence, guard, linear, root, select, value_of
+from constraints.domains.r_functions import V, bend, equivalence, guard, linear, root, scale, select, shift, value_of
 from constraints.domains.triangles import cross, crossing_edges, triangulate
 from constraints.errors import ShapeError, SpecificationError
 from constraints.fields.smooth import reciprocal
@@ -202,17 +202,17 @@ class PolygonDistance(Distance):
         lengths = self.lengths.to(kind)
         frame = linear(x, self.weight.to(kind), self.bias.to(kind))
         f, s = frame[..., :m], frame[..., m:]
-        t: V = (-(f * f + s * s) + 0.25 * lengths * lengths) * (1.0 / lengths)
+        t = shift(scale(f * f + s * s, -1.0 / lengths), 0.25 * lengths)
         beside, flat = value_of(t) > 0.0, value_of(f).detach()
         sign = torch.where(flat < 0.0, -1.0, 1.0).to(kind)
         joined = equivalence(select(beside, self._beside(f, t, beside, sign), self._beyond(f, t, beside)), self.size)
-        return joined * self._sign(value_of(x).detach(), sign, flat.abs().masked_fill(~beside, torch.inf))
+        return scale(joined, self._sign(value_of(x).detach(), sign, flat.abs().masked_fill(~beside, torch.inf)))
 
     def _beside(self, f: V, t: V, beside: Tensor, sign: Tensor) -> V:
         f, t = select(beside, f, 1.0), select(beside, t, 1.0)
         squares: V = f * f
         slack: V = squares * f * bend(reciprocal, (bend(root, t * t + squares * squares) + t) * 2.0)
-        return f * sign * bend(root, slack * slack + 1.0)
+        return scale(f, sign) * bend(root, slack * slack + 1.0)
 
     def _beyond(self, f: V, t: V, beside: Tensor) -> V:
         f, t = select(~beside, f, 1.0), select(~beside, t, -1.0)

@@ -10,7 +10,20 @@ from torch import Tensor, nn
 from constraints.fields.jet import Jet
 from constraints.fields.smooth import Tower, reciprocal
 
-__all__ = ["V", "bend", "conjunction", "disjunction", "equivalence", "guard", "linear", "root", "select", "value_of"]
+__all__ = [
+    "V",
+    "bend",
+    "conjunction",
+    "disjunction",
+    "equivalence",
+    "guard",
+    "linear",
+    "root",
+    "scale",
+    "select",
+    "shift",
+    "value_of",
+]
 
 V = TypeVar("V", Tensor, Jet)
 """Values `(*batch, n)`, or these with derivatives."""
@@ -51,6 +64,26 @@ def linear(v: V, weight: Tensor, bias: Tensor | None = None) -> V:
     if isinstance(v, Jet):
         return v.linear(weight, bias)
     return nn.functional.linear(v, weight, bias)
+
+
+def shift(v: V, numbers: Tensor) -> V:
+    """Constants added, `(n,)`. A jet's operators are called by name: torch.compile does not find them beside a tensor.
+
+    Example:
+        >>> shift(torch.zeros(1, 2), torch.tensor([1.0, 2.0]))
+        tensor([[1., 2.]])
+    """
+    return v.__add__(numbers) if isinstance(v, Jet) else v + numbers
+
+
+def scale(v: V, numbers: Tensor) -> V:
+    """Times constants, `(n,)`, or other numbers at each point, `(*batch, n)`; see `shift`.
+
+    Example:
+        >>> scale(torch.ones(1, 2), torch.tensor([1.0, 2.0]))
+        tensor([[1., 2.]])
+    """
+    return v.__mul__(numbers) if isinstance(v, Jet) else v * numbers
 
 
 def value_of(v: V) -> Tensor:

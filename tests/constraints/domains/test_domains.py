@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,6 +23,8 @@ from constraints.domains.maps import choose, directions
 from constraints.domains.triangles import cross, triangulate
 from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, SpecificationError, UnsupportedError
 from constraints.fields import Derivatives, laplacian
+from constraints.fields import Product as FieldProduct
+from constraints.fields.nested import nested_derivatives
 from constraints.sampling import Sobol, Uniform
 from tests.constraints.domains.cases import ELL, STAR
 
@@ -233,6 +236,35 @@ def test_the_laplacian_grows_at_corners_and_derivatives_there_are_numbers():
             corner = torch.zeros(1, 2, dtype=dtype)
             assert phi(corner).abs().item() < torch.finfo(dtype).eps
             assert all(found.isfinite().all() for found in Derivatives([(1, 0), laplacian(2)])(phi, corner))
+
+
+def test_a_network_times_the_distance_function_is_zero_on_the_boundary():
+    plate = SQUARE - Ball([0.5, 0.5], 0.25)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+    field, heat = FieldProduct(plate.distance(), network), Derivatives([(0, 0), laplacian(2)])
+    assert heat.explain(field).startswith("forward jets")
+    on = Uniform().sample(plate.boundary(), 100, DOUBLE)
+    torch.testing.assert_close(field(on), torch.zeros_like(on[:, :1]))
+    inside = Uniform().sample(plate, 100, DOUBLE)
+    for got, expected in zip(heat(field, inside), nested_derivatives(field, inside, heat.wanted), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
+    heat(field, inside)[1].square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("corners", [ELL, STAR])
+def test_the_distance_function_of_a_polygon_is_that_of_the_source(corners):
+    """Equations (8), (9) of Sukumar and Srivastava as they stand, in numpy; R-equivalence with m = 1."""
+    points = Uniform().sample(Polygon(corners), 200, DOUBLE)
+    x, ends = points.numpy()[:, None], np.array(corners)
+    start, end = ends, np.roll(ends, -1, axis=0)
+    length = np.linalg.norm(end - start, axis=-1)
+    f = ((x[..., 0] - start[:, 0]) * (end - start)[:, 1] - (x[..., 1] - start[:, 1]) * (end - start)[:, 0]) / length
+    t = ((length / 2) ** 2 - ((x - (start + end) / 2) ** 2).sum(axis=-1)) / length
+    w = (np.sqrt(t**2 + f**4) - t) / 2
+    expected = 1 / (1 / np.sqrt(f**2 + w**2)).sum(axis=-1)
+    found = Polygon(corners).distance()(points)[:, 0]
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
