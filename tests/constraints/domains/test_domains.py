@@ -100,10 +100,15 @@ def test_the_middle_of_the_cube_has_a_direction():
 
 def test_each_face_of_a_cuboid_gets_its_share():
     faces = Cuboid([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]).boundary()
-    normal = faces.normal(Uniform().sample(faces, 4400, DOUBLE))
+    points = Uniform().sample(faces, 4400, DOUBLE)
+    normal = faces.normal(points)
     areas = torch.tensor([6.0, 3.0, 2.0])
     counts = torch.cat([(normal == 1.0).sum(dim=0), (normal == -1.0).sum(dim=0)])
     assert stats.chisquare(counts.numpy(), (4400 * torch.cat([areas, areas]) / 22).numpy()).pvalue > 1e-3
+    upper = (points > torch.tensor([0.5, 1.0, 1.5])).long()
+    for axis in range(3):  # and each quarter of a face its own
+        one, two = upper[normal[:, axis] != 0.0][:, [i for i in range(3) if i != axis]].unbind(-1)
+        assert stats.chisquare(torch.bincount(2 * one + two, minlength=4).numpy()).pvalue > 1e-3
 
 
 def test_a_low_discrepancy_set_stays_one():
