@@ -81,7 +81,7 @@ def triangulate(corners: Tensor) -> Tensor:
 
 
 def _in_triangle(a: Tensor, b: Tensor, c: Tensor, points: Tensor) -> Tensor:
-    """Inside or on the boundary, but not at a corner: holes that touch repeat none, as the polygon is simple."""
+    """Inside or on the boundary; a corner of the polygon on the cut would leave a piece that is not simple."""
     return (cross(b - a, points - a) >= 0.0) & (cross(c - b, points - b) >= 0.0) & (cross(a - c, points - c) >= 0.0)
 
 

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from constraints.domains import Domain
+from constraints.domains.domain import PATIENCE, RAREST
 from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, SpecificationError
 from constraints.sampling.sampler import Probe, Sampler
 from constraints.sampling.unit_cube import Uniform
 
 __all__ = ["CausalWindows"]
-
-RAREST = 1e-4
-PATIENCE = 100_000
 
 
 @final
