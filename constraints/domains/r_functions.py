@@ -170,7 +170,7 @@ def equivalence(v: V, size: float) -> V:
         size: a length of the domain.
 
     Source: Sukumar and Srivastava, "Exact imposition of boundary conditions with distance functions in physics-informed
-    deep neural networks", CMAME 389, 2022, doi:10.1016/j.cma.2021.114333; equation of R-equivalence, m = 1.
+    deep neural networks", CMAME 389, 2022, doi:10.1016/j.cma.2021.114333; there m = 1.
 
     Example:
         >>> equivalence(torch.tensor([[1.0, 1.0, 0.5], [1.0, 0.0, 1.0]]), 1.0)

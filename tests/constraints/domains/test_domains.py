@@ -259,7 +259,7 @@ def test_a_network_times_the_distance_function_is_zero_on_the_boundary():
 
 @pytest.mark.parametrize("corners", [ELL, STAR])
 def test_the_distance_function_of_a_polygon_is_that_of_the_source(corners):
-    """Equations (8), (9) of Sukumar and Srivastava as they stand, in numpy; R-equivalence with m = 1."""
+    """The formulas of Sukumar and Srivastava as they stand, in numpy; R-equivalence with m = 1."""
     points = Uniform().sample(Polygon(corners), 200, DOUBLE)
     x, ends = points.numpy()[:, None], np.array(corners)
     start, end = ends, np.roll(ends, -1, axis=0)
