@@ -5,11 +5,13 @@ import inspect
 import pytest
 
 import constraints
+import constraints.domains
 import constraints.embeddings
 import constraints.fields
 import constraints.functional
 import constraints.networks
 import constraints.rules
+import constraints.sampling
 import constraints.sets
 import constraints.tracking
 
@@ -17,6 +19,8 @@ MODULES = [
     constraints,
     constraints.functional,
     constraints.fields,
+    constraints.domains,
+    constraints.sampling,
     constraints.networks,
     constraints.sets,
     constraints.rules,
