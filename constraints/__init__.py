@@ -132,7 +132,18 @@ from constraints.sets import (
     VaryingPolytope,
     certificates,
 )
-from constraints.symbolic import DeclaredRule, FieldEquation, Learnable, declare, load_rules, read_rules
+from constraints.symbolic import (
+    DeclaredRule,
+    FieldEquation,
+    Learnable,
+    ProblemReport,
+    check_problem,
+    declare,
+    load_rules,
+    normal,
+    read_rules,
+    require_consistent,
+)
 from constraints.tracking import AskAll, AskChanged, AskPolicy, AskShortlist, Recovery, Track, follow
 
 KNOWN_TO_DKMODELS = True  # `dkmodels` looks for this: a file called constraints.py of a user would hide us
@@ -225,6 +236,7 @@ __all__ = [
     "Permutations",
     "PlaneRotations",
     "Polytope",
+    "ProblemReport",
     "ProjectableConstraint",
     "Quadratic",
     "Raise",
@@ -263,13 +275,16 @@ __all__ = [
     "VaryingPolytope",
     "absolute",
     "certificates",
+    "check_problem",
     "column_shifts",
     "declare",
     "follow",
     "join",
     "load_rules",
+    "normal",
     "quarter_turns",
     "read_rules",
+    "require_consistent",
     "sign_flips",
     "squared",
     "turns_and_flips",

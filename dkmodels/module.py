@@ -15,6 +15,7 @@ from torchmetrics import Metric, MetricCollection
 from constraints import (
     AugmentedLagrangian,
     Embedding,
+    FieldEquation,
     Monitor,
     NonFiniteError,
     OutputRule,
@@ -22,6 +23,7 @@ from constraints import (
     RuleSet,
     SpecificationError,
     join,
+    require_consistent,
 )
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.random import RandomStream
@@ -314,6 +316,8 @@ def _require_no_conflict(embeddings: Mapping[str, Embedding], outputs: int | Non
     imposed = {
         name: e.rule for name, e in embeddings.items() if (e.trains or e.decodes) and isinstance(e.rule, OutputRule)
     }
+    fields = {name: e.rule for name, e in embeddings.items() if e.trains and isinstance(e.rule, FieldEquation)}
+    require_consistent(fields)
     if len(imposed) > 1 and any(e.penalises or e.decodes for e in embeddings.values()):
         RuleSet(imposed, outputs).require()
 

@@ -4,6 +4,19 @@ from constraints.symbolic.declare import declare
 from constraints.symbolic.declared import DeclaredRule
 from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.problem import ProblemReport, check_problem, require_consistent
+from constraints.symbolic.region import normal
 from constraints.symbolic.text import load_rules, read_rules
 
-__all__ = ["DeclaredRule", "FieldEquation", "Learnable", "declare", "load_rules", "read_rules"]
+__all__ = [
+    "DeclaredRule",
+    "FieldEquation",
+    "Learnable",
+    "ProblemReport",
+    "check_problem",
+    "declare",
+    "load_rules",
+    "normal",
+    "read_rules",
+    "require_consistent",
+]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import sympy
+import torch
 from torch import Tensor, nn
 
+from constraints.domains import Distance
 from constraints.errors import SpecificationError
-from constraints.fields import Jet, Mirrored, TransformedNetwork, push
-from constraints.symbolic.conditions import Condition
+from constraints.fields import Jet, Mirrored, Product, TransformedNetwork, push
+from constraints.symbolic.conditions import Condition, Surface
 from constraints.symbolic.construction import Bounds, construct
 from constraints.symbolic.formula_field import FormulaField
 
@@ -65,9 +67,16 @@ class ConditionedNetwork(nn.Module):
             inner = TransformedNetwork(inner, inputs=FormulaField(found.inputs, coordinates))
         for axis, center, signs in found.mirrors:
             inner = Mirrored(inner, axis=axis, center=center, signs=signs)
+        factor: nn.Module | None = None
+        if any(f != 1 for f in found.factors):
+            factor = FormulaField(found.factors, coordinates)
+        surfaces = [c for c in conditions if isinstance(c, Surface)]
+        if surfaces:
+            distances = _Distances({c.field: c.domain.distance() for c in surfaces}, fields)
+            factor = distances if factor is None else Product(factor, distances)
         self.body = TransformedNetwork(
             inner,
-            factor=FormulaField(found.factors, coordinates) if any(f != 1 for f in found.factors) else None,
+            factor=factor,
             offset=FormulaField(found.offsets, coordinates) if any(g != 0 for g in found.offsets) else None,
         )
 
@@ -84,3 +93,23 @@ class ConditionedNetwork(nn.Module):
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
         return push(self.body, jet)
+
+
+@final
+class _Distances(nn.Module):
+    """By field a function that is 0 on its boundary; 1 of fields without."""
+
+    def __init__(self, known: Mapping[int, Distance], fields: int) -> None:
+        super().__init__()
+        self.known = nn.ModuleDict({str(field): distance for field, distance in known.items()})
+        self.fields = fields
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = torch.ones_like(x[..., :1])
+        return torch.cat([self.known[k](x) if (k := str(i)) in self.known else one for i in range(self.fields)], dim=-1)
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        one = jet[..., :1] * 0.0 + 1.0
+        return Jet.concatenate(
+            [push(self.known[k], jet) if (k := str(i)) in self.known else one for i in range(self.fields)]
+        )

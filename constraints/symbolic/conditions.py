@@ -8,9 +8,10 @@ from typing import TypeAlias, final
 
 import sympy
 
+from constraints.domains import Boundary
 from constraints.symbolic.terms import Equation, Term
 
-__all__ = ["Condition", "Mirror", "Period", "Pin", "read_conditions"]
+__all__ = ["AxisCondition", "Condition", "Mirror", "Period", "Pin", "Surface", "read_conditions", "read_surfaces"]
 
 
 @final
@@ -72,7 +73,24 @@ class Mirror:
         return u.subs(x, 2 * self.center - x) - self.sign * u
 
 
-Condition: TypeAlias = Pin | Period | Mirror
+@final
+@dataclass(frozen=True)
+class Surface:
+    """`u = g` on a whole boundary, or the sides of a cylinder.
+
+    Attributes:
+        field: which field.
+        value: `g`, of the coordinates.
+        domain: the boundary.
+    """
+
+    field: int
+    value: sympy.Expr
+    domain: Boundary
+
+
+AxisCondition: TypeAlias = Pin | Period | Mirror
+Condition: TypeAlias = AxisCondition | Surface
 
 
 def read_conditions(equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol]) -> list[Condition] | str:
@@ -94,6 +112,35 @@ def read_conditions(equations: Sequence[Equation], coordinates: Sequence[sympy.S
         if isinstance(one, str):
             return one
         found.append(one)
+    return found
+
+
+def read_surfaces(
+    equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol], domain: Boundary
+) -> list[Condition] | str:
+    """The values that equations give a field all along a boundary, or why one gives none.
+
+    Example:
+        >>> from constraints.domains import Ball
+        >>> from constraints.symbolic.terms import read_equation
+        >>> x, y = sympy.symbols("x y")
+        >>> u = sympy.Function("u")(x, y)
+        >>> circle = Ball([0.0, 0.0], 1.0).boundary()
+        >>> (surface,) = read_surfaces([read_equation(2 * u - x, [u])], [x, y], circle)
+        >>> surface.value
+        x/2
+    """
+    found: list[Condition] = []
+    for equation in equations:
+        ((symbol, term), *others) = equation.terms.items()
+        gap = sympy.expand(equation.expression)
+        factor = gap.coeff(symbol)
+        rest = gap - factor * symbol
+        here = not _moved(term, coordinates) and not any(term.orders)
+        plain = factor.is_number and factor != 0 and not rest.free_symbols - set(coordinates)
+        if others or not here or not plain:
+            return f"{equation.shown} does not give a value along the boundary"
+        found.append(Surface(term.field, -rest / factor, domain))
     return found
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import final
 
 import sympy
+import torch
 
 from constraints.errors import InfeasibleError, UnsupportedError
-from constraints.symbolic.conditions import Condition, Mirror, Period, Pin
+from constraints.symbolic.conditions import AxisCondition, Condition, Mirror, Period, Pin, Surface
 
 __all__ = ["Construction", "construct", "require_agreement"]
 
@@ -70,9 +72,15 @@ def construct(
         ((sin(pi*x),), (t*x*(x - 1),))
     """
     known = bounds or {}
-    full = _mirrored(conditions)
+    surfaces = [c for c in conditions if isinstance(c, Surface)]
+    lines: list[AxisCondition] = [c for c in conditions if not isinstance(c, Surface)]
+    full = _mirrored(lines)
     inputs: list[sympy.Expr] = []
     factors, offsets = [sympy.Integer(1)] * fields, [sympy.Integer(0)] * fields
+    for surface in surfaces:
+        if offsets[surface.field] != 0 or sum(one.field == surface.field for one in surfaces) > 1:
+            raise UnsupportedError("no field is known that has values on several boundaries: join the domains")
+        offsets[surface.field] = surface.value
     for axis, x in enumerate(coordinates):
         own = [c for c in full if c.axis == axis]
         inputs += _features(own, x, known.get(axis))
@@ -85,10 +93,11 @@ def construct(
         tuple(inputs),
         tuple(factors),
         tuple(map(sympy.expand_mul, offsets)),
-        _mirrors(conditions, factors, coordinates),
+        _mirrors(lines, factors, coordinates),
         unshared,
     )
-    _try_out(found, conditions, coordinates, known)
+    _try_out(found, lines, coordinates, known)
+    _try_surfaces(found, surfaces, lines, coordinates)
     return found
 
 
@@ -106,7 +115,7 @@ def require_agreement(pins: Sequence[Pin], coordinates: Sequence[sympy.Symbol]) 
             _distinct([pin for pin in pins if (pin.axis, pin.field) == (axis, field)], x)
 
 
-def _mirrored(conditions: Sequence[Condition]) -> list[Condition]:
+def _mirrored(conditions: Sequence[AxisCondition]) -> list[AxisCondition]:
     """With the conditions that a mirror makes of others."""
     found = list(conditions)
     for mirror in conditions:
@@ -133,7 +142,7 @@ def _distinct(pins: Sequence[Pin], x: sympy.Symbol) -> list[Pin]:
 
 
 def _mirrors(
-    conditions: Sequence[Condition], factors: Sequence[sympy.Expr], coordinates: Sequence[sympy.Symbol]
+    conditions: Sequence[AxisCondition], factors: Sequence[sympy.Expr], coordinates: Sequence[sympy.Symbol]
 ) -> tuple[tuple[int, float, tuple[int, ...]], ...]:
     """By which signs the network must change so that the field, its product with a factor, changes as it should."""
     signs: dict[tuple[int, sympy.Expr], list[int]] = {}
@@ -149,7 +158,9 @@ def _mirrors(
     return tuple((axis, float(center), tuple(several)) for (axis, center), several in signs.items())
 
 
-def _unshared(full: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int) -> tuple[sympy.Symbol, ...]:
+def _unshared(
+    full: Sequence[AxisCondition], coordinates: Sequence[sympy.Symbol], fields: int
+) -> tuple[sympy.Symbol, ...]:
     """Along which axes not all fields have the same periods, mirrors and places of slopes."""
     pins = [c for c in full if isinstance(c, Pin)]
     shapes: dict[tuple[int, int], set[object]] = {}
@@ -170,7 +181,7 @@ def _unshared(full: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fi
     )
 
 
-def _features(own: Sequence[Condition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
+def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
     """What the network is given of one coordinate."""
     periods = sorted({(c.low, c.high) for c in own if isinstance(c, Period)}, key=str)
     pins = [c for c in own if isinstance(c, Pin)]
@@ -256,7 +267,7 @@ def _exponent(slopes: Sequence[Pin], factor: sympy.Expr, x: sympy.Symbol) -> sym
 
 
 def _try_out(
-    found: Construction, conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], bounds: Bounds
+    found: Construction, conditions: Sequence[AxisCondition], coordinates: Sequence[sympy.Symbol], bounds: Bounds
 ) -> None:
     """Refuse a field that does not obey: where its offset does not, the conditions contradict each other."""
     waves = [sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)]
@@ -281,6 +292,31 @@ def _try_out(
                 raise UnsupportedError(
                     f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
                     f"{c.field + 1} together: conditions on slopes, periods and mirrors must be those of all fields"
+                )
+
+
+def _try_surfaces(
+    found: Construction,
+    surfaces: Sequence[Surface],
+    conditions: Sequence[AxisCondition],
+    coordinates: Sequence[sympy.Symbol],
+) -> None:
+    """Refuse values on boundaries that the other conditions do not leave as they are, or that disturb these."""
+    if not surfaces:
+        return
+    if any(not isinstance(c, Pin) or any(k for k, _ in c.factors) for c in conditions):
+        raise UnsupportedError("no field is known that has values on a boundary, and slopes, periods or mirrors")
+    like = torch.zeros((), dtype=torch.float64)
+    for surface in surfaces:
+        draw = torch.Generator().manual_seed(0)
+        points = surface.domain.sample(20, partial(torch.rand, generator=draw, dtype=torch.float64), like)
+        for point in points.tolist():
+            at = dict(zip(coordinates, point, strict=True))
+            if abs(_number(found.offsets[surface.field] - surface.value, at)) > 1e-8:
+                where = {str(s): round(v, 3) for s, v in at.items()}
+                raise InfeasibleError(
+                    f"conditions contradict each other where they meet the boundary: they do not hold at {where} "
+                    f"together with {surface.value} there"
                 )
 
 

@@ -11,11 +11,13 @@ from sympy.core.function import AppliedUndef
 from constraints.errors import ConstraintError, InfeasibleError, SpecificationError
 from constraints.functional.partial_order import find_cycle
 from constraints.rules import FieldRule, Hierarchy, OutputRule, Rule
+from constraints.sampling import Sampler
 from constraints.sets import Fallback
 from constraints.symbolic.classify import Classifier
 from constraints.symbolic.declared import DeclaredRule
 from constraints.symbolic.functions import declare_function
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.region import Region
 from constraints.symbolic.rewrite import Rewriter
 from constraints.symbolic.statement import Condition, Reading, every, push_guards
 from constraints.symbolic.units import in_si, unit_of_relation
@@ -49,8 +51,9 @@ def declare(
     *,
     fields: Sequence[AppliedUndef],
     inputs: Symbols = (),
-    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    domain: Region | None = None,
     draws: int = 1,
+    sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     name: str | None = None,
     unit: str = "",
@@ -64,8 +67,9 @@ def declare(
     outputs: Symbols = (),
     inputs: Symbols = (),
     fields: Sequence[AppliedUndef] = (),
-    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    domain: Region | None = None,
     draws: int = 1,
+    sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
     margin: float | None = None,
@@ -102,9 +106,10 @@ def declare(
         inputs: symbols of the inputs, likewise (see `DeclaredRule.bind_inputs`).
         fields: instead of outputs: the model's outputs as functions of its inputs, `Function("f")(x, y)`, in the order
             of its columns. Symmetries and equations take the arguments as all inputs of the model, in their order.
-        domain: of fields: bounds of each coordinate between which the points of an equation are drawn; by default it
-            is tested at the model's inputs.
-        draws: how many points for each sample.
+        domain: of fields: bounds of each coordinate, or domains of several of them (`constraints.domains`), in which
+            the points of an equation are drawn; by default it is tested at the model's inputs.
+        draws: how many points for each sample; 0 for the model's inputs, which must lie in the domain.
+        sampler: how they are chosen in training (`constraints.sampling`); uniformly by default.
         parameters: symbols of numbers that are learnt with the network.
         units: the unit of each symbol, of `sympy.physics.units`; those left out are pure numbers. Units inside the
             statement may differ (km/h here, metres there): all is brought to SI units, in which violations are then
@@ -154,6 +159,7 @@ def declare(
             columns_of,
             domain=domain,
             draws=draws,
+            sampler=sampler,
             parameters=parameters,
             name=title,
             unit=unit,

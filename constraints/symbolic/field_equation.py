@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -11,6 +12,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from torch import Tensor, nn
 
+from constraints.domains import Boundary, Domain
 from constraints.errors import (
     ConstraintError,
     InfeasibleError,
@@ -20,12 +22,14 @@ from constraints.errors import (
     UnsupportedError,
 )
 from constraints.rules.rule import Explanation, FieldRule, Guarantee
+from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.conditioned import ConditionedNetwork
-from constraints.symbolic.conditions import Condition, read_conditions
+from constraints.symbolic.conditions import Condition, read_conditions, read_surfaces
 from constraints.symbolic.construction import construct
 from constraints.symbolic.field_residual import FieldResidual
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.region import Region, normal, read_region
 from constraints.symbolic.terms import Equation, read_equation
 
 __all__ = ["FieldEquation"]
@@ -36,16 +40,19 @@ class FieldEquation(FieldRule):
     r"""Equations, or inequalities, of a model's outputs as functions of its inputs, and of their derivatives.
 
     The residual, left side less right side, is found at points: the model's own inputs, or with a `domain` points drawn
-    uniformly in it, `draws` for each sample, anew each time. Terms at other places, `u(0, t)` or a derivative at
-    `x = 1`, are found there, so that initial, boundary and periodic conditions are equations as any other. All
-    derivatives at one place come from one pass of `constraints.fields.Derivatives`. `declare(..., fields=[...])` makes
-    it of what is not a rule of structure.
+    in it, `draws` for each sample, anew each time unless a sampler keeps them. Terms at other places, `u(0, t)` or a
+    derivative at `x = 1`, are found there, so that initial, boundary and periodic conditions are equations as any
+    other. Places of the same derivatives share a pass of `constraints.fields.Derivatives`. `declare(..., fields=[...])`
+    makes it of what is not a rule of structure.
 
     Args:
         relations: equations, or inequalities, which all hold; not both.
         fields: the model's outputs, in the order of its columns, as functions of all its inputs in their order.
-        domain: bounds of each coordinate, where points are to be drawn, and inside which they must lie.
+        domain: bounds of each coordinate, or domains of several (see `constraints.domains`), where points are to be
+            drawn, and inside which they must lie; of a boundary, `normal(x, y)` are symbols of its normal.
         draws: how many points for each sample; 0 for the model's inputs themselves.
+        sampler: chooses the points in training (see `constraints.sampling`), by default uniformly; points at which the
+            rule is measured are always uniform.
         parameters: numbers that are learnt.
         name: see `Rule`.
         unit: see `Rule`; of the residual.
@@ -72,8 +79,9 @@ class FieldEquation(FieldRule):
         relations: Sequence[Relational],
         fields: Sequence[AppliedUndef],
         *,
-        domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+        domain: Region | None = None,
         draws: int = 1,
+        sampler: Sampler | None = None,
         parameters: Mapping[sympy.Symbol, Learnable] | None = None,
         name: str | None = None,
         unit: str = "",
@@ -96,39 +104,34 @@ class FieldEquation(FieldRule):
         self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         self.draws = draws
-        self._set_domain(domain)
+        self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
         equations = [read_equation(gap, fields) for gap in gaps]
+        at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
         try:
-            known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables]}
+            known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual(equations, known, len(self.coordinates))
         except SpecificationError as error:
             raise type(error)(f"rule `{self.name}`: {error}") from error
         self.conditions, self.soft_because = self._find_conditions(equations, all(equal))
 
-    low: Tensor | None
-    high: Tensor | None
-
-    def _set_domain(self, domain: Mapping[sympy.Symbol, tuple[float, float]] | None) -> None:
-        self.register_buffer("low", None, persistent=False)
-        self.register_buffer("high", None, persistent=False)
-        if domain is None:
-            return
-        missing = [s for s in self.coordinates if s not in domain]
-        wrong = [s for s, (a, b) in domain.items() if not -float("inf") < a <= b < float("inf")]
-        if missing or wrong or len(domain) != len(self.coordinates) or self.draws < 0:
-            raise SpecificationError(
-                f"rule `{self.name}` needs finite bounds low <= high of each coordinate {self.coordinates} and draws "
-                f">= 0, got {dict(domain)}, draws={self.draws}"
-            )
-        ends = torch.tensor([domain[s] for s in self.coordinates], dtype=torch.float64)
-        self.low, self.high = ends[:, 0].clone(), ends[:, 1].clone()
+    def _region(self, domain: Region) -> Domain:
+        if self.draws < 0:
+            raise SpecificationError(f"rule `{self.name}` needs draws >= 0, got {self.draws}")
+        try:
+            return read_region(domain, self.coordinates)
+        except ConstraintError as error:
+            raise type(error)(f"rule `{self.name}`: {error}") from error
 
     def _find_conditions(self, equations: Sequence[Equation], equal: bool) -> tuple[tuple[Condition, ...], str]:
         """What a construction can hold, or why none can."""
         if not equal:
             return (), "an inequality"
         known = {s: _real(s) for s in self.coordinates}
-        found = read_conditions([one.renamed(known) for one in equations], list(known.values()))
+        renamed = [one.renamed(known) for one in equations]
+        if isinstance(self.domain, Boundary):
+            found = read_surfaces(renamed, list(known.values()), self.domain)
+        else:
+            found = read_conditions(renamed, list(known.values()))
         if isinstance(found, str):
             return (), found
         try:
@@ -140,9 +143,10 @@ class FieldEquation(FieldRule):
         return tuple(found), ""
 
     def _bounds(self) -> dict[int, tuple[float, float]]:
-        if self.low is None or self.high is None:
+        if self.domain is None:
             return {}
-        return dict(enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)))
+        low, high = self.domain.bounds
+        return dict(enumerate(zip(low.tolist(), high.tolist(), strict=True)))
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """A network that obeys the conditions, and those that it already obeys."""
@@ -206,11 +210,11 @@ class FieldEquation(FieldRule):
 
     def points(self, x: Tensor) -> Tensor:
         """Where the equations are tested: `x`, or `draws` points of the domain for each, `(*batch, draws, d)`."""
-        if self.low is None or self.high is None or not self.draws:
+        if self.domain is None or not self.draws:
             return x
         shape = (*x.shape[:-1], self.draws, len(self.coordinates))
-        low, high = self.low.to(x), self.high.to(x)
-        return low + (high - low) * torch.rand(shape, dtype=x.dtype, device=x.device)
+        sampler = self.sampler if self.training else Uniform()
+        return sampler.sample(self.domain, math.prod(shape[:-1]), x).reshape(shape)
 
     def quantity(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals, `(*batch, m)`; those of all points of a sample side by side, with a domain.
@@ -224,31 +228,42 @@ class FieldEquation(FieldRule):
             raise ShapeError(f"rule `{self.name}` needs points (*batch, {d}), got shape {tuple(points.shape)}")
         flat = points.reshape(-1, d)
         self._require_inside(flat)
-        like = flat[:, 0]
-        leaves = {_real(s): flat[:, i] for i, s in enumerate(self.coordinates)}
-        for symbol, one in self.learnables.items():
-            leaves[symbol] = one.value(self.raw[str(symbol)]).to(like)
-        try:
-            result = self._residual(field, flat, leaves)
-        except ShapeError as error:
-            raise ShapeError(f"rule `{self.name}`: {error}") from error
+        result = self._at(field, flat)
         self._require_finite(result, flat)
+        if self.training and self._draws and type(self.sampler).learn is not Sampler.learn:
+            assert self.domain is not None
+            sizes = self.constraint.violation(result.detach())
+            self.sampler.learn(self.domain, flat.detach(), sizes, lambda p: self._sizes(field, p))
         result = result.reshape(*points.shape[:-1], len(self._residual))
         return result.flatten(-2) if self._draws else result
 
+    def _at(self, field: nn.Module, points: Tensor) -> Tensor:
+        """The residuals at points `(n, d)`, `(n, m)`."""
+        leaves = {_real(s): points[:, i] for i, s in enumerate(self.coordinates)}
+        for symbol, one in self.learnables.items():
+            leaves[symbol] = one.value(self.raw[str(symbol)]).to(points)
+        if isinstance(self.domain, Boundary):
+            columns = self.domain.normal(points).unbind(-1)
+            leaves |= {_real(s): n for s, n in zip(normal(*self.coordinates), columns, strict=True)}
+        try:
+            return self._residual(field, points, leaves)
+        except ShapeError as error:
+            raise ShapeError(f"rule `{self.name}`: {error}") from error
+
+    def _sizes(self, field: nn.Module, points: Tensor) -> Tensor:
+        """Violations elsewhere, without gradients; where jets do not pass, derivatives need them on the way."""
+        with torch.enable_grad():
+            return self.constraint.violation(self._at(field, points.requires_grad_())).detach()
+
     @property
     def _draws(self) -> bool:
-        return self.low is not None and self.draws > 0
+        return self.domain is not None and self.draws > 0
 
     def _require_inside(self, points: Tensor) -> None:
         """Refuse points of the user's that lie outside the domain; drawn ones cannot."""
-        if self._draws or self.low is None or self.high is None or points.device.type != "cpu":
+        if self._draws or self.domain is None or points.device.type != "cpu" or torch.compiler.is_compiling():
             return
-        if torch.compiler.is_compiling():
-            return
-        low, high = self.low.to(points), self.high.to(points)
-        slack = 4.0 * torch.finfo(points.dtype).eps * torch.maximum(low.abs(), high.abs())
-        outside = ((points < low - slack) | (points > high + slack)).any(dim=-1)
+        outside = ~self.domain.contains(points.detach())
         if bool(outside.any()):
             raise SpecificationError(
                 f"rule `{self.name}` needs points inside its domain, got {int(outside.sum())} of {len(points)} "

@@ -17,8 +17,10 @@ from constraints.errors import SpecificationError
 from constraints.functional.real_functions import real_number
 from constraints.networks import FiniteGroup, LinearAction, Permutation, SignChange
 from constraints.rules import ConvexIn, Equivariance, FieldRule, Invariance, LipschitzIn, MonotoneIn
+from constraints.sampling import Sampler
 from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.learnable import Learnable
+from constraints.symbolic.region import Region
 
 __all__ = ["declare_function"]
 
@@ -41,8 +43,9 @@ def declare_function(
     fields: Sequence[AppliedUndef],
     columns: Mapping[sympy.Symbol, int],
     *,
-    domain: Mapping[sympy.Symbol, tuple[float, float]] | None = None,
+    domain: Region | None = None,
     draws: int = 1,
+    sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     name: str | None,
     unit: str,
@@ -56,6 +59,7 @@ def declare_function(
         columns: columns of the inputs; those left out are bound by name.
         domain: see `FieldEquation`.
         draws: see `FieldEquation`.
+        sampler: see `FieldEquation`.
         parameters: see `FieldEquation`.
         name: see `Rule`.
         unit: see `Rule`.
@@ -76,7 +80,7 @@ def declare_function(
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
 
     def equation() -> FieldEquation:
-        return FieldEquation(parts, fields, domain=domain, draws=draws, parameters=parameters, **told)
+        return FieldEquation(parts, fields, domain=domain, draws=draws, sampler=sampler, parameters=parameters, **told)
 
     if domain is not None or parameters:
         return equation()

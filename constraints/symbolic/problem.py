@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constraints.domains import Cuboid
 from constraints.errors import InfeasibleError, SpecificationError
 from constraints.symbolic.conditions import Pin
 from constraints.symbolic.construction import require_agreement
@@ -66,8 +67,9 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
 
     The residuals are linearised about a random smooth field, and tried on all polynomials of a fixed degree over the
     domain: a change is free where they see less than a hundredth of it, and ever less of it as the degree grows. This
-    finds a missing initial or boundary condition and a pressure known up to a constant; it is a check in finite precision of a
-    linearised problem, no proof of well-posedness. Where sensors determine the rest, do not ask for it.
+    finds a missing initial or boundary condition and a pressure known up to a constant. It is a check in finite
+    precision of a linearised problem, no proof: what dies out within a thin layer may be missed, and a stiff or chaotic
+    motion over a long time looks free, too. Where sensors determine the rest, do not ask for it.
 
     Args:
         rules: equations and conditions of the same fields by name, with a domain of finite bounds.
@@ -129,14 +131,13 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
 
 
 def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
-    known = [rule for rule in rules.values() if rule.low is not None]
+    known = [rule.domain for rule in rules.values() if isinstance(rule.domain, Cuboid)]
     if not rules or len({rule.fields for rule in rules.values()}) > 1 or not known:
         raise SpecificationError(
-            "`check_problem` needs rules of the same fields, one of them with a domain, got "
+            "`check_problem` needs rules of the same fields, one of them with bounds of each coordinate, got "
             + (", ".join(rules) or "none")
         )
-    low, high = known[0].low, known[0].high
-    assert low is not None and high is not None
+    low, high = known[0].bounds
     if len(low) > 3:
         raise SpecificationError(f"`check_problem` needs at most 3 coordinates, got {len(low)}")
     return low, high

@@ -7,6 +7,7 @@ import pytest
 import constraints
 import constraints.domains
 import constraints.embeddings
+import constraints.equations
 import constraints.fields
 import constraints.functional
 import constraints.networks
@@ -17,6 +18,7 @@ import constraints.tracking
 
 MODULES = [
     constraints,
+    constraints.equations,
     constraints.functional,
     constraints.fields,
     constraints.domains,

@@ -181,7 +181,7 @@ def test_points_are_drawn_in_the_domain():
         (lambda: declare(Eq(NAME(X).diff(X), 0), fields=[U]), "needs 2 arguments"),
         (lambda: declare(Eq(Function("v")(X, T), U), fields=[U]), "among its fields, got v"),
         (lambda: declare(Eq(U, Function("v")(X)), fields=[U, Function("v")(X)]), "same coordinates"),
-        (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1)}), "finite bounds"),
+        (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1)}), "each of the coordinates"),
         (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1), T: (1, 0)}), "finite bounds"),
         (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1), T: (0, 1)}, draws=-1), "draws"),
         (lambda: declare(sympy.And(Eq(U, 0), U.diff(X) >= 0), fields=[U]), "two rules"),

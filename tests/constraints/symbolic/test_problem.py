@@ -1,0 +1,111 @@
+"""Problems looked at as a whole: what is missing is found, what is enough is let pass, contradictions are named."""
+
+import pytest
+import sympy
+import torch
+from sympy import Eq, Function, Rational, pi, sin
+from torch import nn
+
+from constraints import InfeasibleError, Monitor, Soft, SpecificationError, check_problem, declare, equations
+from constraints.domains import Ball
+from constraints.symbolic import require_consistent
+from dkmodels import RegressionModule
+
+X, Y, T = sympy.symbols("x y t")
+NAME = Function("u")
+U, V = NAME(X, T), NAME(X, Y)
+BOX, SQUARE = {X: (0, 1), T: (0, 1)}, {X: (0, 1), Y: (0, 1)}
+WALLS, START = [Eq(NAME(0, T), 0), Eq(NAME(1, T), 0)], Eq(NAME(X, 0), sin(pi * X))
+HEAT = equations.heat(U, Rational(1, 10))
+WAVE = equations.wave(U, 1)
+POISSON = equations.poisson(V, 1)
+SIDES = [Eq(V.subs(X, 0), 0), Eq(V.subs(X, 1), 0), Eq(V.subs(Y, 0), 0), Eq(V.subs(Y, 1), 0)]
+SLOPES = [Eq(V.diff(s).subs(s, c), 0) for s in (X, Y) for c in (0, 1)]
+
+
+def problem(statements, fields=(U,), domain=BOX):
+    return {f"rule{i}": declare(s, fields=list(fields), domain=domain) for i, s in enumerate(statements)}
+
+
+@pytest.mark.parametrize(
+    ("statements", "field", "domain"),
+    [
+        ([HEAT, WALLS, START], U, BOX),
+        ([WAVE, WALLS, [START, Eq(U.diff(T).subs(T, 0), 0)]], U, BOX),
+        ([equations.burgers(U, Rational(1, 100)), WALLS, START], U, BOX),
+        ([POISSON, SIDES], V, SQUARE),
+        ([POISSON, SLOPES, Eq(sympy.Integral(V, (X, 0, 1), (Y, 0, 1)), 0)], V, SQUARE),
+    ],
+    ids=["heat", "wave", "burgers", "poisson", "poisson, its mean"],
+)
+def test_enough_is_let_pass(statements, field, domain):
+    report = check_problem(problem(statements, (field,), domain))
+    assert report.free == 0 and not report.contradiction
+    assert report.smallest > 0.1
+    report.require()
+
+
+@pytest.mark.parametrize(
+    ("statements", "field", "domain"),
+    [
+        ([HEAT, WALLS], U, BOX),
+        ([HEAT, WALLS[0], START], U, BOX),
+        ([WAVE, WALLS, START], U, BOX),
+        ([POISSON, SIDES[:3]], V, SQUARE),
+        ([POISSON, SLOPES], V, SQUARE),
+    ],
+    ids=["no start", "one wall", "no velocity", "three sides", "slopes alone"],
+)
+def test_what_is_missing_is_found(statements, field, domain):
+    report = check_problem(problem(statements, (field,), domain))
+    assert report.free >= 1
+    assert report.smallest < 1e-3
+    with pytest.raises(SpecificationError, match=r"under-determined: \d+ independent changes of u \(100%\)"):
+        report.require()
+
+
+def test_a_pressure_is_free_by_a_constant():
+    a, b, p = (Function(name)(X, Y) for name in "abp")
+    walls = [Eq(f.subs(s, c), 0) for f in (a, b) for s in (X, Y) for c in (0, 1)]
+    flow = equations.navier_stokes(a, b, p, Rational(1, 10))
+    report = check_problem(problem([flow, walls], (a, b, p), SQUARE))
+    assert report.free == 1
+    assert report.fields["p"] > 0.999
+
+
+def test_contradictions_name_the_rules():
+    rules = problem([HEAT, WALLS, START, Eq(NAME(0, T), 1)])
+    report = check_problem(rules)
+    assert "`rule1` and `rule3`" in report.contradiction
+    with pytest.raises(InfeasibleError, match="one wants 0 at x = 0, another 1"):
+        report.require()
+    with pytest.raises(InfeasibleError, match="`rule1` and `rule3`"):
+        require_consistent(rules)
+
+
+def test_a_module_refuses_them_where_they_are_imposed():
+    walls, other = problem([WALLS, Eq(NAME(0, T), 1)]).values()
+    network = nn.Linear(2, 1)
+    with pytest.raises(InfeasibleError, match="`walls` and `other`"):
+        RegressionModule(network, {"walls": Soft(walls), "other": Soft(other)})
+    module = RegressionModule(network, {"walls": Soft(walls), "other": Monitor(other)})
+    assert module(torch.zeros(1, 2)).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({}, "got none"),
+        (problem([HEAT], domain=None), "with bounds of each coordinate"),
+        ({**problem([HEAT]), "other": declare(POISSON, fields=[V], domain=SQUARE)}, "same fields"),
+        (
+            {"rule": declare(Eq(NAME(X, Y, T, pi * T), 0), fields=[NAME(X, Y, T, sympy.Symbol("z"))],
+                             domain={X: (0, 1), Y: (0, 1), T: (0, 1), sympy.Symbol("z"): (0, 1)})},
+            "at most 3 coordinates",
+        ),
+        (problem([POISSON], (V,), {(X, Y): Ball([0.0, 0.0], 1.0)}), "bounds of each coordinate"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(rules, told):
+    with pytest.raises(SpecificationError, match=told):
+        check_problem(rules)
