@@ -6,16 +6,19 @@ from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.problem import ProblemReport, check_problem, require_consistent
 from constraints.symbolic.region import normal
+from constraints.symbolic.rescale import Dimensionless, nondimensionalise
 from constraints.symbolic.text import load_rules, read_rules
 
 __all__ = [
     "DeclaredRule",
+    "Dimensionless",
     "FieldEquation",
     "Learnable",
     "ProblemReport",
     "check_problem",
     "declare",
     "load_rules",
+    "nondimensionalise",
     "normal",
     "read_rules",
     "require_consistent",

@@ -15,6 +15,7 @@ from constraints.sampling import Sampler
 from constraints.sets import Fallback
 from constraints.symbolic.classify import Classifier
 from constraints.symbolic.declared import DeclaredRule
+from constraints.symbolic.field_units import equation_in_si
 from constraints.symbolic.functions import declare_function
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region
@@ -35,7 +36,7 @@ def declare(
     outputs: Symbols,
     inputs: Symbols = (),
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
-    units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
+    units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     margin: float | None = None,
     threshold: float = 0.5,
     fallback: Fallback | None = None,
@@ -55,6 +56,7 @@ def declare(
     draws: int = 1,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+    units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     name: str | None = None,
     unit: str = "",
     source: str = "",
@@ -71,7 +73,7 @@ def declare(
     draws: int = 1,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
-    units: Mapping[sympy.Symbol, sympy.Expr] | None = None,
+    units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     margin: float | None = None,
     threshold: float = 0.5,
     fallback: Fallback | None = None,
@@ -111,9 +113,10 @@ def declare(
         draws: how many points for each sample; 0 for the model's inputs, which must lie in the domain.
         sampler: how they are chosen in training (`constraints.sampling`); uniformly by default.
         parameters: symbols of numbers that are learnt with the network.
-        units: the unit of each symbol, of `sympy.physics.units`; those left out are pure numbers. Units inside the
-            statement may differ (km/h here, metres there): all is brought to SI units, in which violations are then
-            measured. Without this argument nothing is checked.
+        units: the unit of each symbol, and of fields, of `sympy.physics.units`; those left out are pure numbers. Units
+            inside the statement may differ (km/h here, metres there): all is brought to SI units, in which violations
+            are then measured. Places of fields need theirs, `u.subs(x, 2 * meter)`. Without this argument nothing is
+            checked.
         margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count.
         threshold: from which score a label counts as true.
         fallback: what to do with samples that no output can satisfy; see the sets.
@@ -150,11 +153,19 @@ def declare(
     title = name or _short(str(whole))
     if fields:
         columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
-        if outputs or units is not None or fallback is not None or margin is not None:
+        if outputs or fallback is not None or margin is not None:
             raise SpecificationError("`declare` needs either outputs or fields, got fields and arguments of outputs")
         parts = list(statement) if isinstance(statement, list | tuple) else [whole]
+        parts = list(map(sympy.sympify, parts))
+        if units is not None:
+            try:
+                converted = [equation_in_si(part, fields, units) for part in parts]
+            except ConstraintError as error:
+                raise type(error)(f"rule `{title}`: {error}") from error
+            parts, kinds = [part for part, _ in converted], {kind for _, kind in converted}
+            unit = unit or (kinds.pop() if len(kinds) == 1 else "")
         return declare_function(
-            list(map(sympy.sympify, parts)),  # in their order, which `And` does not keep
+            parts,  # in their order, which `And` does not keep
             fields,
             columns_of,
             domain=domain,

@@ -14,7 +14,7 @@ from sympy.physics.units import Quantity, convert_to
 
 from constraints.errors import SpecificationError
 
-__all__ = ["Dimension", "in_si", "unit_of_relation"]
+__all__ = ["Dimension", "dimension_of", "in_si", "require_units", "scale_of", "unit_of_relation"]
 
 BASE = (si.meter, si.kilogram, si.second, si.ampere, si.kelvin, si.mole, si.candela)
 NAMES = ("m", "kg", "s", "A", "K", "mol", "cd")
@@ -121,6 +121,34 @@ def scale_of(unit: sympy.Expr) -> tuple[sympy.Expr, Dimension]:
         else:
             raise SpecificationError(f"a unit needs to be a product of units of sympy.physics.units, got {unit}")
     return factor, kind
+
+
+def dimension_of(e: sympy.Basic, kinds: Mapping[sympy.Basic, Dimension]) -> Dimension | None:
+    """The kind of an expression; None of 0, which is of any.
+
+    Raises:
+        SpecificationError: what adds different kinds.
+
+    Example:
+        >>> v = sympy.Symbol("v")
+        >>> print(dimension_of(3 * v**2, {v: scale_of(si.meter)[1]}))
+        m^2
+    """
+    return _dimension(e, kinds)
+
+
+def require_units(relation: Relational, kinds: Mapping[sympy.Basic, Dimension]) -> Dimension | None:
+    """The kind of both sides of a relation.
+
+    Raises:
+        SpecificationError: what adds or compares different kinds.
+
+    Example:
+        >>> v, w = sympy.symbols("v w")
+        >>> print(require_units(v <= w, {v: scale_of(si.meter)[1], w: scale_of(si.foot)[1]}))
+        m
+    """
+    return _agree([relation.lhs, relation.rhs], kinds, relation)
 
 
 def _check(s: sympy.Basic, kinds: Mapping[sympy.Basic, Dimension]) -> None:
