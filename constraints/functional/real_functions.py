@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import final
+from typing import Any, final
 
 import sympy
 import torch
@@ -18,7 +18,9 @@ from constraints.errors import SpecificationError
 
 __all__ = ["REAL_FUNCTIONS", "RealFunction", "evaluate_real", "fragile_symbols", "real_number", "shield"]
 
-Leaves = Mapping[sympy.Symbol, Tensor]
+Leaves = Mapping[Any, Tensor]
+"""By symbol, or by its name, which torch.compile can follow."""
+
 Built = Callable[[Leaves, Tensor], Tensor | float]
 
 
@@ -74,7 +76,7 @@ class RealFunction:
         """The value, of a shape to which those of the leaves broadcast.
 
         Args:
-            leaves: a tensor for each free symbol.
+            leaves: a tensor for each free symbol, by the symbol or by its name.
             like: a tensor whose dtype and device numbers take.
 
         Raises:
@@ -130,10 +132,14 @@ def _build(expression: sympy.Basic) -> Built:
 
 
 def _leaf(symbol: sympy.Symbol) -> Built:
+    name = symbol.name
+
     def read(leaves: Leaves, like: Tensor) -> Tensor:
-        if symbol not in leaves:
+        found = leaves.get(name)
+        found = leaves.get(symbol) if found is None else found
+        if found is None:
             raise SpecificationError(f"every symbol needs to be declared, got {symbol}")
-        return leaves[symbol]
+        return found
 
     return read
 
@@ -165,7 +171,8 @@ def shield(leaves: Leaves, symbols: Sequence[sympy.Symbol], where: Tensor) -> Le
         >>> torch.autograd.grad(torch.where(inside, root, 0.0).sum(), t)
         (tensor([0.0000, 0.5000]),)
     """
-    kept = {s: torch.where(where, leaves[s], leaves[s].detach()) for s in symbols if s in leaves}
+    keys = [key for s in symbols for key in (s.name, s) if key in leaves]
+    kept = {key: torch.where(where, leaves[key], leaves[key].detach()) for key in keys}
     return {**leaves, **kept}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import final
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
 
 import sympy
 import torch
@@ -104,12 +105,13 @@ class FieldEquation(FieldRule):
         self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         self.draws = draws
+        self._compiled: Callable[..., Tensor] | None = None
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
         equations = [read_equation(gap, fields) for gap in gaps]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
         try:
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
-            self._residual = FieldResidual(equations, known, len(self.coordinates))
+            self._residual = FieldResidual(equations, known)
         except SpecificationError as error:
             raise type(error)(f"rule `{self.name}`: {error}") from error
         self.conditions, self.soft_because = self._find_conditions(equations, all(equal))
@@ -239,16 +241,34 @@ class FieldEquation(FieldRule):
 
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals at points `(n, d)`, `(n, m)`."""
-        leaves = {_real(s): points[:, i] for i, s in enumerate(self.coordinates)}
+        leaves = {s.name: points[:, i] for i, s in enumerate(self.coordinates)}
         for symbol, one in self.learnables.items():
-            leaves[symbol] = one.value(self.raw[str(symbol)]).to(points)
+            leaves[symbol.name] = one.value(self.raw[symbol.name]).to(points)
         if isinstance(self.domain, Boundary):
             columns = self.domain.normal(points).unbind(-1)
-            leaves |= {_real(s): n for s, n in zip(normal(*self.coordinates), columns, strict=True)}
+            leaves |= {s.name: n for s, n in zip(normal(*self.coordinates), columns, strict=True)}
+        if self._compiled is not None:
+            try:
+                return self._compiled(field, points, leaves)
+            except Exception as error:  # of the compiler, or ours, which comes again below
+                self._compiled = None
+                warnings.warn(f"rule `{self.name}` is not compiled, runs eagerly: {error}", stacklevel=2)
         try:
             return self._residual(field, points, leaves)
         except ShapeError as error:
             raise ShapeError(f"rule `{self.name}`: {error}") from error
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the residuals, and with them their backward pass, by `torch.compile(..., *args, **kwargs)`.
+
+        Where that fails, at the first step, the rule runs eagerly and says so in a warning. Copies and pickles are not
+        compiled.
+        """
+        self._compiled = torch.compile(self._residual.__call__, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is compiled."""
+        return {**self.__dict__, "_compiled": None}
 
     def _sizes(self, field: nn.Module, points: Tensor) -> Tensor:
         """Violations elsewhere, without gradients; where jets do not pass, derivatives need them on the way."""

@@ -28,8 +28,7 @@ class FieldResidual:
 
     Args:
         equations: what must be 0, or at most 0.
-        known: the real symbol of each coordinate, in order, then of each parameter.
-        coordinates: how many of them are coordinates.
+        known: the real symbol of each coordinate and each parameter.
 
     Raises:
         SpecificationError: a symbol that nobody declared, an equation that does not speak of a field.
@@ -39,17 +38,14 @@ class FieldResidual:
         >>> x = sympy.Symbol("x")
         >>> u = sympy.Function("u")(x)
         >>> known = {x: sympy.Symbol("x", real=True)}
-        >>> residual = FieldResidual([read_equation(u.diff(x) - 2, [u])], known, 1)
+        >>> residual = FieldResidual([read_equation(u.diff(x) - 2, [u])], known)
         >>> p = torch.zeros(3, 1)
-        >>> residual(nn.Linear(1, 1), p, {known[x]: p[:, 0]}).shape
+        >>> residual(nn.Linear(1, 1), p, {"x": p[:, 0]}).shape
         torch.Size([3, 1])
     """
 
-    def __init__(
-        self, equations: Sequence[Equation], known: Mapping[sympy.Symbol, sympy.Symbol], coordinates: int
-    ) -> None:
-        self.symbols = tuple(known.values())[:coordinates]
-        self._residuals: list[tuple[RealFunction, dict[sympy.Symbol, Term]]] = []
+    def __init__(self, equations: Sequence[Equation], known: Mapping[sympy.Symbol, sympy.Symbol]) -> None:
+        functions: list[tuple[RealFunction, dict[sympy.Symbol, Term]]] = []
         places: dict[Place, list[tuple[int, ...]]] = {}
         for equation in equations:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
@@ -60,7 +56,7 @@ class FieldResidual:
                 )
             if not equation.terms:
                 raise SpecificationError(f"an equation needs to speak of a field, got {equation.expression}")
-            self._residuals.append((RealFunction(exact(equation.expression, dict(known))), equation.terms))
+            functions.append((RealFunction(exact(equation.expression, dict(known))), equation.terms))
             for term in equation.terms.values():
                 orders = places.setdefault(term.place, [])
                 if term.orders not in orders:
@@ -69,13 +65,23 @@ class FieldResidual:
         for place, several in places.items():
             together.setdefault(tuple(sorted(several)), []).append(place)
         self._passes = [
-            (orders, [(place, [RealFunction(exact(p, dict(known))) for p in place]) for place in group],
-             Derivatives(orders)) for orders, group in together.items()
-        ]  # fmt: skip
+            (
+                orders,
+                [[RealFunction(exact(p, dict(known))) for p in place] for place in group],
+                Derivatives(orders),
+            )
+            for orders, group in together.items()
+        ]
+        # Where each derivative comes to stand, so that a call needs no symbols, which torch.compile cannot follow.
+        order = [(place, one) for orders, group in together.items() for one in orders for place in group]
+        self._columns = [
+            (function, [(symbol.name, order.index((t.place, t.orders)), t.field) for symbol, t in terms.items()])
+            for function, terms in functions
+        ]
 
     def __len__(self) -> int:
         """How many equations."""
-        return len(self._residuals)
+        return len(self._columns)
 
     @property
     def order(self) -> int:
@@ -87,28 +93,26 @@ class FieldResidual:
         """At how many places the network is asked, for each point."""
         return sum(len(group) for _, group, _ in self._passes)
 
-    def __call__(self, field: nn.Module, points: Tensor, leaves: Mapping[sympy.Symbol, Tensor]) -> Tensor:
+    def __call__(self, field: nn.Module, points: Tensor, leaves: Mapping[str, Tensor]) -> Tensor:
         """The residuals, `(n, m)`.
 
         Args:
             field: `(n, d)` to `(n, fields)`.
             points: `(n, d)`.
-            leaves: what each real symbol is, coordinates `(n,)` and parameters `()`.
+            leaves: what each symbol is by its name, coordinates `(n,)` and parameters `()`.
 
         Raises:
             ShapeError: a model with too few outputs.
         """
         like = points[:, 0]
-        found: dict[tuple[Place, tuple[int, ...]], Tensor] = {}
-        for orders, group, derivatives in self._passes:
-            where = [torch.stack([p(leaves, like).expand_as(like) for p in place], dim=-1) for _, place in group]
-            values = derivatives(field, where[0] if len(where) == 1 else torch.cat(where))
-            for one, value in zip(orders, values, strict=True):
-                for (place, _), part in zip(group, value.split(len(points)), strict=True):
-                    found[place, one] = part
+        found: list[Tensor] = []
+        for _, group, derivatives in self._passes:
+            where = [torch.stack([p(leaves, like).expand_as(like) for p in place], dim=-1) for place in group]
+            for value in derivatives(field, where[0] if len(where) == 1 else torch.cat(where)):
+                found += value.split(len(points))
         columns = []
-        for residual, terms in self._residuals:
-            own = {symbol: _column(found[t.place, t.orders], t.field) for symbol, t in terms.items()}
+        for residual, terms in self._columns:
+            own = {name: _column(found[at], column) for name, at, column in terms}
             columns.append(residual({**leaves, **own}, like).expand_as(like))
         return torch.stack(columns, dim=-1)
 

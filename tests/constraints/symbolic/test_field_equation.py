@@ -238,3 +238,23 @@ def test_places_of_the_same_derivatives_share_a_pass():
     p = points()
     assert float(walls.measure(Counted(sin(pi * X)), p, p).max()) < 1e-15
     assert calls == [3 * len(p)]
+
+
+def test_it_compiles_whole_and_falls_back(recwarn):
+    rule = declare(Eq(U.diff(T) + U * U.diff(X), 0.1 * U.diff(X, 2)), fields=[U])
+    network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    p = points()
+    plain = rule.quantity(network, p)
+    rule.compile(backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(rule.quantity(network, p), plain)
+    rule.quantity(network, p).square().mean().backward()
+    assert all(q.grad is not None for q in list(network.parameters())[:-1])
+    assert not [w for w in recwarn if "runs eagerly" in str(w.message)]
+    assert copy.deepcopy(rule)._compiled is None and rule._compiled is not None
+
+    def broken(graph, example):
+        raise RuntimeError("no compiler here")
+
+    rule.compile(backend=broken)
+    with pytest.warns(UserWarning, match="is not compiled, runs eagerly"):
+        torch.testing.assert_close(rule.quantity(network, p), plain)
