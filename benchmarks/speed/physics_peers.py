@@ -50,9 +50,7 @@ class DeepXDE(TorchStep):
             case NavierStokes():
                 u, v = y[:, 0:1], y[:, 1:2]
                 (u_x, u_y), (v_x, v_y), (p_x, p_y) = ([jacobian(y, x, i=i, j=j) for j in (0, 1)] for i in range(3))
-                (u_xx, u_yy), (v_xx, v_yy) = (
-                    [hessian(y, x, component=i, i=j, j=j) for j in (0, 1)] for i in range(2)
-                )
+                (u_xx, u_yy), (v_xx, v_yy) = ([hessian(y, x, component=i, i=j, j=j) for j in (0, 1)] for i in range(2))
                 along_x = u * u_x + v * u_y + p_x - NU * (u_xx + u_yy)
                 along_y = u * v_x + v * v_y + p_y - NU * (v_xx + v_yy)
                 found = torch.cat([along_x, along_y, u_x + v_y], dim=1)

@@ -1,4 +1,4 @@
-"""The equations of `benchmarks.speed.physics`: by `Derivatives`, as declared rules, and by hand-written nested autograd.
+"""The equations of `benchmarks.speed.physics`: by `Derivatives`, as declared rules, and by nested autograd by hand.
 
 Sources are constants, so that what is timed is derivatives.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, final
 
 import sympy
@@ -78,7 +79,8 @@ class Burgers(Problem):
     def nested(self, network: nn.Module, points: Tensor) -> Tensor:
         u: Tensor = network(points)
         u_t, u_x = _gradient(u, points).split(1, dim=1)
-        return u_t + u * u_x - NU * _gradient(u_x, points)[:, 1:]
+        second = _gradient(u_x, points)[:, 1:]
+        return u_t + u * u_x - NU * second
 
     def statement(self, coordinates: Sequence[Any], fields: Sequence[Any]) -> Any:
         (t, x), (u,) = coordinates, fields
@@ -163,7 +165,7 @@ def network_of(problem: Problem, depth: int, width: int) -> nn.Sequential:
     """A tanh network with `depth` hidden layers, float32, the same at every call."""
     torch.manual_seed(0)
     sizes = [len(problem.coordinates), *[width] * depth]
-    hidden = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.Tanh())]
+    hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.Tanh())]
     return nn.Sequential(*hidden, nn.Linear(width, len(problem.fields)))
 
 
