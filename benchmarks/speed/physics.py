@@ -1,4 +1,4 @@
-"""One physics-informed training step by us, DeepXDE, PINA, TorchPhysics, jinns, and nested autograd by hand.
+"""One physics-informed training step by us, DeepXDE, PINA, TorchPhysics, jinns, jax, and nested autograd by hand.
 
     pip install deepxde pina-mathlab torchphysics jinns "jax[cpu]"
     OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.speed.physics --compiled --peers all --memory --out docs/speed
@@ -25,14 +25,21 @@ import torch
 
 from benchmarks.speed.interleave import interleave, ratio, shortest
 from benchmarks.speed.jets import POINTS, SIZES, floor_of
-from benchmarks.speed.physics_peers import DeepXDE, Jinns, Pina, TorchPhysics
+from benchmarks.speed.physics_jax import Jax, Jinns
+from benchmarks.speed.physics_peers import DeepXDE, Pina, TorchPhysics
 from benchmarks.speed.physics_problems import PROBLEMS, Problem, network_of
 from benchmarks.speed.physics_report import write_report
 from benchmarks.speed.physics_steps import Compiled, Declared, DeclaredCompiled, Nested, Ours, Step
 
 OURS: Mapping[str, type[Step]] = {"nested": Nested, "ours": Ours, "declared": Declared}
 COMPILED: Mapping[str, type[Step]] = {"ours, compiled": Compiled, "declared, compiled": DeclaredCompiled}
-PEERS: Mapping[str, type[Step]] = {"DeepXDE": DeepXDE, "PINA": Pina, "TorchPhysics": TorchPhysics, "jinns": Jinns}
+PEERS: Mapping[str, type[Step]] = {
+    "DeepXDE": DeepXDE,
+    "PINA": Pina,
+    "TorchPhysics": TorchPhysics,
+    "jinns": Jinns,
+    "jax": Jax,
+}
 PACKAGES = ("torch", "deepxde", "pina-mathlab", "torchphysics", "jinns", "jax")
 TOLERANCE = 1e-4  # of gradients, relative to their norm: float32, fourth derivatives
 

@@ -1,4 +1,4 @@
-"""The same step by the peers, each as its own documents write it: its operators, its network's calls, its residuals.
+"""The same step by the peers on torch, each as its own documents write it: its operators, its calls, its residuals.
 
 What is timed is the loss and its gradients alone: no sampler, optimiser, logger or trainer. Where a peer ships the
 equation, that is taken. A peer is imported when its step is made; `ImportError` says that it is absent.
@@ -11,14 +11,13 @@ import os
 from collections.abc import Callable
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.physics_problems import NU, Biharmonic, Burgers, NavierStokes, Poisson, Problem
-from benchmarks.speed.physics_steps import Step, TorchStep, mean_square
+from benchmarks.speed.physics_steps import TorchStep, mean_square
 
-__all__ = ["DeepXDE", "Jinns", "Pina", "TorchPhysics"]
+__all__ = ["DeepXDE", "Pina", "TorchPhysics"]
 
 
 @final
@@ -167,67 +166,3 @@ class TorchPhysics(TorchStep):
             case NavierStokes():
                 return navier_stokes, plane, spaces.R2("u") * spaces.R1("p")
         raise NotImplementedError(self.problem.name)
-
-
-@final
-class Jinns(Step):
-    """Its dynamic losses on its `PINN_MLP`, mapped over points, under `jax.jit`, float32."""
-
-    def __init__(self, problem: Problem, network: nn.Sequential, points: Tensor) -> None:
-        jax: Any = importlib.import_module("jax")
-        jinns: Any = importlib.import_module("jinns")
-        eqx: Any = importlib.import_module("equinox")
-        numbers: Any = jax.numpy
-        linears = [layer for layer in network if isinstance(layer, nn.Linear)]
-        layers: list[tuple[Any, ...]] = []
-        for linear in linears:
-            layers += [(eqx.nn.Linear, linear.in_features, linear.out_features), (jax.nn.tanh,)]
-        kind = "PDENonStatio" if isinstance(problem, Burgers) else "PDEStatio"
-        u, start = jinns.nn.PINN_MLP.create(eq_type=kind, key=jax.random.PRNGKey(0), eqx_list=tuple(layers[:-1]))
-        weights = [numbers.asarray(p.detach().numpy()) for linear in linears for p in (linear.weight, linear.bias)]
-        self.start = eqx.tree_at(self._weights, start, weights)
-        self.points = numbers.asarray(points.numpy())
-        known = {"nu": numbers.asarray(NU), "rho": numbers.asarray(1.0)}
-        dynamic = _jinns_equation(problem, jinns)
-
-        def loss(start: Any, points: Any) -> Any:
-            params = jinns.parameters.Params(nn_params=start, eq_params=known)
-            residuals = jax.vmap(lambda x: dynamic.evaluate(x, u, params))(points)
-            return numbers.mean(numbers.sum(residuals**2, axis=-1))
-
-        self.step = jax.jit(jax.value_and_grad(loss))
-        self.block = jax.block_until_ready
-        self.found: Any = None
-
-    @staticmethod
-    def _weights(network: Any) -> list[Any]:
-        return [p for linear in network.layers[::2] for p in (linear.weight, linear.bias)]
-
-    def __call__(self) -> None:
-        _, self.found = self.block(self.step(self.start, self.points))
-
-    def gradients(self) -> list[Tensor]:
-        return [torch.from_numpy(np.array(g)) for g in self._weights(self.found)]
-
-
-def _jinns_equation(problem: Problem, jinns: Any) -> Any:
-    laplacian = jinns.loss.laplacian_rev
-
-    class PoissonLoss(jinns.loss.PDEStatio):  # type: ignore[misc]
-        def equation(self, x: Any, u: Any, params: Any) -> Any:
-            return laplacian(x, u, params)[None] + 1.0
-
-    class BiharmonicLoss(jinns.loss.PDEStatio):  # type: ignore[misc]
-        def equation(self, x: Any, u: Any, params: Any) -> Any:
-            return laplacian(x, lambda z, p: laplacian(z, u, p)[None], params, eq_type="PDEStatio")[None] - 1.0
-
-    match problem:
-        case Burgers():
-            return jinns.loss.BurgersEquation()
-        case Poisson():
-            return PoissonLoss()
-        case Biharmonic():
-            return BiharmonicLoss()
-        case NavierStokes():
-            return jinns.loss.NavierStokesMassConservation2DStatio()
-    raise NotImplementedError(problem.name)

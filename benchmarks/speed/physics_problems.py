@@ -77,10 +77,11 @@ class Burgers(Problem):
         return linear + u * u_x
 
     def nested(self, network: nn.Module, points: Tensor) -> Tensor:
-        u: Tensor = network(points)
+        u = network(points)
         u_t, u_x = _gradient(u, points).split(1, dim=1)
-        second = _gradient(u_x, points)[:, 1:]
-        return u_t + u * u_x - NU * second
+        u_xx = _gradient(u_x, points)[:, 1:]
+        found: Tensor = u_t + u * u_x - NU * u_xx
+        return found
 
     def statement(self, coordinates: Sequence[Any], fields: Sequence[Any]) -> Any:
         (t, x), (u,) = coordinates, fields
@@ -170,7 +171,7 @@ def network_of(problem: Problem, depth: int, width: int) -> nn.Sequential:
 
 
 def _gradient(u: Tensor, points: Tensor) -> Tensor:
-    return torch.autograd.grad(u.sum(), points, create_graph=True)[0]
+    return torch.autograd.grad(u, points, torch.ones_like(u), create_graph=True)[0]  # faster than of a sum
 
 
 def _laplacian(u: Tensor, points: Tensor) -> Tensor:

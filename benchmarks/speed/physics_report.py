@@ -19,6 +19,7 @@ STYLES = {  # colours of Okabe and Ito; a marker each, too
     "PINA": ("#D55E00", "^"),
     "TorchPhysics": ("#CC79A7", "v"),
     "jinns": ("#0072B2", "D"),
+    "jax": ("#000000", "X"),
 }
 AIMS = {  # of ours, eager and compiled, relative to nested autograd
     "Poisson, 2d": (1.3, 2.0),
@@ -46,9 +47,10 @@ def text(record: Mapping[str, Any]) -> str:
         "A step is the loss (mean square of the residual at 1,000 points, float32) and its gradients, of the same tanh "
         "network, in one process on one core, all in turn; before, all gradients are found equal. Speeds are relative "
         "to hand-written nested autograd, medians over rounds, above 1 where faster; nested: the least time. `ours` is "
-        "`Derivatives` by hand, `declared` the rule that `declare` makes of the equations. The floor is the matrix "
-        "products of our streams between hidden layers alone: how many times longer ours and ours compiled take. The "
-        "aims are those of ours eager and compiled.",
+        "`Derivatives` by hand, `declared` the rule that `declare` makes of the equations, `jax` forward mode in "
+        "forward mode by hand; jinns and jax run under `jax.jit`, all others eagerly but for ours compiled. The floor "
+        "is the matrix products of our streams between hidden layers alone: how many times longer ours and ours "
+        "compiled take. The aims are those of ours eager and compiled.",
         "",
         *_times(rows),
         "",

@@ -58,7 +58,7 @@ class TorchStep(Step):
 
 @final
 class Nested(TorchStep):
-    """By hand; no gradient of the points is taken in the end, which a plain `backward()` would take."""
+    """By hand."""
 
     def __init__(self, problem: Problem, network: nn.Sequential, points: Tensor) -> None:
         super().__init__(problem, network, points)
@@ -66,10 +66,6 @@ class Nested(TorchStep):
 
     def loss(self) -> Tensor:
         return mean_square(self.problem.nested(self.network, self.points))
-
-    def __call__(self) -> None:
-        self.network.zero_grad()
-        self.loss().backward(inputs=list(self.network.parameters()))
 
 
 class Ours(TorchStep):
