@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._dynamo.utils import counters
 
 from benchmarks.speed.interleave import interleave, ratio, shortest
 from benchmarks.speed.jets import POINTS, SIZES, floor_of
@@ -46,8 +47,8 @@ TOLERANCE = 1e-4  # of gradients, relative to their norm: float32, fourth deriva
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="One physics-informed training step beside the peers.")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--budget", type=float, default=4.0, help="seconds for one competitor in one row")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--budget", type=float, default=3.0, help="seconds for one competitor in one row")
     parser.add_argument("--compiled", action="store_true", help="ours under torch.compile, too")
     parser.add_argument("--peers", nargs="+", default=[], choices=[*PEERS, "all"], metavar="PEER")
     parser.add_argument("--memory", action="store_true", help="the peak of a step, too, in a process for each")
@@ -88,8 +89,10 @@ def measure(
     torch._dynamo.reset()
     network, points = network_of(problem, depth, width), points_of(problem)
     made: dict[str, Step] = {}
+    graphs: dict[str, int] = {}
     left_out: dict[str, str] = {}
     for name, kind in steps.items():
+        counters.clear()
         try:
             step = kind(problem, network, points)
             step()
@@ -97,6 +100,7 @@ def measure(
             left_out[name] = f"{type(error).__name__}: {error}".strip().splitlines()[0][:160]
             continue
         made[name] = step
+        graphs[name] = counters["stats"]["unique_graphs"]
     expected = _flat(made["nested"])
     for name, step in made.items():
         difference = float((_flat(step) - expected).norm() / expected.norm())
@@ -113,6 +117,7 @@ def measure(
         "nested_ms": 1e3 * shortest(times, "nested"),
         "speed": {name: 1.0 / ratio(times, name, "nested") for name in made},
         "to_floor": {name: ratio(times, name, "floor") for name in made},
+        "graphs": {name: count for name, count in graphs.items() if count},
         "left_out": left_out,
     }
 

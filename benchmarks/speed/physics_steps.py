@@ -111,5 +111,5 @@ def mean_square(residual: Tensor) -> Tensor:
 
 def _compiled(loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
     loss()  # plans in turned coordinates are made in eager mode alone
-    compiled: Callable[[], Tensor] = torch.compile(loss, fullgraph=True)
+    compiled: Callable[[], Tensor] = torch.compile(loss)
     return compiled
