@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.fields import Derivatives
-from constraints.functional.real_functions import RealFunction
+from constraints.fields import Derivatives, DifferentialOperator
+from constraints.functional.real_functions import RealFunction, real_number
 from constraints.symbolic.statement import exact
-from constraints.symbolic.terms import Equation, Place, Term
+from constraints.symbolic.terms import Equation, Place
 
 __all__ = ["FieldResidual"]
 
-Orders = tuple[tuple[int, ...], ...]
+Wanted = tuple[DifferentialOperator, ...]
+Asked = tuple[str, Place, DifferentialOperator, int]
+"""Under which name an equation speaks of an operator on a field at a place."""
 
 
 @final
@@ -45,8 +47,8 @@ class FieldResidual:
     """
 
     def __init__(self, equations: Sequence[Equation], known: Mapping[sympy.Symbol, sympy.Symbol]) -> None:
-        functions: list[tuple[RealFunction, dict[sympy.Symbol, Term]]] = []
-        places: dict[Place, list[tuple[int, ...]]] = {}
+        functions: list[tuple[RealFunction, list[Asked]]] = []
+        places: dict[Place, list[DifferentialOperator]] = {}
         for equation in equations:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
             unknown = (equation.expression.free_symbols | free) - set(known) - set(equation.terms)
@@ -56,27 +58,24 @@ class FieldResidual:
                 )
             if not equation.terms:
                 raise SpecificationError(f"an equation needs to speak of a field, got {equation.expression}")
-            functions.append((RealFunction(exact(equation.expression, dict(known))), equation.terms))
-            for term in equation.terms.values():
-                orders = places.setdefault(term.place, [])
-                if term.orders not in orders:
-                    orders.append(term.orders)
-        together: dict[Orders, list[Place]] = {}
+            expression, asked = _collapse(equation)
+            functions.append((RealFunction(exact(expression, dict(known))), asked))
+            for _, place, operator, _ in asked:
+                several = places.setdefault(place, [])
+                if operator not in several:
+                    several.append(operator)
+        together: dict[Wanted, list[Place]] = {}
         for place, several in places.items():
-            together.setdefault(tuple(sorted(several)), []).append(place)
+            together.setdefault(tuple(sorted(several, key=str)), []).append(place)
         self._passes = [
-            (
-                orders,
-                [[RealFunction(exact(p, dict(known))) for p in place] for place in group],
-                Derivatives(orders),
-            )
-            for orders, group in together.items()
+            (wanted, [[RealFunction(exact(p, dict(known))) for p in place] for place in group], Derivatives(wanted))
+            for wanted, group in together.items()
         ]
-        # Where each derivative comes to stand, so that a call needs no symbols, which torch.compile cannot follow.
-        order = [(place, one) for orders, group in together.items() for one in orders for place in group]
+        # Where each value comes to stand, so that a call needs no symbols, which torch.compile cannot follow.
+        order = [(place, one) for wanted, group in together.items() for one in wanted for place in group]
         self._columns = [
-            (function, [(symbol.name, order.index((t.place, t.orders)), t.field) for symbol, t in terms.items()])
-            for function, terms in functions
+            (function, [(name, order.index((place, operator)), field) for name, place, operator, field in asked])
+            for function, asked in functions
         ]
 
     def __len__(self) -> int:
@@ -86,7 +85,7 @@ class FieldResidual:
     @property
     def order(self) -> int:
         """The highest order of a derivative."""
-        return max(sum(one) for orders, _, _ in self._passes for one in orders)
+        return max(one.order for wanted, _, _ in self._passes for one in wanted)
 
     @property
     def places(self) -> int:
@@ -115,6 +114,31 @@ class FieldResidual:
             own = {name: _column(found[at], column) for name, at, column in terms}
             columns.append(residual({**leaves, **own}, like).expand_as(like))
         return torch.stack(columns, dim=-1)
+
+
+def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:
+    """The equation with sums of higher derivatives as one operator each: a Laplacian is one stream of jets, not many.
+
+    Only derivatives with a number for their coefficient, and of which nothing else is said, can be summed before.
+    """
+    expression = equation.expression
+    asked: list[Asked] = []
+    sums: dict[tuple[Place, int], list[tuple[sympy.Symbol, tuple[int, ...], sympy.Expr]]] = {}
+    for symbol, term in equation.terms.items():
+        factor = expression.diff(symbol)
+        if factor.is_number and factor != 0 and sum(term.orders) > 1:
+            sums.setdefault((term.place, term.field), []).append((symbol, term.orders, factor))
+        else:
+            asked.append((symbol.name, term.place, DifferentialOperator({term.orders: 1.0}), term.field))
+    for (place, field), parts in sums.items():
+        first = parts[0][0]
+        if len(parts) == 1:
+            asked.append((first.name, place, DifferentialOperator({parts[0][1]: 1.0}), field))
+            continue
+        operator = DifferentialOperator({orders: real_number(factor) for _, orders, factor in parts})
+        expression = expression.subs({symbol: 0 for symbol, _, _ in parts}) + first
+        asked.append((first.name, place, operator, field))
+    return expression, asked
 
 
 def _column(values: Tensor, field: int) -> Tensor:

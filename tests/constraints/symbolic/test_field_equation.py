@@ -258,3 +258,19 @@ def test_it_compiles_whole_and_falls_back(recwarn):
     rule.compile(backend=broken)
     with pytest.warns(UserWarning, match="is not compiled, runs eagerly"):
         torch.testing.assert_close(rule.quantity(network, p), plain)
+
+
+def test_a_laplacian_is_one_operator():
+    """So that jets carry its sum instead of each second derivative; unless one of them is spoken of otherwise."""
+
+    def wanted(statement):
+        return [operator for several, _, _ in declare(statement, fields=[U])._residual._passes for operator in several]
+
+    assert len(wanted(Eq(U.diff(X, 2) + 3 * U.diff(T, 2), X))) == 1
+    assert len(wanted(Eq(U.diff(X, 2) + U.diff(T, 2) + U.diff(X), 0))) == 2
+    assert len(wanted(Eq(U.diff(X, 2) ** 2 + U.diff(T, 2), 0))) == 2
+    assert len(wanted(Eq(X * U.diff(X, 2) + U.diff(T, 2), 0))) == 2
+    both = declare([Eq(U.diff(X, 2) + U.diff(T, 2), 0), Eq(U.diff(X, 2), U)], fields=[U])
+    field, p = Known(sin(X) * exp(2 * T)), points()
+    value = torch.sin(p[:, 0]) * torch.exp(2 * p[:, 1])
+    torch.testing.assert_close(both.quantity(field, p), torch.stack([3 * value, -2 * value], dim=1))
