@@ -78,7 +78,8 @@ class Burgers(Problem):
 
     def nested(self, network: nn.Module, points: Tensor) -> Tensor:
         u = network(points)
-        u_t, u_x = _gradient(u, points).split(1, dim=1)
+        slope = _gradient(u, points)
+        u_t, u_x = slope[:, :1], slope[:, 1:]
         u_xx = _gradient(u_x, points)[:, 1:]
         found: Tensor = u_t + u * u_x - NU * u_xx
         return found
@@ -142,8 +143,10 @@ class NavierStokes(Problem):
         return torch.cat([momentum, x[:, :1] + y[:, 1:2]], dim=1)
 
     def nested(self, network: nn.Module, points: Tensor) -> Tensor:
-        u, v, p = network(points).split(1, dim=1)
-        (u_x, u_y), (v_x, v_y), (p_x, p_y) = (_gradient(field, points).split(1, dim=1) for field in (u, v, p))
+        w = network(points)
+        u, v = w[:, :1], w[:, 1:2]
+        slopes = [_gradient(w[:, i : i + 1], points) for i in range(3)]
+        (u_x, u_y), (v_x, v_y), (p_x, p_y) = ((slope[:, :1], slope[:, 1:]) for slope in slopes)
         second_u = _gradient(u_x, points)[:, :1] + _gradient(u_y, points)[:, 1:]
         second_v = _gradient(v_x, points)[:, :1] + _gradient(v_y, points)[:, 1:]
         along_x = u * u_x + v * u_y + p_x - NU * second_u
@@ -175,6 +178,6 @@ def _gradient(u: Tensor, points: Tensor) -> Tensor:
 
 
 def _laplacian(u: Tensor, points: Tensor) -> Tensor:
-    slopes = _gradient(u, points).split(1, dim=1)
-    seconds = [_gradient(slope, points)[:, i : i + 1] for i, slope in enumerate(slopes)]
-    return torch.cat(seconds, dim=1).sum(dim=1, keepdim=True)
+    slopes = _gradient(u, points)
+    columns = [slice(i, i + 1) for i in range(points.shape[1])]  # slices: the backward pass of a split fills all parts
+    return torch.cat([_gradient(slopes[:, i], points)[:, i] for i in columns], dim=1).sum(dim=1, keepdim=True)
