@@ -11,7 +11,7 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, UnsupportedError
 from constraints.fields.chain import Bend, LinearMap, run_chain
-from constraints.fields.program import compile_program
+from constraints.fields.program import compile_program, has_value
 from constraints.fields.smooth import Tower, reciprocal
 from constraints.fields.streams import Streams
 
@@ -70,7 +70,7 @@ class Jet:
     @property
     def value(self) -> Tensor:
         """The functions themselves, `(batch, n)`."""
-        if self.keep is not None and 0 not in self.keep:
+        if self.keep is not None and not has_value(self.keep):
             raise UnsupportedError("this jet has given up its value")
         return self.stack[:, 0].mT
 
@@ -122,7 +122,7 @@ class Jet:
                         f"a jet of {width} functions needs a matrix (m, {width}), got {tuple(weight.shape)}"
                     )
                 width = len(weight)
-                steps.append(LinearMap(weight, bias if kept is None or 0 in kept else None))
+                steps.append(LinearMap(weight, bias if kept is None or has_value(kept) else None))
                 continue
             if kept is not None:
                 raise UnsupportedError("cannot bend a jet of which only the wanted streams were kept")

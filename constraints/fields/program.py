@@ -7,7 +7,7 @@ from typing import final
 
 from constraints.fields.streams import Streams, Terms
 
-__all__ = ["Block", "Group", "Program", "Run", "compile_program"]
+__all__ = ["Block", "Group", "Program", "Run", "compile_program", "has_value"]
 
 SHORTEST = 4  # fewer squares are added one by one: each is one operation then, too
 
@@ -76,12 +76,24 @@ class Program:
     @property
     def value(self) -> int:
         """1 where the value itself is kept (it is row 0 then), 0 where not."""
-        return int(0 in self.keep)
+        return int(has_value(self.keep))
 
     @property
     def whole(self) -> bool:
         """Whether all derivatives are kept, in order."""
         return len(self.keep) > self.value and self.keep[-1] == len(self.keep) - self.value
+
+
+def has_value(keep: tuple[int, ...]) -> bool:
+    """Whether the value itself, stream 0, is kept.
+
+    Written without `in`, which torch.compile takes for false once the places are symbols to it.
+
+    Example:
+        >>> has_value((0, 2)), has_value((1, 2))
+        (True, False)
+    """
+    return any(place == 0 for place in keep)
 
 
 def compile_program(streams: Streams, keep: tuple[int, ...]) -> Program:

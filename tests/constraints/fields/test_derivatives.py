@@ -359,3 +359,16 @@ def test_under_compile() -> None:
     expected = torch.autograd.grad(step(points), parameters, allow_unused=True, materialize_grads=True)
     for one, other in zip(found, expected, strict=True):
         assert distance(one, other) < 1e-10
+
+
+def test_compiled_one_after_another_they_keep_the_value():
+    """Without a reset: torch.compile takes places that differ between calls for symbols."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    p = torch.rand(4, 2, dtype=torch.float64)
+    for wanted in ([laplacian(2)], [(0, 0), laplacian(2)], [(0, 0), (1, 0), (0, 1)]):
+        derivatives = Derivatives(wanted)
+        plain = derivatives(network, p)
+        for one, two in zip(torch.compile(derivatives, backend="eager")(network, p), plain, strict=True):
+            torch.testing.assert_close(one, two)
