@@ -64,21 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         **(COMPILED if options.compiled else {}),
         **{name: step for name, step in PEERS.items() if {name, "all"} & set(options.peers)},
     }
-    rows = []
-    for problem in PROBLEMS:
-        for depth, width in SIZES:
-            rows.append(measure(problem, depth, width, steps, options.rounds, options.budget))
-            print(_line(rows[-1]), flush=True)
-    record = {
+    record: dict[str, Any] = {
         "command": f"python -m benchmarks.speed.physics {' '.join(sys.argv[1:] if arguments is None else arguments)}",
         "versions": {name: _version(name) for name in PACKAGES},
-        "rows": rows,
-        "memory": {name: _peaks_apart(name) for name in steps} if options.memory else {},
+        "rows": [],
+        "memory": {},
     }
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "physics.json").write_text(json.dumps(record, indent=1) + "\n")
-        write_report(record, options.out)
+    for problem in PROBLEMS:
+        for depth, width in SIZES:
+            record["rows"].append(measure(problem, depth, width, steps, options.rounds, options.budget))
+            print(_line(record["rows"][-1]), flush=True)
+            _save(record, options.out)  # row by row: a run that is cut off is not lost
+    if options.memory:
+        record["memory"] = {name: _peaks_apart(name) for name in steps}
+        _save(record, options.out)
     return 0
 
 
@@ -159,6 +158,13 @@ def _peaks_apart(name: str) -> dict[str, float]:
 def _peak() -> float:
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return float(line.split()[1]) / 1024.0
+
+
+def _save(record: Mapping[str, Any], out: Path | None) -> None:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "physics.json").write_text(json.dumps(record, indent=1) + "\n")
+        write_report(record, out)
 
 
 def _flat(step: Step) -> torch.Tensor:
