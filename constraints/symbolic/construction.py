@@ -88,13 +88,12 @@ def construct(
             pins = _distinct([c for c in own if isinstance(c, Pin) and c.field == k], x)
             offsets[k] += _interpolate(pins, offsets[k], coordinates)
             factors[k] *= _factor(pins, x, known.get(axis))
-    unshared = _unshared(full, coordinates, fields)
     found = Construction(
         tuple(inputs),
         tuple(factors),
         tuple(map(sympy.expand_mul, offsets)),
         _mirrors(lines, factors, coordinates),
-        unshared,
+        _unshared(full, coordinates, fields),
     )
     _try_out(found, lines, coordinates, known)
     _try_surfaces(found, surfaces, lines, coordinates)
@@ -188,7 +187,6 @@ def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float
     slopes = sorted({c.at for c in pins if _is_slope(c, pins)}, key=float)
     if (len(periods) > 0) + (len(slopes) > 0) > 1 or len(periods) > 1:
         raise UnsupportedError(f"no field is known that holds several periods, or periods and slopes, along {x}")
-    length = sympy.Integer(1) if bounds is None else sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
     if periods:
         (low, high) = periods[0]
         angle = 2 * sympy.pi * (x - low) / (high - low)
@@ -201,8 +199,13 @@ def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float
     if slopes:
         (at,) = slopes
         sign = -1 if bounds is not None and float(at) >= bounds[1] else 1
-        return [at + sign * (x - at) ** 2 / length]
+        return [at + sign * (x - at) ** 2 / _length(bounds)]
     return [x]
+
+
+def _length(bounds: tuple[float, float] | None) -> sympy.Expr:
+    """By which a coordinate is scaled: 1 where its bounds are not known."""
+    return sympy.Integer(1) if bounds is None else sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
 
 
 def _is_slope(pin: Pin, others: Sequence[Pin]) -> bool:
@@ -239,10 +242,7 @@ def _factor(pins: Sequence[Pin], x: sympy.Symbol, bounds: tuple[float, float] | 
         orders = sorted(k for pin in pins if pin.at == at for k, _ in pin.factors)
         if orders != list(range(count)):
             raise UnsupportedError(f"no field is known with derivatives of orders {orders} given at {x} = {at}")
-    length = sympy.Integer(1)
-    if bounds is not None:
-        length = sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
-    factor = sympy.Integer(1)
+    length, factor = _length(bounds), sympy.Integer(1)
     for at, count in blocks.items():
         beyond = bounds is not None and float(at) >= bounds[1]
         factor *= ((at - x if beyond else x - at) / length) ** count

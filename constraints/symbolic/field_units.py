@@ -52,27 +52,27 @@ def equation_in_si(relation: Relational, fields: Sequence[AppliedUndef], units: 
     kinds |= {q: kind for q, (_, kind) in quantities.items()}
     none = dimension_of(sympy.Integer(1), {})
     assert none is not None
-    stands: dict[sympy.Basic, sympy.Symbol] = {}
 
     def kind_at(x: sympy.Symbol) -> Dimension:
         return kinds.get(x, none)
 
     def stand_in(part: sympy.Basic, kind: Dimension) -> sympy.Symbol:
-        symbol = stands.setdefault(part, sympy.Symbol(str(part), real=True))
+        symbol = sympy.Symbol(str(part), real=True)
         kinds[symbol] = kind
         return symbol
 
-    def require_places(args: Sequence[sympy.Expr], variables: Sequence[sympy.Symbol] = ()) -> None:
-        for a, x in zip(args, coordinates, strict=True):
-            kind = kind_at(x) if a in variables else dimension_of(walk(a), kinds)
-            if kind is not None and kind != kind_at(x):
-                raise SpecificationError(f"units need to agree: {x} is in {kind_at(x)}, its place {a} is in {kind}")
+    def require_place(x: sympy.Symbol, place: sympy.Expr) -> None:
+        kind = dimension_of(walk(place), kinds)
+        if kind is not None and kind != kind_at(x):
+            raise SpecificationError(f"units need to agree: {x} is in {kind_at(x)}, its place {place} is in {kind}")
 
     def value(part: Any, variables: Sequence[sympy.Symbol] = ()) -> Dimension:
         own = [field for field in fields if field.func == part.func]
         if not own:
             raise SpecificationError(f"an equation needs every function among its fields, got {part}")
-        require_places(part.args, variables)
+        for a, x in zip(part.args, coordinates, strict=True):
+            if a not in variables:
+                require_place(x, a)
         return kinds.get(own[0], none)
 
     def slope(part: Any, variables: Sequence[sympy.Symbol] = ()) -> Dimension:
@@ -86,14 +86,8 @@ def equation_in_si(relation: Relational, fields: Sequence[AppliedUndef], units: 
             return stand_in(part, slope(part))
         if isinstance(part, sympy.Subs):
             inner = part.expr
-            places = [inner.expr.args.index(v) for v in part.variables]
-            for place, point in zip(places, part.point, strict=True):
-                kind = dimension_of(walk(point), kinds)
-                if kind is not None and kind != kind_at(coordinates[place]):
-                    raise SpecificationError(
-                        f"units need to agree: {coordinates[place]} is in {kind_at(coordinates[place])}, its place "
-                        f"{point} is in {kind}"
-                    )
+            for variable, point in zip(part.variables, part.point, strict=True):
+                require_place(coordinates[inner.expr.args.index(variable)], point)
             return stand_in(part, slope(inner, part.variables))
         if isinstance(part, sympy.Integral):
             kind = dimension_of(walk(part.function), kinds) or none
