@@ -30,7 +30,7 @@ class FieldResidual:
 
     Args:
         equations: what must be 0, or at most 0.
-        known: the real symbol of each coordinate and each parameter.
+        known: the real symbol of each coordinate, in their order, and of each parameter after them.
 
     Raises:
         SpecificationError: a symbol that nobody declared, an equation that does not speak of a field.
@@ -68,8 +68,7 @@ class FieldResidual:
         for place, several in places.items():
             together.setdefault(tuple(sorted(several, key=str)), []).append(place)
         self._passes = [
-            (wanted, [[RealFunction(exact(p, dict(known))) for p in place] for place in group], Derivatives(wanted))
-            for wanted, group in together.items()
+            (wanted, [_place(one, known) for one in group], Derivatives(wanted)) for wanted, group in together.items()
         ]
         # Where each value comes to stand, so that a call needs no symbols, which torch.compile cannot follow.
         order = [(place, one) for wanted, group in together.items() for one in wanted for place in group]
@@ -106,7 +105,10 @@ class FieldResidual:
         like = points[:, 0]
         found: list[Tensor] = []
         for _, group, derivatives in self._passes:
-            where = [torch.stack([p(leaves, like).expand_as(like) for p in place], dim=-1) for place in group]
+            where = [
+                points if place is None else torch.stack([p(leaves, like).expand_as(like) for p in place], dim=-1)
+                for place in group
+            ]
             for value in derivatives(field, where[0] if len(where) == 1 else torch.cat(where)):
                 found += value.split(len(points))
         columns = []
@@ -117,7 +119,7 @@ class FieldResidual:
 
 
 def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:
-    """The equation with sums of higher derivatives as one operator each: a Laplacian is one stream of jets, not many.
+    """The equation with sums of derivatives as one operator each: `u_t - nu u_xx` is one stream of jets, not two.
 
     Only derivatives with a number for their coefficient, and of which nothing else is said, can be summed before.
     """
@@ -126,7 +128,7 @@ def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:
     sums: dict[tuple[Place, int], list[tuple[sympy.Symbol, tuple[int, ...], sympy.Expr]]] = {}
     for symbol, term in equation.terms.items():
         factor = expression.diff(symbol)
-        if factor.is_number and factor != 0 and sum(term.orders) > 1:
+        if factor.is_number and factor != 0 and any(term.orders):
             sums.setdefault((term.place, term.field), []).append((symbol, term.orders, factor))
         else:
             asked.append((symbol.name, term.place, DifferentialOperator({term.orders: 1.0}), term.field))
@@ -139,6 +141,13 @@ def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:
         expression = expression.subs({symbol: 0 for symbol, _, _ in parts}) + first
         asked.append((first.name, place, operator, field))
     return expression, asked
+
+
+def _place(place: Place, known: Mapping[sympy.Symbol, sympy.Symbol]) -> list[RealFunction] | None:
+    """Each coordinate of a place; None where it is the point itself."""
+    if place == tuple(known)[: len(place)]:
+        return None
+    return [RealFunction(exact(p, dict(known))) for p in place]
 
 
 def _column(values: Tensor, field: int) -> Tensor:
