@@ -10,6 +10,7 @@ from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
 from constraints.rules.lipschitz import LipschitzIn
+from constraints.rules.measurements import Measurements
 from constraints.rules.monotone import MonotoneIn
 from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
@@ -49,6 +50,7 @@ __all__ = [
     "LinearSystem",
     "LipschitzIn",
     "LowerChildren",
+    "Measurements",
     "MonotoneIn",
     "Multiplicative",
     "NearestCoherent",
