@@ -93,6 +93,7 @@ from constraints.rules import (
     ScaledAdditive,
     Scores,
     Softmax,
+    Squares,
     Symmetriser,
     Transition,
 )
@@ -269,6 +270,7 @@ __all__ = [
     "Soft",
     "Softmax",
     "SpecificationError",
+    "Squares",
     "Squashing",
     "Symmetriser",
     "Track",

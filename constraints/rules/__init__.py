@@ -16,6 +16,7 @@ from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
+from constraints.rules.squares import Squares
 from constraints.rules.symmetry import Averaging, Canonicalisation, Equivariance, Invariance, Symmetriser
 from constraints.rules.transition import Transition
 
@@ -64,6 +65,7 @@ __all__ = [
     "ScaledAdditive",
     "Scores",
     "Softmax",
+    "Squares",
     "Symmetriser",
     "Transition",
 ]

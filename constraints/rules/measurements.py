@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError
 from constraints.rules.rule import FieldRule
+from constraints.rules.squares import Squares
 from constraints.sets.zero import Zero
 
 __all__ = ["Measurements"]
@@ -104,14 +105,27 @@ class Measurements(FieldRule):
                 f"rule `{self.name}` needs its own points (*batch, {len(self.at)}, {self.at.shape[1]}), got shape "
                 f"{tuple(points.shape)}"
             )
-        u: Tensor = field(points.reshape(-1, n, d)[0])
+        residual = self._against(field(points.reshape(-1, n, d)[0]), self.values, self.deviation)
+        return residual.flatten().expand(*batch, -1)
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares:
+        """See `Rule.squares`: each measurement is a row."""
+        d, k = self.at.shape[1], self.values.shape[1]
+        rows = torch.cat([self.at, self.values, self.deviation.expand_as(self.values)], dim=1)
+
+        def residual(rows: Tensor) -> Tensor:
+            points, values, deviation = rows.split([d, k, k], dim=1)
+            return self._against(model(points), values, deviation)
+
+        return Squares(residual, rows, 1.0)
+
+    def _against(self, u: Tensor, values: Tensor, deviation: Tensor) -> Tensor:
         wanted = u.shape[-1] == self.values.shape[1] if self.outputs is None else max(self.outputs) < u.shape[-1]
         if not wanted:
             which = f"{self.values.shape[1]} outputs" if self.outputs is None else f"outputs {list(self.outputs)}"
             raise ShapeError(f"rule `{self.name}` speaks of {which}, but the model has {u.shape[-1]}")
         chosen = u if self.outputs is None else u[..., list(self.outputs)]
-        residual = (chosen - self.values) / self.deviation
-        return residual.flatten().expand(*batch, -1)
+        return (chosen - values) / deviation
 
 
 def _rows(wrong: Tensor) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from constraints.domains import Boundary, Domain
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.rules.rule import Explanation, FieldRule, Guarantee
+from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.architecture import Architecture, Conditioned, find_architecture
@@ -196,6 +197,16 @@ class FieldEquation(FieldRule):
             self.sampler.learn(self.domain, flat.detach(), sizes, lambda p: self._sizes(field, p))
         result = result.reshape(*points.shape[:-1], len(self._residual))
         return result.flatten(-2) if self._draws else result
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares:
+        """See `Rule.squares`: each point is a row."""
+        points = self.points(x).detach().reshape(-1, len(self.coordinates))
+
+        def residual(rows: Tensor) -> Tensor:
+            found = self._at(model, rows)
+            return found if isinstance(self.constraint, Zero) else found.clamp(min=0.0)
+
+        return Squares(residual, points, 1.0 / math.prod(x.shape[:-1]))
 
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals at points `(n, d)`, `(n, m)`."""
