@@ -1,0 +1,1 @@
+"""Optimisers that torch lacks, for small networks on full batches."""
