@@ -69,14 +69,14 @@ def search_line(
     decrease: float = 1e-4,
     curvature: float = 0.9,
     max_evaluations: int = 25,
+    rounding: float | None = None,
 ) -> LineSearch:
     r"""A step that obeys the strong Wolfe conditions: bracket, then zoom by safeguarded cubic interpolation.
 
     .. math:: \phi(t) \le \phi(0) + c_1 t \phi'(0), \qquad |\phi'(t)| \le c_2 |\phi'(0)|
 
-    The first holds to rounding: values that differ from :math:`\phi(0)` by less than 4 units of rounding of the
-    gradient's dtype count as equal, so that at a flat end the slopes decide. Where value or slope is not finite the
-    step shrinks.
+    The first holds to rounding: values within 4 units of rounding of :math:`\phi(0)` count as equal,
+    so that at a flat end the slopes decide. Where value or slope is not finite the step shrinks.
 
     Args:
         phi: from a step to value, slope and gradient `(n,)`.
@@ -85,6 +85,7 @@ def search_line(
         decrease: :math:`c_1`.
         curvature: :math:`c_2`, above :math:`c_1` and below 1.
         max_evaluations: the search fails after so many, >= 1.
+        rounding: relative, of values; that of the gradient's dtype by default.
 
     Raises:
         SpecificationError: a direction that does not descend; numbers out of range.
@@ -101,7 +102,9 @@ def search_line(
         (3.0, True)
     """
     _check(start, step, decrease, curvature, max_evaluations)
-    return _Search(phi, start, decrease, curvature, max_evaluations).run(step)
+    unit = torch.finfo(start.gradient.dtype).eps if rounding is None else rounding
+    noise = ROUNDING * unit * abs(start.value)
+    return _Search(phi, start, decrease, curvature, max_evaluations, noise).run(step)
 
 
 @final
@@ -109,14 +112,14 @@ class _Search:
     """What a search remembers: its start, its conditions, and how often it asked."""
 
     def __init__(
-        self, phi: LineFunction, start: Trial, decrease: float, curvature: float, max_evaluations: int
+        self, phi: LineFunction, start: Trial, decrease: float, curvature: float, max_evaluations: int, noise: float
     ) -> None:
         self.phi = phi
         self.start = start
         self.decrease = decrease
         self.curvature = curvature
         self.left = self.max_evaluations = max_evaluations
-        self.noise = ROUNDING * torch.finfo(start.gradient.dtype).eps * abs(start.value)
+        self.noise = noise
 
     def run(self, step: float) -> LineSearch:
         """Lengthen the step until a bracket is found, then zoom into it."""
