@@ -112,7 +112,7 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
                 f"{float(loss)} and {int((~gradient.isfinite()).sum())} gradient entries that are not; the parameters "
                 "are as before"
             )
-        return loss.detach(), gradient
+        return loss, gradient
 
     def probe(
         self, closure: Closure, point: Tensor, direction: Tensor
@@ -139,4 +139,4 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         self.memory["evaluations"] += 1
         with torch.enable_grad():
             loss = closure()
-        return loss, self.read_gradient()
+        return loss.detach(), self.read_gradient()
