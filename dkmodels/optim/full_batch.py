@@ -1,0 +1,142 @@
+"""What optimisers on full batches have in common: one vector of parameters, and a closure that is asked again."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import NonFiniteError, SpecificationError
+
+__all__ = ["Closure", "FullBatchOptimizer"]
+
+Closure = Callable[[], Tensor]
+
+
+class FullBatchOptimizer(torch.optim.Optimizer, ABC):
+    """An optimiser that sees all parameters as one vector and asks the closure several times a step.
+
+    The closure clears the gradients, computes the loss on the same batch each time, calls `backward` and returns the
+    loss: Lightning's does. Losses and gradients are those of one process. There is one group of parameters, as with
+    `torch.optim.LBFGS`.
+
+    The state counts `evaluations`, calls of the closure, and `iterations`.
+
+    Args:
+        params: of one dtype, on one device.
+        defaults: options of the group.
+        dtype: of the arithmetic; that of the parameters by default.
+
+    Raises:
+        SpecificationError: several groups, dtypes or devices.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], defaults: dict[str, Any], *, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__(params, defaults)
+        name = type(self).__name__
+        if len(self.param_groups) != 1:
+            raise SpecificationError(f"`{name}` needs one group of parameters, got {len(self.param_groups)}")
+        kinds = {(p.dtype, p.device) for p in self.parameters}
+        if len(kinds) != 1 or not self.parameters[0].is_floating_point():
+            found = ", ".join(sorted(f"{kind} on {device}" for kind, device in kinds))
+            raise SpecificationError(
+                f"`{name}` needs floating-point parameters of one dtype on one device, got {found}"
+            )
+        self.dtype = dtype or self.parameters[0].dtype
+
+    @abstractmethod
+    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
+        """One step; the loss before it."""
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters."""
+        found: list[nn.Parameter] = self.param_groups[0]["params"]
+        return found
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What goes on from step to step; kept as the state of the first parameter, so that checkpoints hold it."""
+        memory: dict[str, Any] = self.state[self.parameters[0]]
+        memory.setdefault("evaluations", 0)
+        memory.setdefault("iterations", 0)
+        return memory
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state, bit for bit: nothing is rounded to the parameters' dtype, nothing is shared."""
+        super().load_state_dict(state_dict)
+        saved = state_dict["state"].get(0, {})
+        device = self.parameters[0].device
+        for key, value in saved.items():
+            if isinstance(value, Tensor):
+                self.memory[key] = value.detach().to(device, copy=True)
+
+    def read(self) -> Tensor:
+        """All parameters as one vector, `(n,)`."""
+        return torch.cat([p.detach().reshape(-1) for p in self.parameters]).to(self.dtype)
+
+    def write(self, vector: Tensor) -> None:
+        """Set all parameters from `(n,)`."""
+        parts = vector.split([p.numel() for p in self.parameters])
+        with torch.no_grad():
+            for parameter, part in zip(self.parameters, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
+
+    def read_gradient(self) -> Tensor:
+        """The gradient that `backward` left, `(n,)`; 0 where it left none."""
+        parts = [
+            torch.zeros_like(p).reshape(-1) if p.grad is None else p.grad.detach().to_dense().reshape(-1)
+            for p in self.parameters
+        ]
+        return torch.cat(parts).to(self.dtype)
+
+    def begin(self, closure: Closure | None) -> tuple[Tensor, Tensor]:
+        """Loss and gradient where the parameters are.
+
+        Raises:
+            SpecificationError: no closure.
+            NonFiniteError: one of them is not finite.
+        """
+        if closure is None:
+            raise SpecificationError(f"`{type(self).__name__}` needs a closure that returns the loss, got None")
+        loss, gradient = self._ask(closure)
+        if not (math.isfinite(float(loss)) and bool(gradient.isfinite().all())):
+            raise NonFiniteError(
+                f"`{type(self).__name__}` needs a finite loss and gradient to start a step from, got a loss of "
+                f"{float(loss)} and {int((~gradient.isfinite()).sum())} gradient entries that are not; the parameters "
+                "are as before"
+            )
+        return loss, gradient
+
+    def probe(
+        self, closure: Closure, point: Tensor, direction: Tensor
+    ) -> Callable[[float], tuple[float, float, Tensor]]:
+        """Value, slope and gradient along a line; the parameters are left where it was last asked.
+
+        A closure that refuses what is not finite is taken as one that returns it: a line search then shrinks its step.
+        """
+
+        def ask(step: float) -> tuple[float, float, Tensor]:
+            self.write(torch.add(point, direction, alpha=step))
+            try:
+                loss, gradient = self._ask(closure)
+            except NonFiniteError:
+                return math.nan, math.nan, torch.zeros_like(point)
+            except BaseException:
+                self.write(point)
+                raise
+            return float(loss), float(gradient @ direction), gradient
+
+        return ask
+
+    def _ask(self, closure: Closure) -> tuple[Tensor, Tensor]:
+        self.memory["evaluations"] += 1
+        with torch.enable_grad():
+            loss = closure()
+        return loss.detach(), self.read_gradient()
