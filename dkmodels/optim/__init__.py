@@ -2,7 +2,19 @@
 
 from dkmodels.optim.inverse_update import BFGS, InverseUpdate, SelfScaledBFGS, SelfScaledBroyden
 from dkmodels.optim.levenberg_marquardt import LevenbergMarquardt
+from dkmodels.optim.normal_equations import AsksSquares, NormalEquations, normal_equations
 from dkmodels.optim.nystrom_newton import NystromNewtonCG
 from dkmodels.optim.quasi_newton import QuasiNewton
 
-__all__ = ["BFGS", "InverseUpdate", "LevenbergMarquardt", "NystromNewtonCG", "QuasiNewton", "SelfScaledBFGS", "SelfScaledBroyden"]
+__all__ = [
+    "BFGS",
+    "AsksSquares",
+    "InverseUpdate",
+    "LevenbergMarquardt",
+    "NormalEquations",
+    "NystromNewtonCG",
+    "QuasiNewton",
+    "SelfScaledBFGS",
+    "SelfScaledBroyden",
+    "normal_equations",
+]

@@ -45,9 +45,9 @@ class LevenbergMarquardt(FullBatchOptimizer):
     Raises:
         SpecificationError: numbers out of range.
 
-    Source: Nielsen, "Damping parameter in Marquardt's method", IMM, DTU, 1999; for physics-informed losses, Jnini, Vella
-    and Zeinhofer, "Gauss-Newton natural gradient descent for physics-informed computational fluid dynamics", 2024,
-    arXiv:2402.10680.
+    Source: Nielsen, "Damping parameter in Marquardt's method", IMM, DTU, 1999; for physics-informed losses, Jnini,
+    Vella and Zeinhofer, "Gauss-Newton natural gradient descent for physics-informed computational fluid dynamics",
+    2024, arXiv:2402.10680.
 
     Example:
         >>> x = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
@@ -84,6 +84,11 @@ class LevenbergMarquardt(FullBatchOptimizer):
         super().__init__(params, {"damping": damping, "trials": trials, "chunk": chunk}, dtype=dtype)
         self.module, self.terms = module, terms
 
+    def bind_squares(self, module: nn.Module, terms: Callable[[], Sequence[Squares]]) -> None:
+        """Be told which squares the loss is; what was passed already stays."""
+        if self.module is None or self.terms is None:
+            self.module, self.terms = module, terms
+
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One step.
 
@@ -100,7 +105,8 @@ class LevenbergMarquardt(FullBatchOptimizer):
         """
         if self.module is None or self.terms is None:
             raise SpecificationError(
-                "`LevenbergMarquardt` needs the loss as squares: use it in a `KnowledgeModule`, or pass module and terms"
+                "`LevenbergMarquardt` needs the loss as squares: use it in a `KnowledgeModule`, or pass module and "
+                "terms"
             )
         loss, _ = self.begin(closure)
         terms, options = list(self.terms()), self.param_groups[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, final
+from functools import reduce
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,16 @@ from torch.func import functional_call, jacrev, vmap
 from constraints import Squares, UnsupportedError
 from constraints.fields import plain_operations
 
-__all__ = ["NormalEquations", "normal_equations"]
+__all__ = ["AsksSquares", "NormalEquations", "normal_equations"]
+
+
+@runtime_checkable
+class AsksSquares(Protocol):
+    """An optimiser that needs the loss as sums of squares; a `KnowledgeModule` tells it which they are."""
+
+    def bind_squares(self, module: nn.Module, terms: Callable[[], Sequence[Squares]]) -> None:
+        """Be told the module that holds the parameters, and the terms of a step, asked once in it."""
+        ...
 
 
 class NormalEquations(NamedTuple):
@@ -43,7 +53,7 @@ def normal_equations(
         module: holds all parameters, and every network of which the residuals speak.
         parameters: by which to differentiate, in their order.
         terms: the squares.
-        dtype: of the sums; that of the parameters by default.
+        dtype: of the sums; the widest of the parameters by default.
         chunk: rows at a time.
 
     Raises:
@@ -62,10 +72,9 @@ def normal_equations(
     if missing:
         raise UnsupportedError(f"normal equations need parameters of the module, got others at {missing}")
     own = {"module." + names[id(parameter)]: parameter.detach() for parameter in parameters}
-    like = parameters[0]
     size = sum(parameter.numel() for parameter in parameters)
-    dtype = dtype or like.dtype
-    matrix = torch.zeros(size, size, dtype=dtype, device=like.device)
+    dtype = dtype or reduce(torch.promote_types, (parameter.dtype for parameter in parameters))
+    matrix = torch.zeros(size, size, dtype=dtype, device=parameters[0].device)
     vector, loss = torch.zeros_like(matrix[0]), torch.zeros_like(matrix[0, 0])
     for term in terms:
         for rows in term.rows.detach().split(chunk):
@@ -92,13 +101,13 @@ def _slopes(
         return found, found
 
     try:
-        with plain_operations():
+        with plain_operations(), torch.no_grad():
             by_name, found = vmap(jacrev(of_row, has_aux=True), (None, 0))(dict(own), rows)
     except RuntimeError as error:
         raise UnsupportedError(
             f"Gauss and Newton's method needs residuals that `torch.func` can transform, row by row: {error}"
         ) from error
-    return torch.cat([by_name[name].flatten(2) for name in own], dim=2), found
+    return torch.cat([by_name[name].reshape(*found.shape, -1) for name in own], dim=2), found
 
 
 @final
