@@ -72,7 +72,7 @@ class LevenbergMarquardt(FullBatchOptimizer):
         *,
         damping: float = 1e-3,
         trials: int = 10,
-        chunk: int = 256,
+        chunk: int = 1024,
         module: nn.Module | None = None,
         terms: Callable[[], Sequence[Squares]] | None = None,
         dtype: torch.dtype | None = None,

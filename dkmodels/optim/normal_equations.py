@@ -45,7 +45,7 @@ def normal_equations(
     terms: Sequence[Squares],
     *,
     dtype: torch.dtype | None = None,
-    chunk: int = 256,
+    chunk: int = 1024,
 ) -> NormalEquations:
     """Put them together, some rows at a time, so that no Jacobian of all rows is ever held.
 
