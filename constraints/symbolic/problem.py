@@ -98,8 +98,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
         contradiction = str(error)
     names = [str(field.func) for field in next(iter(rules.values())).fields]
     degree = _degree(len(low), len(names))
-    coarse, _ = _seen(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
-    sizes, vectors = _seen(rules, _Polynomials(low, high, len(names), degree))
+    training = [rule for rule in rules.values() if rule.training]
+    try:
+        for rule in training:  # whose samplers learn
+            rule.eval()
+        coarse, _ = _seen(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
+        sizes, vectors = _seen(rules, _Polynomials(low, high, len(names), degree))
+    finally:
+        for rule in training:
+            rule.train()
     before = torch.cat([sizes.new_full((max(len(sizes) - len(coarse), 0),), torch.inf), coarse])[-len(sizes) :]
     free = (sizes < FREE) & ((sizes < ZERO) | (sizes < before / 5.0))
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)

@@ -8,6 +8,7 @@ from torch import nn
 
 from constraints import InfeasibleError, Monitor, Soft, SpecificationError, check_problem, declare, equations
 from constraints.domains import Ball
+from constraints.sampling import RetainResample
 from constraints.symbolic import require_consistent
 from dkmodels import RegressionModule
 
@@ -109,3 +110,14 @@ def test_a_module_refuses_them_where_they_are_imposed():
 def test_mistakes_are_named(rules, told):
     with pytest.raises(SpecificationError, match=told):
         check_problem(rules)
+
+
+def test_samplers_learn_nothing_from_a_check():
+    sampler = RetainResample()
+    rule = declare(HEAT, fields=[U], domain=BOX, draws=4, sampler=sampler)
+    p = torch.rand(3, 2)
+    rule.measure(nn.Linear(2, 1), p, p)
+    before = sampler.points.clone()
+    rest = problem([START, WALLS])
+    assert check_problem({"heat": rule, **rest}).free == 0
+    assert rule.training and torch.equal(sampler.points, before)
