@@ -192,6 +192,12 @@ def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float
         raise UnsupportedError(f"no field is known that holds several periods, or periods and slopes, along {x}")
     if periods:
         (low, high) = periods[0]
+        repeated = [c for c in own if isinstance(c, Period)]
+        if {c.field for c in repeated} != {c.field for c in repeated if c.order == 0}:
+            raise UnsupportedError(
+                f"no field is known of which only slopes are the same at {x} = {low} and {high}: say in the same rule "
+                f"that its values are"
+            )
         if bounds is not None and not _encloses(low, high, bounds):
             raise UnsupportedError(
                 f"no field is known that is the same at {x} = {low} and {high} alone: it would repeat itself within "

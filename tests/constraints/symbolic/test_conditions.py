@@ -210,6 +210,7 @@ def test_formulas_without_a_jet_rule_fall_back():
         (Eq(U.diff(X).subs(X, sympy.Rational(1, 2)), 0), "mirrored there"),  # would make the field even about it
         (Eq(NAME(0, T), NAME(sympy.Rational(1, 2), T)), "repeat itself within 0 <= x <= 1"),
         ([Eq(U.diff(X).subs(X, -1), 0), Eq(U.diff(X).subs(X, 0), 0)], "mirrored there"),
+        (Eq(U.diff(X).subs(X, 0), U.diff(X).subs(X, 1)), "only slopes"),  # u = x is such a field
         (Eq(NAME(0, T), X + T), "varies with x"),  # holds nowhere but at x = 0
     ],
 )
