@@ -80,9 +80,9 @@ class Combination(Domain, ABC):
         return max(self.first.tolerance(dtype), self.second.tolerance(dtype))
 
     def place(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Domain`."""
-        points, _ = self.box.place(unit)
-        return points, self.contains(points)
+        """See `Domain`; what is inside is decided in double precision, for sides of very different lengths."""
+        points, _ = self.box.place(unit.double())
+        return points.to(unit), self.contains(points)
 
     def boundary(self) -> CombinedBoundary:
         """See `Domain`."""
@@ -211,20 +211,21 @@ class CombinedBoundary(Boundary):
         return self.whole.tolerance(dtype)
 
     def place(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Domain`."""
-        which, _ = choose(unit[:, 0], self.weights)
+        """See `Domain`; in double precision, as of a combination."""
+        wide = unit.double()
+        which, _ = choose(wide[:, 0], self.weights)
         one, two = self.first, self.second
-        points, kept = one.place(unit[:, 1 : 1 + one.unit_dimension])
-        other, other_kept = two.place(unit[:, 1 : 1 + two.unit_dimension])
+        points, kept = one.place(wide[:, 1 : 1 + one.unit_dimension])
+        other, other_kept = two.place(wide[:, 1 : 1 + two.unit_dimension])
         # what both have in common is drawn as the first's
         other_kept = other_kept & ~one.contains(other)
         points, normal = self._pick(which, points, other), self._pick(which, one.normal(points), two.normal(other))
         low, high = self.bounds
-        step = torch.finfo(unit.dtype).eps ** 0.5 * float((high - low).max())
+        step = torch.finfo(wide.dtype).eps ** 0.5 * float((high - low).max())
         inside = self.whole.signed_distance(points - step * normal) < 0.0
         outside = self.whole.signed_distance(points + step * normal) < 0.0
         kept = torch.where(which == 0, kept, other_kept)
-        return points, kept & (inside != outside) & self.contains(points)
+        return points.to(unit), kept & (inside != outside) & self.contains(points)
 
     def normal(self, points: Tensor) -> Tensor:
         """See `Boundary`; of the nearer of the two."""
@@ -319,9 +320,9 @@ class Part(Boundary):
         return max(self.whole.tolerance(dtype), self.domain.tolerance(dtype))
 
     def place(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Domain`."""
-        points, kept = self.whole.place(unit)
-        return points, kept & self.contains(points)
+        """See `Domain`; in double precision, as of a combination."""
+        points, kept = self.whole.place(unit.double())
+        return points.to(unit), kept & self.contains(points)
 
     def normal(self, points: Tensor) -> Tensor:
         """See `Boundary`."""

@@ -39,7 +39,9 @@ def nested_derivatives(
     """
     _check_smoothness(field, max(operator.order for operator in wanted))
     graph = torch.is_grad_enabled()
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # in inference mode all derivatives would be 0
+        if points.is_inference():
+            points = points.clone()
         points = points if points.requires_grad else points.detach().requires_grad_()
         u = field(points)
         if u.dim() != 2 or len(u) != len(points):

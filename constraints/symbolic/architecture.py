@@ -69,14 +69,15 @@ class Conditioned(Architecture):
     def wrap(self, network: nn.Module) -> nn.Module:
         """See `Architecture.wrap`."""
         before: tuple[Condition, ...] = ()
+        bounds = self.bounds
         if isinstance(network, ConditionedNetwork):
             if network.fields != self.fields:
                 raise UnsupportedError(
                     f"needs the same fields=[...] as the other hard conditions, got {self.fields} and {network.fields}"
                 )
-            before, network = network.conditions, network.network
+            before, bounds, network = network.conditions, _hull(network.bounds, bounds), network.network
         conditions = list(dict.fromkeys([*before, *self.conditions]))
-        return ConditionedNetwork(network, conditions, self.coordinates, self.fields, self.bounds)
+        return ConditionedNetwork(network, conditions, self.coordinates, self.fields, bounds)
 
     def guaranteed(self, network: nn.Module) -> bool:
         """Whether the conditions are among those of the network.
@@ -176,6 +177,12 @@ def find_architecture(
         return operators
     outputs = find_potentials(renamed, coordinates, fields)
     return outputs if isinstance(outputs, str) else Potentials(operators, outputs)
+
+
+def _hull(one: Bounds, other: Bounds) -> Bounds:
+    """The bounds of both together; where only one knows them, they are its."""
+    both = {axis: (min(one[axis][0], other[axis][0]), max(one[axis][1], other[axis][1])) for axis in {*one} & {*other}}
+    return {**one, **other, **both}
 
 
 def _bounds(domain: Domain | None) -> dict[int, tuple[float, float]]:

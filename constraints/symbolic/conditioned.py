@@ -54,6 +54,7 @@ class ConditionedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.conditions, self.coordinates, self.fields = tuple(conditions), tuple(coordinates), fields
+        self.bounds: Bounds = dict(bounds or {})
         self.construction = found = construct(conditions, coordinates, fields, bounds)
         first = next((layer for layer in network.modules() if isinstance(layer, nn.Linear)), None)
         if found.inputs != self.coordinates and first is not None and first.in_features != len(found.inputs):

@@ -8,7 +8,8 @@ from typing import TypeAlias, final
 
 import sympy
 
-from constraints.domains import Boundary
+from constraints.domains import Boundary, Domain, Part, Sides
+from constraints.symbolic.statement import exact
 from constraints.symbolic.terms import Equation, Term
 
 __all__ = ["AxisCondition", "Condition", "Mirror", "Period", "Pin", "Surface", "read_conditions", "read_surfaces"]
@@ -132,8 +133,10 @@ def read_surfaces(
     """
     found: list[Condition] = []
     for equation in equations:
+        if _is_part(domain):
+            return f"{equation.shown} is to hold on a part of a boundary, of which no distance function is known"
         ((symbol, term), *others) = equation.terms.items()
-        gap = sympy.expand(equation.expression)
+        gap = sympy.expand(exact(equation.expression))
         factor = gap.coeff(symbol)
         rest = gap - factor * symbol
         here = not _moved(term, coordinates) and not any(term.orders)
@@ -146,7 +149,7 @@ def read_surfaces(
 
 def _read(equation: Equation, coordinates: list[sympy.Symbol]) -> Condition | str:
     terms, shown = equation.terms, equation.shown
-    gap = sympy.expand(equation.expression)
+    gap = sympy.expand(exact(equation.expression))
     factors = {s: gap.coeff(s) for s in terms}
     rest = sympy.simplify(gap - sum(c * s for s, c in factors.items()))
     if rest.free_symbols & set(terms) or any(c.free_symbols & set(terms) for c in factors.values()):
@@ -167,7 +170,7 @@ def _read(equation: Equation, coordinates: list[sympy.Symbol]) -> Condition | st
         return f"{shown} has derivatives along the place"
     if rest.free_symbols - set(coordinates) or any(c.free_symbols for c in factors.values()):
         return f"{shown} has coefficients that vary, or are learnt"
-    places = {s: term.place[axis] for s, term in terms.items()}
+    places = {s: exact(term.place[axis]) for s, term in terms.items()}
     if all(p.is_number for p in places.values()):
         return _at_numbers(shown, field, axis, places, {s: orders[s] or 0 for s in terms}, factors, -rest, x)
     if len(terms) == 2 and rest == 0 and not any(orders.values()):
@@ -191,7 +194,7 @@ def _at_numbers(
     points = set(places.values())
     if len(points) == 1:
         if value.has(x):
-            value = value.subs(x, next(iter(points)))
+            return f"{shown} wants a value that varies with {x}, which it fixes"
         several = tuple(sorted((orders[s], factors[s]) for s in places))
         return Pin(field, axis, next(iter(points)), several, value)
     one, *others = places
@@ -199,6 +202,13 @@ def _at_numbers(
         low, high = sorted(points, key=float)
         return Period(field, axis, low, high, orders[one])
     return f"{shown} ties several places"
+
+
+def _is_part(domain: Domain) -> bool:
+    """Whether a boundary is not a whole one, so that its distance function is 0 elsewhere, too."""
+    return isinstance(domain, Part) or (
+        isinstance(domain, Sides) and (_is_part(domain.first) or _is_part(domain.second))
+    )
 
 
 def _moved(term: Term, coordinates: Sequence[sympy.Symbol]) -> list[int]:

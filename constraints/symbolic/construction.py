@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 
 from constraints.errors import InfeasibleError, UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Condition, Mirror, Period, Pin, Surface
+from constraints.symbolic.statement import exact
 
 __all__ = ["Construction", "construct", "require_agreement"]
 
@@ -53,7 +55,8 @@ def construct(
         conditions: of all fields.
         coordinates: their symbols.
         fields: how many there are.
-        bounds: of the coordinates by place, where known: factors are scaled by them.
+        bounds: of the coordinates by place, where known: factors are scaled by them, and within them a field must not
+            be mirrored or repeated. A fixed coordinate, `low == high`, has none.
 
     Raises:
         InfeasibleError: conditions that contradict each other, also where their places meet.
@@ -71,7 +74,7 @@ def construct(
         >>> found.offsets, found.factors
         ((sin(pi*x),), (t*x*(x - 1),))
     """
-    known = bounds or {}
+    known = {axis: ends for axis, ends in (bounds or {}).items() if ends[0] < ends[1]}
     surfaces = [c for c in conditions if isinstance(c, Surface)]
     lines: list[AxisCondition] = [c for c in conditions if not isinstance(c, Surface)]
     full = _mirrored(lines)
@@ -130,8 +133,8 @@ def _distinct(pins: Sequence[Pin], x: sympy.Symbol) -> list[Pin]:
     found: dict[tuple[sympy.Expr, tuple[tuple[int, sympy.Expr], ...]], Pin] = {}
     for pin in pins:
         lead = pin.factors[-1][1]
-        factors = tuple((k, sympy.nsimplify(a / lead)) for k, a in pin.factors if a != 0)
-        one = Pin(pin.field, pin.axis, sympy.nsimplify(pin.at), factors, pin.value / lead)
+        factors = tuple((k, sympy.simplify(a / lead)) for k, a in pin.factors if a != 0)
+        one = Pin(pin.field, pin.axis, sympy.simplify(pin.at), factors, pin.value / lead)
         old = found.setdefault((one.at, factors), one)
         if sympy.simplify(old.value - one.value) != 0:
             raise InfeasibleError(
@@ -189,10 +192,28 @@ def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float
         raise UnsupportedError(f"no field is known that holds several periods, or periods and slopes, along {x}")
     if periods:
         (low, high) = periods[0]
+        repeated = [c for c in own if isinstance(c, Period)]
+        if {c.field for c in repeated} != {c.field for c in repeated if c.order == 0}:
+            raise UnsupportedError(
+                f"no field is known of which only slopes are the same at {x} = {low} and {high}: say in the same rule "
+                f"that its values are"
+            )
+        if bounds is not None and not _encloses(low, high, bounds):
+            raise UnsupportedError(
+                f"no field is known that is the same at {x} = {low} and {high} alone: it would repeat itself within "
+                f"{bounds[0]:g} <= {x} <= {bounds[1]:g}"
+            )
         angle = 2 * sympy.pi * (x - low) / (high - low)
         return [sympy.cos(angle), sympy.sin(angle)]
     if len(slopes) > 2:
         raise UnsupportedError(f"no field is known with slopes at more than two places along {x}")
+    # the field is mirrored where a slope is given, which must not be seen
+    around = list(pairwise([-math.inf, *slopes, math.inf])) if len(slopes) == 1 else [tuple(slopes)]
+    if slopes and bounds is not None and not any(_encloses(low, high, bounds) for low, high in around):
+        raise UnsupportedError(
+            f"no field is known with a slope given at {', '.join(f'{x} = {at}' for at in slopes)} and no value, but at "
+            f"the ends of the domain, {bounds[0]:g} <= {x} <= {bounds[1]:g}: it would be mirrored there"
+        )
     if len(slopes) == 2:
         low, high = slopes
         return [(low + high) / 2 - (high - low) / 2 * sympy.cos(sympy.pi * (x - low) / (high - low))]
@@ -203,9 +224,15 @@ def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float
     return [x]
 
 
+def _encloses(low: sympy.Expr | float, high: sympy.Expr | float, bounds: tuple[float, float]) -> bool:
+    """Whether all of the domain is between two places, to rounding."""
+    rounding = 1e-6 * (bounds[1] - bounds[0])
+    return bool(float(low) <= bounds[0] + rounding and bounds[1] - rounding <= float(high))
+
+
 def _length(bounds: tuple[float, float] | None) -> sympy.Expr:
     """By which a coordinate is scaled: 1 where its bounds are not known."""
-    return sympy.Integer(1) if bounds is None else sympy.nsimplify(bounds[1]) - sympy.nsimplify(bounds[0])
+    return sympy.Integer(1) if bounds is None else exact(sympy.Float(bounds[1])) - exact(sympy.Float(bounds[0]))
 
 
 def _is_slope(pin: Pin, others: Sequence[Pin]) -> bool:
@@ -254,16 +281,21 @@ def _factor(pins: Sequence[Pin], x: sympy.Symbol, bounds: tuple[float, float] | 
 
 
 def _exponent(slopes: Sequence[Pin], factor: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
-    r"""`p` such that :math:`e^p` times the factor has at each place the logarithmic derivative `-a0/a1`."""
+    r"""`p` such that :math:`e^p` times the factor has at each place the logarithmic derivative `-a0/a1`.
+
+    Between the places it stays in [-1, 1], however steep: of a Robin condition `u_x + 1000 u = 0` a linear `p` would
+    not be a number.
+    """
     wanted = []
     for pin in sorted(slopes, key=lambda pin: float(pin.at)):
         a = dict(pin.factors)
         wanted.append((pin.at, (-a.get(0, sympy.Integer(0)) / a[1] - factor.diff(x) / factor).subs(x, pin.at)))
     if len(wanted) == 1:
         (at, slope) = wanted[0]
-        return slope * (x - at)
+        return sympy.tanh(slope * (x - at))
     ((low, first), (high, last)) = next(pairwise(wanted))
-    return first * (x - low) + (last - first) * (x - low) ** 2 / (2 * (high - low))
+    left, right = (high - x) / (high - low), (x - low) / (high - low)
+    return left**2 * sympy.tanh(first * (x - low)) + right**2 * sympy.tanh(last * (x - high))
 
 
 def _try_out(
@@ -274,15 +306,20 @@ def _try_out(
     network = sympy.sin(sum(waves, sympy.Integer(1)))
     fields = [factor * _average(network, found, coordinates, k) for k, factor in enumerate(found.factors)]
     draw = random.Random(0)
+    places = []
+    for _ in range(3):
+        ends = [bounds.get(i, (0.0, 1.0)) for i in range(len(coordinates))]
+        places.append(
+            {s: low + (high - low) * draw.uniform(0.05, 0.95) for s, (low, high) in zip(coordinates, ends, strict=True)}
+        )
     for c in conditions:
         homogeneous = Pin(c.field, c.axis, c.at, c.factors, sympy.Integer(0)) if isinstance(c, Pin) else c
-        for _ in range(3):
-            at = {}
-            for i, s in enumerate(coordinates):
-                low, high = bounds.get(i, (0.0, 1.0))
-                at[s] = low + (high - low) * draw.uniform(0.05, 0.95)
-            if abs(_number(c.apply(found.offsets[c.field], coordinates), at)) > 1e-8:
-                x = coordinates[c.axis]
+        offset, x = found.offsets[c.field], coordinates[c.axis]
+        orders = c.factors if isinstance(c, Pin) else ((c.order if isinstance(c, Period) else 0, sympy.Integer(1)),)
+        sides = [sum(a * offset.diff(x, k) for k, a in orders), *([c.value] if isinstance(c, Pin) else [])]
+        rounding = _rounding(sides, places)
+        for at in places:
+            if abs(_number(c.apply(offset, coordinates), at)) > rounding:
                 where = {str(s): round(v, 3) for s, v in at.items() if s != x}
                 raise InfeasibleError(
                     f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
@@ -293,6 +330,11 @@ def _try_out(
                     f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
                     f"{c.field + 1} together: conditions on slopes, periods and mirrors must be those of all fields"
                 )
+
+
+def _rounding(sides: Sequence[sympy.Expr], places: Sequence[Mapping[sympy.Symbol, float]]) -> float:
+    """By how much sides of an equation of their size may differ: what is written in decimals is not exact."""
+    return 1e-8 * max(abs(_number(side, at)) for side in sides for at in places) + 1e-30
 
 
 def _try_surfaces(
@@ -310,9 +352,10 @@ def _try_surfaces(
     for surface in surfaces:
         draw = torch.Generator().manual_seed(0)
         points = surface.domain.sample(20, partial(torch.rand, generator=draw, dtype=torch.float64), like)
-        for point in points.tolist():
-            at = dict(zip(coordinates, point, strict=True))
-            if abs(_number(found.offsets[surface.field] - surface.value, at)) > 1e-8:
+        places = [dict(zip(coordinates, point, strict=True)) for point in points.tolist()]
+        rounding = _rounding([found.offsets[surface.field], surface.value], places)
+        for at in places:
+            if abs(_number(found.offsets[surface.field] - surface.value, at)) > rounding:
                 where = {str(s): round(v, 3) for s, v in at.items()}
                 raise InfeasibleError(
                     f"conditions contradict each other where they meet the boundary: they do not hold at {where} "
@@ -324,7 +367,7 @@ def _average(network: sympy.Expr, found: Construction, coordinates: Sequence[sym
     """What stands for the network, averaged over the mirrors."""
     for axis, center, signs in found.mirrors:
         x = coordinates[axis]
-        network = (network + signs[field] * network.subs(x, 2 * sympy.nsimplify(center) - x)) / 2
+        network = (network + signs[field] * network.subs(x, 2 * exact(sympy.Float(center)) - x)) / 2
     return network
 
 

@@ -95,6 +95,12 @@ class FieldEquation(FieldRule):
                 f"`FieldEquation` needs fields of the same coordinates {self.coordinates}, got {other[0]}"
             )
         learnables = dict(parameters or {})
+        taken = {symbol.name for symbol in (*self.coordinates, *normal(*self.coordinates))}
+        for symbol, one in learnables.items():
+            if not isinstance(one, Learnable) or not symbol.name.isidentifier() or symbol.name in taken:
+                raise SpecificationError(
+                    f"rule `{self.name}` needs a plain name of its own and a Learnable for each parameter, got {symbol}"
+                )
         self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         self.draws = draws
@@ -108,8 +114,8 @@ class FieldEquation(FieldRule):
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal))
 
     def _region(self, domain: Region) -> Domain:
-        if self.draws < 0:
-            raise SpecificationError(f"rule `{self.name}` needs draws >= 0, got {self.draws}")
+        if not isinstance(self.draws, int) or self.draws < 0:
+            raise SpecificationError(f"rule `{self.name}` needs a whole number of draws >= 0, got {self.draws}")
         with naming(f"rule `{self.name}`"):
             return read_region(domain, self.coordinates)
 

@@ -53,8 +53,11 @@ class FieldResidual:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
             unknown = (equation.expression.free_symbols | free) - set(known) - set(equation.terms)
             if unknown:
+                names = sorted(map(str, unknown))
+                twins = [name for name in names if name in {s.name for s in known}]
+                hint = f" ({', '.join(twins)} with other assumptions: use the same symbol)" if twins else ""
                 raise SpecificationError(
-                    f"every symbol needs to be a coordinate or a parameter, got {', '.join(sorted(map(str, unknown)))}"
+                    f"every symbol needs to be a coordinate or a parameter, got {', '.join(names)}{hint}"
                 )
             if not equation.terms:
                 raise SpecificationError(f"an equation needs to speak of a field, got {equation.expression}")

@@ -84,6 +84,8 @@ def equation_in_si(relation: Relational, fields: Sequence[AppliedUndef], units: 
     def walk(part: Any) -> Any:
         if isinstance(part, sympy.Derivative):
             return stand_in(part, slope(part))
+        if isinstance(part, sympy.Subs) and not isinstance(part.expr, sympy.Derivative):
+            return walk(part.doit())
         if isinstance(part, sympy.Subs):
             inner = part.expr
             for variable, point in zip(part.variables, part.point, strict=True):

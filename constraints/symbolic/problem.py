@@ -19,6 +19,7 @@ from constraints.symbolic.field_equation import FieldEquation
 
 __all__ = ["ProblemReport", "check_problem", "require_consistent"]
 
+LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
 LARGEST, TOGETHER, STEP = 160, 16, 1e-6
@@ -98,8 +99,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
         contradiction = str(error)
     names = [str(field.func) for field in next(iter(rules.values())).fields]
     degree = _degree(len(low), len(names))
-    coarse, _ = _seen(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
-    sizes, vectors = _seen(rules, _Polynomials(low, high, len(names), degree))
+    training = [rule for rule in rules.values() if rule.training]
+    try:
+        for rule in training:  # whose samplers learn
+            rule.eval()
+        coarse, _ = _seen(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
+        sizes, vectors = _seen(rules, _Polynomials(low, high, len(names), degree))
+    finally:
+        for rule in training:
+            rule.train()
     before = torch.cat([sizes.new_full((max(len(sizes) - len(coarse), 0),), torch.inf), coarse])[-len(sizes) :]
     free = (sizes < FREE) & ((sizes < ZERO) | (sizes < before / 5.0))
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
@@ -167,11 +175,19 @@ def _jacobian(rules: Mapping[str, FieldEquation], field: _Polynomials) -> Tensor
         several = points.repeat(len(chunk), 1)
         parts = []
         for rule in rules.values():
-            residual = rule.quantity(field, several).detach().reshape(len(chunk), -1)
+            residual = rule.quantity(field, several).detach().reshape(len(chunk), len(points), -1)
             parts.append(residual / len(points) ** 0.5)
-        columns.append(torch.cat(parts, dim=1))
+        columns.append(torch.cat(parts, dim=2))
     found = torch.cat(columns)
-    return ((found[1:] - found[0]) / STEP).mT
+    slopes = (found[1:] - found[0]) / STEP
+    return (slopes / _unit(slopes, field)).flatten(1).mT
+
+
+def _unit(slopes: Tensor, field: _Polynomials) -> Tensor:
+    """By what to divide each equation so that it sees 1 to 1000 of low polynomials: units may make it any size."""
+    low = (field.exponents <= LOW).all(dim=1).repeat(field.coefficients.shape[1])
+    seen = slopes[low].square().sum(dim=1).sqrt().amax(dim=0)
+    return torch.where(seen > 0, seen / seen.clamp(1.0, 1000.0), 1.0)
 
 
 @final

@@ -45,6 +45,10 @@ def read_region(region: Region, coordinates: Sequence[sympy.Symbol]) -> Domain:
         >>> read_region({(x, y): Ball([0.0, 0.0], 1.0), t: (0, 5)}, [x, y, t]).bounds[1].tolist()
         [1.0, 1.0, 5.0]
     """
+    if not isinstance(region, Mapping):
+        raise SpecificationError(
+            f"a domain needs to say of which coordinates it is, as in {{{tuple(coordinates)}: ...}}, got {region}"
+        )
     keys = [key if isinstance(key, tuple) else (key,) for key in region]
     parts = list(region.values())
     if all(len(key) == 1 for key in keys):  # bounds may come in any order

@@ -48,7 +48,7 @@ def rescale(e: sympy.Basic, fields: Sequence[AppliedUndef], scales: Scales) -> s
         scales: by coordinate and by field, positive; 1 of those left out.
 
     Raises:
-        SpecificationError: a scale that is not positive, or of something else.
+        SpecificationError: a scale that is not positive, or of something else; an integral along what is no coordinate.
 
     Example:
         >>> x, t = sympy.symbols("x t")
@@ -95,9 +95,16 @@ def rescale(e: sympy.Basic, fields: Sequence[AppliedUndef], scales: Scales) -> s
             points = [walk(p) / lengths[args.index(v)] for v, p in zip(part.variables, part.point, strict=True)]
             factor, inner = slope(part.expr, part.variables).as_independent(sympy.Derivative)
             return factor * sympy.Subs(inner, part.variables, points)
+        if isinstance(part, sympy.Subs):  # of a sum, or of values
+            done = part.doit()
+            if done == part:
+                raise SpecificationError(f"an equation needs fields and their derivatives at places, got {part}")
+            return walk(done)
         if isinstance(part, sympy.Integral):
             factor, limits = sympy.Integer(1), []
             for variable, *ends in part.limits:
+                if variable not in coordinates:
+                    raise SpecificationError(f"an integral needs a coordinate to be along, got {variable} in {part}")
                 length = lengths[coordinates.index(variable)]
                 factor *= length
                 limits.append((variable, *(walk(end) / length for end in ends)))
@@ -133,7 +140,7 @@ def nondimensionalise(
         >>> found.groups
         ((1, 3/5),)
     """
-    relations = [statements] if isinstance(statements, Relational) else list(statements)
+    relations = [statements] if isinstance(statements, sympy.Basic) else list(statements)
     found, groups = [], []
     for relation in relations:
         if not isinstance(relation, Relational):

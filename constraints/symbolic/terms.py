@@ -82,7 +82,7 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
     found: dict[Term, sympy.Symbol] = {}
 
     def name(term: Term) -> sympy.Symbol:
-        return found.setdefault(term, sympy.Symbol(f"term_{len(found)}", real=True))
+        return found.setdefault(term, sympy.Symbol(f"term {len(found)}", real=True))
 
     def walk(e: sympy.Basic) -> sympy.Basic:
         if isinstance(e, sympy.Subs):

@@ -320,3 +320,15 @@ def test_a_straight_corner_is_a_corner():
     square = Polygon([[0, 0], [0.5, 0], [1, 0], [1, 1], [0, 1]])
     assert square.volume == 1.0
     assert square.contains(Uniform().sample(square, 100, torch.zeros(()))).all()
+
+
+def test_sides_of_very_different_lengths_in_single_precision():
+    """A rod of 1 m over 1e5 s, of which rounding alone is longer than the rod."""
+    rod, hole = Cuboid([0.0, 0.0], [1.0, 1e5]), Cuboid([0.4, 0.0], [0.6, 1e5])
+    left = rod.boundary() & Cuboid([0.0, 0.0], [0.0, 1e5])
+    assert bool((left.sample(200, torch.rand, torch.zeros(()))[:, 0] == 0.0).all())
+    inside = (rod - hole).sample(200, torch.rand, torch.zeros(()))
+    assert inside.dtype == torch.float32
+    assert not bool(((inside[:, 0] > 0.4001) & (inside[:, 0] < 0.5999)).any())
+    walls = (rod - hole).boundary().sample(200, torch.rand, torch.zeros(()))[:, 0]
+    assert bool(((walls - 0.4).abs() < 1e-6).any()) and bool(((walls - 0.6).abs() < 1e-6).any())

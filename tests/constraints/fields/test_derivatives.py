@@ -273,6 +273,8 @@ def test_without_gradients_and_in_inference_mode() -> None:
     assert torch.allclose(with_graph, without, atol=1e-5)
     with torch.inference_mode():
         assert torch.allclose(derivatives(network, points)[0], without)
+        (inside,) = derivatives(nn.Sequential(network, Unknown()), points.clone())  # an inference tensor
+    assert torch.equal(inside, fallen) and inside.abs().max() > 1e-4
 
 
 def test_autocast_is_off_inside() -> None:

@@ -67,13 +67,13 @@ def test_a_hamiltonian_motion_conserves_its_energy(degrees):
 
 
 def test_gradients_reach_the_network():
-    flow = stream_function(network())
+    flow = stream_function(network(), others=1)
     Derivatives([DX**2])(flow, torch.rand(5, 2))[0].square().mean().backward()
     assert all(p.grad is not None for p in list(flow.parameters())[:-1])
 
 
 def test_they_serialise():
-    law_serialises(stream_function(network()))
+    law_serialises(stream_function(network(), others=1))
     law_serialises(TransformedNetwork(network(), factor=nn.Linear(2, 1)))
 
 

@@ -5,10 +5,11 @@ import math
 import pytest
 import sympy
 import torch
-from sympy import Eq, Function, cos, cosh, exp, pi, sin, sqrt, tanh
+from sympy import Eq, Function, Rational, cos, cosh, exp, pi, sin, sqrt, tanh
 from torch import nn
 
 from constraints import FieldEquation, InfeasibleError, SpecificationError, UnsupportedError, declare
+from constraints.domains import Cuboid
 from constraints.embeddings import Hard, join
 from constraints.fields import Derivatives
 from constraints.fields.nested import nested_derivatives
@@ -201,3 +202,80 @@ def test_formulas_without_a_jet_rule_fall_back():
     assert slope.item() == pytest.approx(2 / math.sqrt(math.pi))
     with pytest.raises(SpecificationError, match="expressions of"):
         FormulaField([x * K], [x])
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        (Eq(U.diff(X).subs(X, sympy.Rational(1, 2)), 0), "mirrored there"),  # would make the field even about it
+        (Eq(NAME(0, T), NAME(sympy.Rational(1, 2), T)), "repeat itself within 0 <= x <= 1"),
+        ([Eq(U.diff(X).subs(X, -1), 0), Eq(U.diff(X).subs(X, 0), 0)], "mirrored there"),
+        (Eq(U.diff(X).subs(X, 0), U.diff(X).subs(X, 1)), "only slopes"),  # u = x is such a field
+        (Eq(NAME(0, T), X + T), "varies with x"),  # holds nowhere but at x = 0
+    ],
+)
+def test_what_would_bind_the_field_further_is_not_hard(condition, why):
+    rule = declare(condition, fields=[U], domain=BOX)
+    assert isinstance(rule, FieldEquation) and not rule.conditions
+    assert why in rule.soft_because
+
+
+def test_slopes_at_the_ends_of_a_domain_written_in_decimals():
+    domain = {X: (0, math.pi), T: (0, 1)}
+    rule = declare([Eq(U.diff(X).subs(X, 0), 0), Eq(U.diff(X).subs(X, pi), 0)], fields=[U], domain=domain)
+    assert "Hard" in rule.explain().embeddings
+
+
+def test_a_value_on_a_part_of_a_boundary_does_not_bind_the_rest():
+    y = sympy.Symbol("y")
+    u = NAME(X, y)
+    left = Cuboid([0.0, 0.0], [1.0, 1.0]).boundary() & Cuboid([0.0, 0.0], [0.0, 1.0])
+    rule = declare(Eq(u, y), fields=[u], domain={(X, y): left})
+    assert isinstance(rule, FieldEquation) and "part of a boundary" in rule.soft_because
+    u = NAME(X, y, T)
+    sides = declare(Eq(u, y), fields=[u], domain={(X, y): left, T: (0, 1)})
+    assert isinstance(sides, FieldEquation) and "part of a boundary" in sides.soft_because
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("heat", [20, 1000])
+def test_steep_robin_conditions_leave_the_field_of_ordinary_size(dtype, heat):
+    walls = [Eq(U.diff(X).subs(X, 0), heat * NAME(0, T)), Eq(U.diff(X).subs(X, 1) + heat * NAME(1, T), 0)]
+    for conditions in (walls, walls[1:]):
+        _, model = joined(conditions, BOX, 2)
+        p = torch.rand(40, 2, dtype=dtype)
+        assert 1e-3 < float(model.to(dtype)(p).abs().max()) < 10.0
+        for c in conditions:
+            rule = declare(c, fields=[U], domain=BOX)
+            assert float(rule.measure(model, p, p).detach().max()) < 30 * heat * torch.finfo(dtype).eps
+
+
+def test_a_moment_of_time_as_the_domain_of_an_initial_condition():
+    (rule,) = rules_of([Eq(NAME(X, 0), sin(pi * X))], {X: (0, 1), T: (0, 0)}).values()
+    model = join(network(2), {"start": Hard(rule)})
+    p = torch.rand(5, 2)
+    assert float(rule.measure(model, p, p).detach().max()) < 1e-6
+
+
+def test_contradictions_are_found_at_every_scale():
+    for scale in (1e-12, 1e12):
+        with pytest.raises(InfeasibleError, match="contradict"):
+            joined([Eq(NAME(X, 0), scale * (1 + X)), Eq(NAME(0, T), 0)], BOX, 2)
+        joined([Eq(NAME(X, 0), scale * exp(-0.3 * X)), Eq(NAME(0, T), scale * cos(0.7 * T))], BOX, 2)
+    joined([Eq(NAME(X, 0), sin(math.pi * X)), *WALLS], BOX, 2)  # sin(pi) in decimals is not 0
+
+
+def test_decimals_are_the_numbers_that_they_show():
+    at = 12345.678901234567
+    _, model = joined([Eq(NAME(at, T), 1)], None, 2)
+    assert float(model.double()(torch.tensor([[at, 0.5]], dtype=torch.float64)).detach()) == 1.0
+    joined([Eq(NAME(0, T), 0.3 * T), Eq(2 * NAME(0, T), 0.6 * T)], None, 2)
+
+
+def test_bounds_are_those_of_all_rules_in_any_order():
+    """A slope in the middle of a domain that only another rule knows would fold the field."""
+    fold = declare(Eq(U.diff(X).subs(X, Rational(1, 2)), 0), fields=[U])
+    start = declare(Eq(NAME(X, 0), 0), fields=[U], domain=BOX)
+    for rules in ({"a": fold, "b": start}, {"b": start, "a": fold}):
+        with pytest.raises(UnsupportedError, match="slope"):
+            join(network(2), {name: Hard(rule) for name, rule in rules.items()})

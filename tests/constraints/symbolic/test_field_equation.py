@@ -21,6 +21,7 @@ from constraints import (
     UnsupportedError,
     declare,
 )
+from constraints.domains import Cuboid
 from constraints.embeddings import Hard
 from constraints.testing import check_embedding, check_rule
 
@@ -275,3 +276,31 @@ def test_a_laplacian_is_one_operator():
     field, p = Known(sin(X) * exp(2 * T)), points()
     value = torch.sin(p[:, 0]) * torch.exp(2 * p[:, 1])
     torch.testing.assert_close(both.quantity(field, p), torch.stack([3 * value, -2 * value], dim=1))
+
+
+@pytest.mark.parametrize(
+    "symbol", [sympy.Symbol("x", real=True), sympy.Symbol("t"), sympy.Symbol("a.b"), sympy.Symbol("normal_x")]
+)
+def test_a_parameter_needs_a_name_of_its_own(symbol):
+    with pytest.raises(SpecificationError, match="a plain name of its own"):
+        FieldEquation([Eq(U.diff(T), symbol * U)], [U], parameters={symbol: Learnable(initial=2.0)})
+
+
+def test_a_parameter_may_have_any_name():
+    found = []
+    for name in ("term_0", "term_1", "k"):
+        k = sympy.Symbol(name)
+        rule = declare(Eq(U.diff(T) ** 2 * k, U**2), fields=[U], parameters={k: Learnable(initial=2.0)})
+        found.append(rule.measure(Known(sin(X) * exp(T)), points(), points()))
+    assert torch.equal(found[0], found[2]) and torch.equal(found[1], found[2])
+
+
+def test_slips_have_an_error_each():
+    same = sympy.Symbol("x", positive=True)
+    told = {"fields": [U], "domain": {X: (0, 1), T: (0, 1)}}
+    with pytest.raises(SpecificationError, match="x with other assumptions: use the same symbol"):
+        declare(Eq(U.diff(T), same), **told)
+    with pytest.raises(SpecificationError, match="whole number of draws"):
+        declare(Eq(U.diff(T), 0), draws=2.5, **told)
+    with pytest.raises(SpecificationError, match="of which coordinates it is"):
+        declare(Eq(U.diff(T), 0), fields=[U], domain=Cuboid([0.0, 0.0], [1.0, 1.0]))

@@ -8,12 +8,13 @@ from torch import nn
 
 from constraints import InfeasibleError, Monitor, Soft, SpecificationError, check_problem, declare, equations
 from constraints.domains import Ball
+from constraints.sampling import RetainResample
 from constraints.symbolic import require_consistent
 from dkmodels import RegressionModule
 
 X, Y, T = sympy.symbols("x y t")
 NAME = Function("u")
-U, V = NAME(X, T), NAME(X, Y)
+U, V, U1 = NAME(X, T), NAME(X, Y), NAME(X)
 BOX, SQUARE = {X: (0, 1), T: (0, 1)}, {X: (0, 1), Y: (0, 1)}
 WALLS, START = [Eq(NAME(0, T), 0), Eq(NAME(1, T), 0)], Eq(NAME(X, 0), sin(pi * X))
 HEAT = equations.heat(U, Rational(1, 10))
@@ -109,3 +110,24 @@ def test_a_module_refuses_them_where_they_are_imposed():
 def test_mistakes_are_named(rules, told):
     with pytest.raises(SpecificationError, match=told):
         check_problem(rules)
+
+
+def test_samplers_learn_nothing_from_a_check():
+    sampler = RetainResample()
+    rule = declare(HEAT, fields=[U], domain=BOX, draws=4, sampler=sampler)
+    p = torch.rand(3, 2)
+    rule.measure(nn.Linear(2, 1), p, p)
+    before = sampler.points.clone()
+    rest = problem([START, WALLS])
+    assert check_problem({"heat": rule, **rest}).free == 0
+    assert rule.training and torch.equal(sampler.points, before)
+
+
+@pytest.mark.parametrize(("length", "factor"), [(1, 1e-6), (1000, 1), (1e-3, 1), (1, 1e6)])
+def test_does_not_depend_on_units(length, factor):
+    """A rod in millimetres, or metres, and an equation multiplied by a number, are the same problem."""
+    told = {"fields": [U1], "domain": {X: (0, length)}}
+    bend = declare(Eq(factor * U1.diff(X, 2), 0), **told)
+    left, right = declare(Eq(U1.subs(X, 0), 0), **told), declare(Eq(U1.subs(X, length), 0), **told)
+    assert check_problem({"bend": bend, "left": left, "right": right}).free == 0
+    assert check_problem({"bend": bend, "left": left}).free == 1

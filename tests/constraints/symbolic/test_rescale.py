@@ -23,6 +23,7 @@ STATEMENTS = [
     NAME(-X, T) + U,
     Integral(U * X, (X, 0, 2)) - T,
     U.diff(X, T) * sin(X),
+    sympy.Subs(U.diff(X) + U, X, 5),
 ]
 UNITS = {X: centimeter, T: minute, U: kelvin}
 
@@ -124,3 +125,18 @@ def test_what_agrees_is_let_pass():
         3 * kelvin <= U,
     ]:
         assert declare(statement, fields=[U], units=UNITS).name
+
+
+def test_what_cannot_be_rescaled_is_said():
+    y = sympy.Symbol("y")
+    with pytest.raises(SpecificationError, match="needs a coordinate to be along, got y"):
+        rescale(Integral(NAME(y, T), (y, 0, X)), [U], SCALES)
+    with pytest.raises(SpecificationError, match="needs equations or inequalities, got True"):
+        nondimensionalise(Eq(U, U), [U], SCALES)
+
+
+def test_sums_at_a_place_have_units():
+    told = {"fields": [U], "units": UNITS}
+    apart = declare(Eq(U.diff(X).subs(X, 0) * meter + NAME(0, T), 5 * kelvin), **told)
+    together = declare(Eq(sympy.Subs(U.diff(X) * meter + U, X, 0), 5 * kelvin), **told)
+    assert together.relations == apart.relations
