@@ -6,12 +6,12 @@ from constraints.domains.combinations import (
     CombinedDistance,
     Difference,
     Intersection,
-    Part,
     Union,
 )
 from constraints.domains.cuboid import Cuboid, CuboidDistance, Faces
 from constraints.domains.distance import Distance
 from constraints.domains.domain import Boundary, Domain, UnitPoints
+from constraints.domains.part import Part
 from constraints.domains.point_cloud import PointCloud
 from constraints.domains.polygon import Edges, Polygon, PolygonDistance
 from constraints.domains.product import Product, ProductBoundary, ProductDistance, Sides

@@ -13,11 +13,10 @@ from constraints.domains.distance import Distance
 from constraints.domains.domain import Boundary, Domain
 from constraints.domains.maps import choose
 from constraints.domains.r_functions import V, conjunction, disjunction
+from constraints.domains.share import TESTS, share
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 
-__all__ = ["CombinedBoundary", "CombinedDistance", "Difference", "Intersection", "Part", "Union"]
-
-TESTS = 2**14  # quasi-random points for a volume, whose relative error is then about 1e-3
+__all__ = ["CombinedBoundary", "CombinedDistance", "Difference", "Intersection", "Union"]
 
 
 class Combination(Domain, ABC):
@@ -49,13 +48,13 @@ class Combination(Domain, ABC):
             raise InfeasibleError(f"`{name}` needs a point in both, got {first} and {second}, which are apart")
         self.box = Cuboid(low, high)
         self.unit_dimension = self.box.unit_dimension
-        share = _share(self)
-        if not share:
+        filled = share(self)
+        if not filled:
             raise InfeasibleError(
                 f"`{name}` needs points inside, got none of {TESTS} between {low.tolist()} and {high.tolist()}, of "
                 f"{first} and {second}"
             )
-        self.volume = share * self.reach
+        self.volume = filled * self.reach
 
     def _box(self) -> tuple[Tensor, Tensor]:
         return self.first.bounds
@@ -190,7 +189,7 @@ class CombinedBoundary(Boundary):
         weights = torch.tensor([self.first.reach, self.second.reach], dtype=torch.float64)
         self.register_buffer("weights", weights, persistent=False)
         self.unit_dimension = 1 + max(self.first.unit_dimension, self.second.unit_dimension)
-        self.volume = _share(self) * self.reach
+        self.volume = share(self) * self.reach
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -265,79 +264,3 @@ class CombinedDistance(Distance):
         """See `Distance`."""
         one, two = self.first.evaluate(x), self.second.evaluate(x) * self.second_sign
         return disjunction(one, two, self.size) if self.union else conjunction(one, two, self.size)
-
-
-@final
-class Part(Boundary):
-    """What of a boundary is in a domain, `boundary & domain`, or is not, `boundary - domain`: where a condition holds.
-
-    Its distance function is that of the whole boundary, and its volume found as that of a combination.
-
-    Args:
-        whole: a boundary.
-        domain: of the same dimension.
-        outside: keep what is not in the domain.
-
-    Raises:
-        ShapeError: of different dimensions.
-        InfeasibleError: next to nothing of the boundary is there.
-
-    Example:
-        >>> left = Cuboid([0.0, 0.0], [1.0, 1.0]).boundary() & Cuboid([0.0, 0.0], [0.0, 1.0])
-        >>> left.volume, left.draw(torch.tensor([[0.1], [0.9]]))
-        (1.0, tensor([[0.0000, 0.4000]]))
-    """
-
-    def __init__(self, whole: Boundary, domain: Domain, *, outside: bool = False) -> None:
-        super().__init__()
-        if whole.dimension != domain.dimension:
-            raise ShapeError(f"`Part` needs domains of one dimension, got {whole.dimension} and {domain.dimension}")
-        self.whole, self.domain, self.outside = whole, domain, outside
-        self.dimension, self.unit_dimension = whole.dimension, whole.unit_dimension
-        share = _share(self)
-        if not share:
-            side = "outside" if outside else "inside"
-            raise InfeasibleError(f"`Part` needs points {side} {domain}, got none of {TESTS} on the boundary")
-        self.volume = share * self.reach
-
-    @property
-    def reach(self) -> float:
-        """See `Domain`."""
-        return self.whole.reach
-
-    @property
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """See `Domain`."""
-        return self.whole.bounds
-
-    def signed_distance(self, points: Tensor) -> Tensor:
-        """See `Boundary`; a bound."""
-        own = self.domain.signed_distance(points)
-        return torch.maximum(self.whole.signed_distance(points), -own if self.outside else own).clamp(min=0.0)
-
-    def tolerance(self, dtype: torch.dtype) -> float:
-        """See `Domain`."""
-        return max(self.whole.tolerance(dtype), self.domain.tolerance(dtype))
-
-    def place(self, unit: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Domain`; in double precision, as of a combination."""
-        points, kept = self.whole.place(unit.double())
-        return points.to(unit), kept & self.contains(points)
-
-    def normal(self, points: Tensor) -> Tensor:
-        """See `Boundary`."""
-        return self.whole.normal(points)
-
-    def distance(self) -> Distance:
-        """See `Boundary`."""
-        return self.whole.distance()
-
-
-def _share(domain: Domain) -> float:
-    """How many of the points tried are kept, of a fixed quasi-random rule."""
-    if not domain.unit_dimension:
-        return float(domain.place(torch.empty(1, 0, dtype=torch.float64))[1].double().mean())
-    engine = torch.quasirandom.SobolEngine(domain.unit_dimension)
-    # the middle of each of the cells whose corners the points are: not one of them is on a face
-    unit = engine.draw(TESTS, dtype=torch.float64) + 0.5 / TESTS
-    return float(domain.place(unit)[1].double().mean())

@@ -98,13 +98,16 @@ class Domain(nn.Module, ABC):
         points, kept = self.place(unit)
         return points[kept]
 
-    def sample(self, count: int, unit: UnitPoints, like: Tensor) -> Tensor:
+    def sample(
+        self, count: int, unit: UnitPoints, like: Tensor, *, keep: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """So many points, `(count, d)`, made of points of the unit cube.
 
         Args:
             count: how many.
             unit: called with a number and a dimension; more than once where points had to be left out.
             like: gives dtype and device.
+            keep: which of points `(n, d)` to keep, `(n,)`; by default all.
 
         Raises:
             SpecificationError: a negative number, or `like` is not floating-point.
@@ -125,12 +128,13 @@ class Domain(nn.Module, ABC):
             asked = math.ceil(min((count - got) / share, max(4.0 * count, 4096.0))) if tried else count
             # a point without extent asks for no numbers, which not every source of numbers can give
             numbers = unit(asked, self.unit_dimension).to(like) if self.unit_dimension else like.new_empty((asked, 0))
-            found.append(self.draw(numbers))
+            points = self.draw(numbers)
+            found.append(points if keep is None else points[keep(points)])
             tried, got = tried + asked, got + len(found[-1])
             if tried >= PATIENCE and got < RAREST * tried:
                 raise InfeasibleError(
-                    f"`{type(self).__name__}` needs to fill {RAREST:g} of what its points are drawn from, got {got} "
-                    f"of {tried} points inside: give its parts, or a smaller domain around it"
+                    f"`{type(self).__name__}` needs to keep {RAREST:g} of the points drawn, got {got} of {tried}: give "
+                    f"its parts, or a smaller domain around it"
                 )
         return torch.cat(found)[:count]
 
@@ -140,12 +144,14 @@ class Domain(nn.Module, ABC):
         return Union(self, other)
 
     def __and__(self, other: Domain) -> Domain:
-        from constraints.domains.combinations import Intersection, Part
+        from constraints.domains.combinations import Intersection
+        from constraints.domains.part import Part
 
         return Part(self, other) if isinstance(self, Boundary) else Intersection(self, other)
 
     def __sub__(self, other: Domain) -> Domain:
-        from constraints.domains.combinations import Difference, Part
+        from constraints.domains.combinations import Difference
+        from constraints.domains.part import Part
 
         return Part(self, other, outside=True) if isinstance(self, Boundary) else Difference(self, other)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints.domains.domain import Domain, UnitPoints
-from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.errors import InfeasibleError, ShapeError, SpecificationError, UnsupportedError
 from constraints.sets.constraint import as_buffer
 
 __all__ = ["PointCloud"]
@@ -61,16 +61,22 @@ class PointCloud(Domain):
         places = (unit[:, 0] * n).long().clamp(max=n - 1)
         return self.points.to(unit)[places], torch.ones(len(unit), dtype=torch.bool, device=unit.device)
 
-    def sample(self, count: int, unit: UnitPoints, like: Tensor) -> Tensor:
+    def sample(
+        self, count: int, unit: UnitPoints, like: Tensor, *, keep: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """See `Domain`; in the order that the numbers have by size."""
         if count < 0 or not like.is_floating_point():
             raise SpecificationError(
                 f"`PointCloud` needs a count >= 0 and a floating-point dtype, got {count} and {like.dtype}"
             )
-        n = len(self.points)
-        rounds = [unit(n, 1).to(like.device)[:, 0].argsort() for _ in range(-(-count // n))]
+        points = self.points.to(like)
+        points = points if keep is None else points[keep(points)]
+        n = len(points)
+        if count and not n:
+            raise InfeasibleError(f"`PointCloud` needs points to keep, got none of {len(self.points)}")
+        rounds = [unit(n, 1).to(like.device)[:, 0].argsort() for _ in range(-(-count // max(n, 1)))]
         places = torch.cat(rounds)[:count] if rounds else torch.zeros(0, dtype=torch.long, device=like.device)
-        return self.points.to(like)[places]
+        return points[places]
 
     def boundary(self) -> NoReturn:
         """Refused: points have none."""

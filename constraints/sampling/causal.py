@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from constraints.domains import Domain
-from constraints.domains.domain import PATIENCE, RAREST
-from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, SpecificationError
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError, naming
 from constraints.sampling.sampler import Probe, Sampler
-from constraints.sampling.unit_cube import Uniform
+from constraints.sampling.unit_cube import Uniform, independent
 
 __all__ = ["CausalWindows"]
 
@@ -66,18 +65,8 @@ class CausalWindows(Sampler):
         if opened >= self.windows:
             return Uniform().sample(domain, count, like)
         end = start + length * opened
-        found, tried, got = [like.new_empty((0, domain.dimension))], 0, 0
-        while got < count:
-            asked = max(64, math.ceil((count - got) * min(self.windows / opened, 1.0 + tried / (got + 1))))
-            points = Uniform().sample(domain, asked, like)
-            found.append(points[points[:, self.time] <= end])
-            tried, got = tried + asked, got + len(found[-1])
-            if tried >= PATIENCE and got < RAREST * tried:
-                raise InfeasibleError(
-                    f"`CausalWindows` needs points before {end:g} in column {self.time}, got {got} of {tried} of "
-                    f"`{type(domain).__name__}`: take fewer windows"
-                )
-        return torch.cat(found)[:count]
+        with naming(f"`CausalWindows` up to {end:g} in column {self.time}, with fewer windows perhaps"):
+            return domain.sample(count, independent(like), like, keep=lambda points: points[:, self.time] <= end)
 
     @torch.no_grad()
     def learn(self, domain: Domain, points: Tensor, residual: Tensor, probe: Probe) -> None:

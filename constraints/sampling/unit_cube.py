@@ -7,10 +7,20 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.domains import Domain
+from constraints.domains import Domain, UnitPoints
 from constraints.sampling.sampler import Sampler
 
-__all__ = ["LatinHypercube", "Sobol", "Uniform"]
+__all__ = ["LatinHypercube", "Sobol", "Uniform", "independent"]
+
+
+def independent(like: Tensor) -> UnitPoints:
+    """Independent uniform numbers, of the dtype and device of `like`.
+
+    Example:
+        >>> independent(torch.zeros(()))(4, 2).shape
+        torch.Size([4, 2])
+    """
+    return lambda n, k: torch.rand(n, k, dtype=like.dtype, device=like.device)
 
 
 @final
@@ -26,11 +36,7 @@ class Uniform(Sampler):
 
     def sample(self, domain: Domain, count: int, like: Tensor) -> Tensor:
         """See `Sampler`."""
-
-        def unit(n: int, k: int) -> Tensor:
-            return torch.rand(n, k, dtype=like.dtype, device=like.device)
-
-        return domain.sample(count, unit, like)
+        return domain.sample(count, independent(like), like)
 
 
 @final
