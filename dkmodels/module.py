@@ -181,6 +181,13 @@ class KnowledgeModule(LightningModule, ABC):
         """Log what was measured."""
         self._report("test")
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The gradients; with their graph, where the optimiser differentiates them again."""
+        found = self.optimizers(use_pl_optimizer=False)
+        if any(getattr(one, "needs_graph", False) for one in (found if isinstance(found, list) else [found])):
+            kwargs["create_graph"] = True
+        super().backward(loss, *args, **kwargs)
+
     def configure_optimizers(self) -> Any:
         """The optimiser given, or Adam."""
         parameters = [p for p in self.parameters() if p.requires_grad]
