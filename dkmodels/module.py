@@ -185,7 +185,8 @@ class KnowledgeModule(LightningModule, ABC):
         """The gradients; with their graph, where the optimiser differentiates them again."""
         found = self.optimizers(use_pl_optimizer=False)
         if any(getattr(one, "needs_graph", False) for one in (found if isinstance(found, list) else [found])):
-            kwargs["create_graph"] = True
+            # of the parameters alone: points of rules would keep their gradient, and it them, for good
+            kwargs |= {"create_graph": True, "inputs": [p for p in self.parameters() if p.requires_grad]}
         super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:

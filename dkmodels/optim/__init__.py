@@ -3,11 +3,13 @@
 from dkmodels.optim.inverse_update import BFGS, InverseUpdate, SelfScaledBFGS, SelfScaledBroyden
 from dkmodels.optim.nystrom_newton import NystromNewtonCG
 from dkmodels.optim.quasi_newton import QuasiNewton
+from dkmodels.optim.soap import SOAP
 from dkmodels.optim.stage_monitor import StageMonitor
 from dkmodels.optim.stages import Stage, Stages
 
 __all__ = [
     "BFGS",
+    "SOAP",
     "InverseUpdate",
     "NystromNewtonCG",
     "QuasiNewton",

@@ -73,6 +73,7 @@ class QuasiNewton(FullBatchOptimizer):
         decrease: float = 1e-4,
         curvature: float = 0.9,
         max_line_search: int = 25,
+        initial_scale: bool = True,
         dtype: torch.dtype | None = None,
     ) -> None:
         if not lr > 0.0 or max_iter < 1 or not tolerance_grad >= 0.0 or max_line_search < 1:
@@ -94,6 +95,7 @@ class QuasiNewton(FullBatchOptimizer):
             "decrease": decrease,
             "curvature": curvature,
             "max_line_search": max_line_search,
+            "initial_scale": initial_scale,
         }
         super().__init__(params, options, dtype=dtype)
         self.update = update or SelfScaledBroyden()
@@ -173,7 +175,7 @@ class QuasiNewton(FullBatchOptimizer):
         if not sy > rounding:
             return
         inverse = self.inverse
-        first = inverse is None
+        first = inverse is None and self.param_groups[0]["initial_scale"]
         if inverse is None:
             inverse = torch.eye(len(s), dtype=s.dtype, device=s.device)
         hy = inverse @ y
