@@ -15,6 +15,8 @@ from dkmodels.optim.line_search import Trial, search_line
 
 __all__ = ["QuasiNewton"]
 
+EAGER = 2.02  # of the fall over the slope: where a parabola would be least is at 2
+
 
 @final
 class QuasiNewton(FullBatchOptimizer):
@@ -33,7 +35,7 @@ class QuasiNewton(FullBatchOptimizer):
     Args:
         params: see `FullBatchOptimizer`.
         update: how the matrix learns.
-        lr: the first step that each line search tries, > 0; 1 is Newton's.
+        lr: the longest step that a line search tries first, > 0; 1 is Newton's.
         max_iter: iterations a step, >= 1.
         max_eval: a step begins no further iteration after so many evaluations; without limit by default.
         tolerance_grad: a step ends where no entry of the gradient is larger, >= 0.
@@ -45,8 +47,8 @@ class QuasiNewton(FullBatchOptimizer):
     Raises:
         SpecificationError: numbers out of range.
 
-    Source: Nocedal and Wright, "Numerical Optimization", 2006, algorithm 6.1, doi:10.1007/978-0-387-40065-5; for
-    equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025, arXiv:2405.04230.
+    Source: Nocedal and Wright, "Numerical Optimization", 2006, algorithm 6.1, first trials by equation 3.60,
+    doi:10.1007/978-0-387-40065-5; for equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025, arXiv:2405.04230.
 
     Example:
         >>> x = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
@@ -142,30 +144,35 @@ class QuasiNewton(FullBatchOptimizer):
     ) -> tuple[Tensor, float, Tensor] | None:
         """One iteration; where the parameters went, or None: nowhere."""
         memory, options = self.memory, self.param_groups[0]
-        step = options["lr"]
-        if self.inverse is None:
-            direction, step = -gradient, step * min(1.0, 1.0 / float(gradient.abs().sum()))
-        else:
-            direction = -(self.inverse @ gradient)
+        direction = -gradient if self.inverse is None else -(self.inverse @ gradient)
         slope = float(gradient @ direction)
         if not slope < 0.0:
             return None
+        rounding = torch.finfo(self.parameters[0].dtype).eps
         found = search_line(
             self.probe(closure, point, direction),
             Trial(0.0, value, slope, gradient),
-            step=step,
+            step=options["lr"] * self._first_trial(value, gradient, slope, rounding),
             decrease=options["decrease"],
             curvature=options["curvature"],
             max_evaluations=options["max_line_search"],
-            rounding=torch.finfo(self.parameters[0].dtype).eps,
+            rounding=rounding,
         )
         reached = torch.add(point, direction, alpha=found.step)
         self.write(reached)
         if found.step == 0.0:
             return None
         memory["iterations"] += 1
+        memory["fall"] = value - found.value
         self._learn(found.step, direction, found.gradient - gradient, -slope)
         return reached, found.value, found.gradient
+
+    def _first_trial(self, value: float, gradient: Tensor, slope: float, rounding: float) -> float:
+        """A step of length 1 at first, then one to where the loss would fall as much again; at most Newton's."""
+        if self.inverse is None:
+            return min(1.0, 1.0 / float(gradient.norm()))
+        fall = self.memory["fall"]
+        return min(1.0, -EAGER * fall / slope) if fall > rounding * abs(value) else 1.0
 
     def _learn(self, step: float, direction: Tensor, y: Tensor, fall: float) -> None:
         """Update the matrix by a step; `fall` is :math:`d^T H^{-1} d` of its direction d."""
