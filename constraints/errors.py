@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "ConstraintError",
     "InfeasibleError",
@@ -12,6 +15,7 @@ __all__ = [
     "SpecificationError",
     "UncertifiedError",
     "UnsupportedError",
+    "naming",
 ]
 
 
@@ -49,3 +53,19 @@ class UncertifiedError(ConstraintError):
 
 class RuleTextError(SpecificationError):
     """A rule file has a line that cannot be read; says which, and where in it."""
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Puts what is spoken of before the message of an error.
+
+    Example:
+        >>> with naming("rule `mass`"):
+        ...     raise SpecificationError("needs a sum")
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: rule `mass`: needs a sum
+    """
+    try:
+        yield
+    except ConstraintError as error:
+        raise type(error)(f"{what}: {error}") from error

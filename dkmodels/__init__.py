@@ -9,7 +9,7 @@ if not hasattr(_constraints, "KNOWN_TO_DKMODELS"):
     )
 
 from dkmodels.callbacks import RuleMonitor
-from dkmodels.heads import ClassificationModule, RegressionModule
+from dkmodels.heads import ClassificationModule, FieldModule, RegressionModule
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.module import KnowledgeModule
 from dkmodels.random import RandomStream, seed_streams
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClassificationModule",
+    "FieldModule",
     "KnowledgeModule",
     "RandomStream",
     "RegressionModule",

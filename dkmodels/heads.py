@@ -1,19 +1,56 @@
-"""Modules for the usual tasks: regression and classification."""
+"""Modules for the usual tasks: regression, classification, fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from constraints import Embedding, SpecificationError
+from constraints import Embedding, SpecificationError, Squares
 from dkmodels.module import KnowledgeModule
 
-__all__ = ["ClassificationModule", "RegressionModule"]
+__all__ = ["ClassificationModule", "FieldModule", "RegressionModule"]
+
+
+@final
+class FieldModule(KnowledgeModule):
+    """A field that rules alone determine: equations, conditions, `Measurements`. The batch is the points, or begins so.
+
+    Args:
+        network: maps points `(batch, d)` to fields `(batch, n)`.
+        rules: see `KnowledgeModule`.
+        **options: see `KnowledgeModule`.
+
+    Example:
+        >>> import sympy
+        >>> from constraints import Hard, Soft, declare
+        >>> t = sympy.Symbol("t")
+        >>> u = sympy.Function("u")(t)
+        >>> told = {"fields": [u], "domain": {t: (0, 1)}}
+        >>> decay = declare(sympy.Eq(u.diff(t), -u), **told)
+        >>> start = declare(sympy.Eq(u.subs(t, 0), 1), **told)
+        >>> module = FieldModule(nn.Linear(1, 1), {"decay": Soft(decay), "start": Hard(start)})
+        >>> module(torch.zeros(1, 1)).item()
+        1.0
+    """
+
+    def unpack(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The points, which are no target."""
+        points = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return points, points
+
+    def task_loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """None: 0."""
+        return y.new_zeros(())
+
+    def task_squares(self, x: Tensor, target: Tensor) -> list[Squares]:
+        """None."""
+        return []
 
 
 @final
@@ -47,6 +84,12 @@ class RegressionModule(KnowledgeModule):
     def task_loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Mean squared error."""
         return F.mse_loss(y, target)
+
+    def task_squares(self, x: Tensor, target: Tensor) -> list[Squares]:
+        """The same, each input beside its target a row."""
+        width = x.shape[-1]
+        rows = torch.cat([x, target], dim=-1)
+        return [Squares(lambda z: self(z[:, :width]) - z[:, width:], rows, 1.0 / target.numel())]
 
 
 class _Accuracy(MulticlassAccuracy):

@@ -22,10 +22,13 @@ from constraints import (
     Rule,
     RuleSet,
     SpecificationError,
+    Squares,
+    UnsupportedError,
     join,
     require_consistent,
 )
 from dkmodels.metrics import RuleViolation, SatisfactionRate
+from dkmodels.optim import AsksSquares
 from dkmodels.random import RandomStream
 
 __all__ = ["KnowledgeModule"]
@@ -104,6 +107,7 @@ class KnowledgeModule(LightningModule, ABC):
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
         self._rule_seed = torch.initial_seed()
         self._streams: dict[tuple[str, str], RandomStream] = {}
+        self._batch: Any = None
 
     # --- what a user writes ------------------------------------------------------------------------------------
 
@@ -120,6 +124,16 @@ class KnowledgeModule(LightningModule, ABC):
         """What metrics compare with the target; by default `y` itself."""
         return y
 
+    def task_squares(self, x: Tensor, target: Tensor) -> Sequence[Squares]:
+        """The task's loss as sums of squares, for optimisers that ask for them; by default it is not known as one.
+
+        Raises:
+            UnsupportedError: it is not.
+        """
+        raise UnsupportedError(
+            f"`{type(self).__name__}` needs `task_squares`, its task's loss as sums of squares, for this optimiser"
+        )
+
     # --- what Lightning calls ----------------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,6 +143,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Task loss and the penalties of the rules."""
+        self._batch = batch
         x, target = self.unpack(batch)
         y = self(x)
         loss = self.task_loss(y, target)
@@ -157,6 +172,10 @@ class KnowledgeModule(LightningModule, ABC):
         """The decoded answer to a batch: `x`, or `(x, ...)`."""
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         return self.decode(self(x), x)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Let go of the batch."""
+        self._batch = None
 
     def on_train_epoch_end(self) -> None:
         """Move the multipliers."""
@@ -190,17 +209,41 @@ class KnowledgeModule(LightningModule, ABC):
         super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser given, or Adam."""
+        """The optimiser given, or Adam; one that asks for squares is told which they are."""
         parameters = [p for p in self.parameters() if p.requires_grad]
-        if self.optimizer is not None:
-            return self.optimizer(parameters)
-        return torch.optim.Adam(parameters, lr=self.learning_rate)
+        if self.optimizer is None:
+            return torch.optim.Adam(parameters, lr=self.learning_rate)
+        optimizer = self.optimizer(parameters)
+        if isinstance(optimizer, AsksSquares):
+            optimizer.bind_squares(self, lambda: self.squares(self._batch))
+        return optimizer
 
     # --- rules -------------------------------------------------------------------------------------------------
 
     def embeddings(self) -> dict[str, Embedding]:
         """The embeddings by name."""
         return {name: e for name, e in self.rules.items() if isinstance(e, Embedding)}
+
+    def squares(self, batch: Any) -> list[Squares]:
+        """The loss of a batch as sums of squares: those of the task and of the rules.
+
+        Raises:
+            UnsupportedError: a part of the loss that is none; says which.
+        """
+        x, target = self.unpack(batch)
+        found = list(self.task_squares(x, target))
+        for name, embedding in self.embeddings().items():
+            if not embedding.penalises:
+                continue
+            with self._stream(name, "penalty"):
+                one = embedding.squares(self.network, x)
+            if one is None:
+                raise UnsupportedError(
+                    f"rule `{name}` needs to be a sum of squares by rows for this optimiser: `Soft` with `squared`, "
+                    f"of a rule that knows its rows; got {type(embedding).__name__} of {type(embedding.rule).__name__}"
+                )
+            found.append(one)
+        return found
 
     def watch(self, rules: Mapping[str, Rule]) -> None:
         """Measure further rules from now on, without imposing them.

@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints.errors import SpecificationError
-from constraints.rules import Rule
+from constraints.rules import Rule, Squares
 
 __all__ = ["Embedding", "Monitor"]
 
@@ -51,6 +51,10 @@ class Embedding(nn.Module, ABC):
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """A scalar loss, >= 0 and 0 where the rule holds; 0 for embeddings that do not penalise."""
         return y.new_zeros(())
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
+        """The same as a sum of squares, row by row; None where it is none, or no rows are known."""
+        return None
 
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The answer given at inference; by default the model's own."""

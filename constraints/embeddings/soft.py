@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
 from constraints.errors import SpecificationError
-from constraints.rules import Rule
+from constraints.rules import Rule, Squares
 
 __all__ = ["Soft", "absolute", "squared"]
 
@@ -70,6 +71,11 @@ class Soft(Embedding):
         """The weighted penalty, `()`."""
         excess = self.rule.constraint.excess(self.rule.evaluate(model, x, y), self.rule.context(x))
         return self.weight * self.penalised(excess).sum(dim=-1).mean()
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
+        """The weighted penalty row by row, where it is of squares and the rule knows its rows."""
+        found = self.rule.squares(model, x) if self.penalised is squared else None
+        return None if found is None else replace(found, weight=self.weight * found.weight)
 
     def settings(self) -> dict[str, float | str]:
         """Weight and penalty."""

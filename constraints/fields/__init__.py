@@ -6,6 +6,7 @@ from constraints.fields.derived import DerivedField, hamiltonian, stream_functio
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.layers import JetModule, NoJetRuleError, SmoothModule, push
 from constraints.fields.operators import DifferentialOperator, laplacian, partials
+from constraints.fields.plain import plain_operations
 from constraints.fields.transformed import TransformedNetwork
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "hamiltonian",
     "laplacian",
     "partials",
+    "plain_operations",
     "push",
     "stream_function",
 ]

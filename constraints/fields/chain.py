@@ -11,6 +11,7 @@ from torch import Tensor
 
 from constraints.fields.affine import affine, affine_back, affine_plain, slope_products, slope_products_back
 from constraints.fields.compose import Trace, compose, compose_back, compose_plain
+from constraints.fields.plain import is_plain
 from constraints.fields.program import Program
 from constraints.fields.smooth import Tower
 
@@ -48,8 +49,8 @@ class Bend:
 def run_chain(start: Tensor, slopes: Tensor | None, steps: Sequence[LinearMap | Bend], *, unit: bool = False) -> Tensor:
     """What a chain makes of a stack.
 
-    Under `torch.compile`, and without gradients, plain operations; else one node of torch's graph, whose backward
-    pass works in few buffers. It can be differentiated again; that goes through the plain operations.
+    Under `torch.compile` or `plain_operations`, and without gradients, plain operations; else one node of torch's
+    graph, whose backward pass works in few buffers. It can be differentiated again; that goes through the plain ones.
 
     Args:
         start: the streams, `(n, streams, batch)`; the value alone, `(n, batch)`, where `slopes` are given.
@@ -64,7 +65,7 @@ def run_chain(start: Tensor, slopes: Tensor | None, steps: Sequence[LinearMap | 
         >>> run_chain(torch.ones(3, 2, 1), None, [LinearMap(torch.ones(1, 3), torch.ones(1))]).flatten()
         tensor([4., 3.])
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if is_plain() or not torch.is_grad_enabled():
         return _plain(start, slopes, steps)
     tensors: list[Tensor | None] = []
     for step in steps:

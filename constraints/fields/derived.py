@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import SpecificationError
+from constraints.errors import ShapeError, SpecificationError
 from constraints.fields.derivatives import Derivatives
 from constraints.fields.operators import DifferentialOperator, partials
 
@@ -29,6 +29,7 @@ class DerivedField(nn.Module):
 
     Raises:
         SpecificationError: no outputs, operators of different coordinates.
+        ShapeError: when called, a network of another number of outputs than there are potentials.
 
     Example:
         >>> from constraints.fields import partials
@@ -40,7 +41,7 @@ class DerivedField(nn.Module):
         True
     """
 
-    def __init__(self, network: nn.Module, outputs: Sequence[dict[int, DifferentialOperator]]) -> None:
+    def __init__(self, network: nn.Module, outputs: Sequence[Mapping[int, DifferentialOperator]]) -> None:
         super().__init__()
         operators = [operator for output in outputs for operator in output.values()]
         if not operators or not all(outputs) or len({o.coordinates for o in operators}) > 1:
@@ -49,7 +50,9 @@ class DerivedField(nn.Module):
             )
         self.network = network
         self.operators = tuple(dict(output) for output in outputs)
-        zero = (0,) * operators[0].coordinates
+        self.coordinates = operators[0].coordinates
+        self.potentials = 1 + max(j for output in outputs for j in output)
+        zero = (0,) * self.coordinates
         self._value = (DifferentialOperator({zero: 1.0}),)
         self._asked: dict[tuple[DifferentialOperator, ...], tuple[list[DifferentialOperator], Derivatives]] = {}
 
@@ -66,6 +69,9 @@ class DerivedField(nn.Module):
             self._asked[key] = distinct, Derivatives(distinct)
         distinct, derivatives = self._asked[key]
         found = dict(zip(distinct, derivatives(self.network, x), strict=True))
+        width = found[distinct[0]].shape[-1]
+        if width != self.potentials:
+            raise ShapeError(f"`DerivedField` needs a network of {self.potentials} outputs, got {width}")
         return tuple(
             torch.stack([_sum([found[w * one][..., j] for j, one in output.items()]) for output in self.operators], -1)
             for w in key

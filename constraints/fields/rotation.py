@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints.fields.operators import DifferentialOperator, MultiIndex
+from constraints.fields.plain import is_plain
 
 __all__ = ["alike", "turned_operators", "turned_slopes"]
 
@@ -73,7 +74,7 @@ def turned_slopes(weight: Tensor, group: Sequence[int]) -> Tensor:
     others = [i for i in range(weight.shape[1]) if i not in group]
     block = weight[:, list(group)]
     directions = torch.linalg.qr(block.detach().mT).Q
-    turned = block @ directions if torch.compiler.is_compiling() else _Turn.apply(block, directions)  # type: ignore[no-untyped-call]
+    turned = block @ directions if is_plain() else _Turn.apply(block, directions)  # type: ignore[no-untyped-call]
     return torch.cat([weight[:, others].mT, turned.mT])
 
 

@@ -10,11 +10,13 @@ from constraints.rules.implication import Implication
 from constraints.rules.limits import Budget, Capacity, RateLimit
 from constraints.rules.linear import Balance, Bounds, FixedSum, LinearEquality, LinearInequality, LinearSystem
 from constraints.rules.lipschitz import LipschitzIn
+from constraints.rules.measurements import Measurements
 from constraints.rules.monotone import MonotoneIn
 from constraints.rules.ordering import Ordering
 from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
+from constraints.rules.squares import Squares
 from constraints.rules.symmetry import Averaging, Canonicalisation, Equivariance, Invariance, Symmetriser
 from constraints.rules.transition import Transition
 
@@ -49,6 +51,7 @@ __all__ = [
     "LinearSystem",
     "LipschitzIn",
     "LowerChildren",
+    "Measurements",
     "MonotoneIn",
     "Multiplicative",
     "NearestCoherent",
@@ -62,6 +65,7 @@ __all__ = [
     "ScaledAdditive",
     "Scores",
     "Softmax",
+    "Squares",
     "Symmetriser",
     "Transition",
 ]

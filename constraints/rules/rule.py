@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.rules.squares import Squares
 from constraints.sets import Certifying, Constraint, ProjectableConstraint, Squashing
 from constraints.sets.constraint import keep_precision
 
@@ -120,6 +121,10 @@ class Rule(nn.Module, ABC):
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied."""
         return self.constraint.violation(self.observed(model, x, y), self.context(x))
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
+        """The mean over samples of the sum of squares of what is violated, row by row; None where no rows are known."""
+        return None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rule:
         """Move with the module, but keep the precision of the rule's own numbers."""
@@ -232,6 +237,17 @@ class OutputRule(Rule, ABC):
             x: one input, `(d,)`, whose numbers to put in.
         """
         return None
+
+    @final
+    def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
+        """See `Rule.squares`: each input is a row, where it is a vector."""
+        if x.dim() != 2:
+            return None
+
+        def residual(rows: Tensor) -> Tensor:
+            return self.constraint.excess(self.quantity(self.select(model(rows)), rows), self.context(rows))
+
+        return Squares(residual, x, 1.0 / len(x))
 
     @property
     def enforceable(self) -> bool:

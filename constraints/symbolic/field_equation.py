@@ -14,20 +14,13 @@ from sympy.core.relational import Relational
 from torch import Tensor, nn
 
 from constraints.domains import Boundary, Domain
-from constraints.errors import (
-    ConstraintError,
-    InfeasibleError,
-    NonFiniteError,
-    ShapeError,
-    SpecificationError,
-    UnsupportedError,
-)
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.rules.rule import Explanation, FieldRule, Guarantee
+from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
-from constraints.symbolic.conditioned import ConditionedNetwork
-from constraints.symbolic.conditions import Condition, read_conditions, read_surfaces
-from constraints.symbolic.construction import construct
+from constraints.symbolic.architecture import Architecture, Conditioned, find_architecture
+from constraints.symbolic.conditions import Condition
 from constraints.symbolic.field_residual import FieldResidual
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
@@ -109,82 +102,48 @@ class FieldEquation(FieldRule):
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
         equations = [read_equation(gap, fields) for gap in gaps]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
-        try:
+        with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual(equations, known)
-        except SpecificationError as error:
-            raise type(error)(f"rule `{self.name}`: {error}") from error
-        self.conditions, self.soft_because = self._find_conditions(equations, all(equal))
+        self.architecture, self.soft_because = self._find_architecture(equations, all(equal))
 
     def _region(self, domain: Region) -> Domain:
         if self.draws < 0:
             raise SpecificationError(f"rule `{self.name}` needs draws >= 0, got {self.draws}")
-        try:
+        with naming(f"rule `{self.name}`"):
             return read_region(domain, self.coordinates)
-        except ConstraintError as error:
-            raise type(error)(f"rule `{self.name}`: {error}") from error
 
-    def _find_conditions(self, equations: Sequence[Equation], equal: bool) -> tuple[tuple[Condition, ...], str]:
-        """What a construction can hold, or why none can."""
+    def _find_architecture(self, equations: Sequence[Equation], equal: bool) -> tuple[Architecture | None, str]:
+        """What holds the equations, or why nothing does."""
         if not equal:
-            return (), "an inequality"
-        known = {s: _real(s) for s in self.coordinates}
-        renamed = [one.renamed(known) for one in equations]
-        if isinstance(self.domain, Boundary):
-            found = read_surfaces(renamed, list(known.values()), self.domain)
-        else:
-            found = read_conditions(renamed, list(known.values()))
-        if isinstance(found, str):
-            return (), found
-        try:
-            construct(found, list(known.values()), len(self.fields), self._bounds())
-        except UnsupportedError as error:
-            return (), str(error)
-        except InfeasibleError as error:
-            raise InfeasibleError(f"rule `{self.name}`: {error}") from error
-        return tuple(found), ""
+            return None, "an inequality"
+        names = {s: _real(s) for s in self.coordinates}
+        with naming(f"rule `{self.name}`"):
+            found = find_architecture(equations, names, len(self.fields), self.domain)
+        return (None, found) if isinstance(found, str) else (found, "")
 
-    def _bounds(self) -> dict[int, tuple[float, float]]:
-        if self.domain is None:
-            return {}
-        low, high = self.domain.bounds
-        return dict(enumerate(zip(low.tolist(), high.tolist(), strict=True)))
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions at places that the equations are, where a construction holds them; else none."""
+        return self.architecture.conditions if isinstance(self.architecture, Conditioned) else ()
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """A network that obeys the conditions, and those that it already obeys."""
-        if not self.conditions:
+        """A network that obeys the equations, and those that it already obeys."""
+        if self.architecture is None:
             raise UnsupportedError(f"rule `{self.name}` cannot be guaranteed: {self.soft_because}")
-        before: tuple[Condition, ...] = ()
-        if isinstance(network, ConditionedNetwork):
-            if network.fields != len(self.fields):
-                raise UnsupportedError(
-                    f"rule `{self.name}` needs the same fields=[...] as the other hard conditions, got "
-                    f"{len(self.fields)} and {network.fields}"
-                )
-            before, network = network.conditions, network.network
-        conditions = list(dict.fromkeys([*before, *self.conditions]))
-        try:
-            return ConditionedNetwork(
-                network, conditions, [_real(s) for s in self.coordinates], len(self.fields), self._bounds()
-            )
-        except ConstraintError as error:
-            raise type(error)(f"hard rule `{self.name}`, with those before it: {error}") from error
+        with naming(f"hard rule `{self.name}`, with those before it"):
+            return self.architecture.wrap(network)
 
     def guaranteed(self, network: nn.Module) -> bool:
-        """Whether a network is made to obey these conditions.
+        """Whether a network is made to obey these equations.
 
         Raises:
-            UnsupportedError: it is, and binds fields by them of which no condition speaks.
+            UnsupportedError: it is, and binds fields by them of which no equation speaks.
         """
-        if not isinstance(network, ConditionedNetwork) or not set(self.conditions) <= set(network.conditions):
+        if self.architecture is None:
             return False
-        unshared = network.construction.unshared
-        if unshared:
-            raise UnsupportedError(
-                f"hard rule `{self.name}`: slopes, periods and mirrors along {', '.join(map(str, unshared))} must be "
-                f"those of all fields, as one network gives them all: state them for each field, or embed them as Soft"
-            )
-        return True
+        with naming(f"hard rule `{self.name}`"):
+            return self.architecture.guaranteed(network)
 
     @property
     def order(self) -> int:
@@ -238,6 +197,16 @@ class FieldEquation(FieldRule):
             self.sampler.learn(self.domain, flat.detach(), sizes, lambda p: self._sizes(field, p))
         result = result.reshape(*points.shape[:-1], len(self._residual))
         return result.flatten(-2) if self._draws else result
+
+    def squares(self, model: nn.Module, x: Tensor) -> Squares:
+        """See `Rule.squares`: each point is a row."""
+        points = self.points(x).detach().reshape(-1, len(self.coordinates))
+
+        def residual(rows: Tensor) -> Tensor:
+            found = self._at(model, rows)
+            return found if isinstance(self.constraint, Zero) else found.clamp(min=0.0)
+
+        return Squares(residual, points, 1.0 / math.prod(x.shape[:-1]))
 
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals at points `(n, d)`, `(n, m)`."""
@@ -310,14 +279,15 @@ class FieldEquation(FieldRule):
         many = {"equation": "equations", "inequality": "inequalities"}[kinds]
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
         places = f" at each of {self._residual.places} places" if self._residual.places > 1 else ""
-        if self.conditions:
+        if self.architecture is not None:
+            what = "condition" if self.conditions else "equation"
             return Explanation(
                 rule=self.name,
-                kind=f"{f'{count} conditions' if count > 1 else 'condition'} on {', '.join(map(str, self.fields))}",
+                kind=f"{f'{count} {what}s' if count > 1 else what} on {', '.join(map(str, self.fields))}",
                 embeddings=("Hard", "Soft", "AugmentedLagrangian", "Monitor"),
                 guarantee=Guarantee.EXACT,
-                cost="Hard: a change of coordinates, a factor and an offset",
-                why="a field obeys it by construction, whatever the network is",
+                cost=f"Hard: {self.architecture.cost}",
+                why=self.architecture.why,
             )
         return Explanation(
             rule=self.name,

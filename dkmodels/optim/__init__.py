@@ -1,6 +1,8 @@
 """Optimisers that torch lacks, for small networks on full batches."""
 
 from dkmodels.optim.inverse_update import BFGS, InverseUpdate, SelfScaledBFGS, SelfScaledBroyden
+from dkmodels.optim.levenberg_marquardt import LevenbergMarquardt
+from dkmodels.optim.normal_equations import AsksSquares, NormalEquations, normal_equations
 from dkmodels.optim.nystrom_newton import NystromNewtonCG
 from dkmodels.optim.quasi_newton import QuasiNewton
 from dkmodels.optim.soap import SOAP
@@ -10,7 +12,10 @@ from dkmodels.optim.stages import Stage, Stages
 __all__ = [
     "BFGS",
     "SOAP",
+    "AsksSquares",
     "InverseUpdate",
+    "LevenbergMarquardt",
+    "NormalEquations",
     "NystromNewtonCG",
     "QuasiNewton",
     "SelfScaledBFGS",
@@ -18,4 +23,5 @@ __all__ = [
     "Stage",
     "StageMonitor",
     "Stages",
+    "normal_equations",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -27,12 +28,12 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
     The state counts `evaluations`, calls of the closure, and `iterations`.
 
     Args:
-        params: of one dtype, on one device.
+        params: floating-point, on one device.
         defaults: options of the group.
-        dtype: of the arithmetic; that of the parameters by default.
+        dtype: of the arithmetic; the widest of the parameters by default.
 
     Raises:
-        SpecificationError: several groups, dtypes or devices.
+        SpecificationError: several groups or devices, parameters that are not floating-point.
     """
 
     def __init__(
@@ -42,13 +43,10 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         name = type(self).__name__
         if len(self.param_groups) != 1:
             raise SpecificationError(f"`{name}` needs one group of parameters, got {len(self.param_groups)}")
-        kinds = {(p.dtype, p.device) for p in self.parameters}
-        if len(kinds) != 1 or not self.parameters[0].is_floating_point():
-            found = ", ".join(sorted(f"{kind} on {device}" for kind, device in kinds))
-            raise SpecificationError(
-                f"`{name}` needs floating-point parameters of one dtype on one device, got {found}"
-            )
-        self.dtype = dtype or self.parameters[0].dtype
+        if len({p.device for p in self.parameters}) != 1 or not all(p.is_floating_point() for p in self.parameters):
+            found = ", ".join(sorted({f"{p.dtype} on {p.device}" for p in self.parameters}))
+            raise SpecificationError(f"`{name}` needs floating-point parameters on one device, got {found}")
+        self.dtype = dtype or reduce(torch.promote_types, (p.dtype for p in self.parameters))
 
     @abstractmethod
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,6 @@ def _seed():
 
 @pytest.mark.parametrize("corners", [ELL, STAR, ELL[::-1]])
 def test_a_polygon_is_shapelys(corners):
-    shapely = pytest.importorskip("shapely")
     ours, theirs = Polygon(corners), shapely.Polygon(corners)
     assert ours.volume == pytest.approx(theirs.area)
     assert ours.boundary().volume == pytest.approx(theirs.length)

@@ -199,8 +199,9 @@ def test_refuses():
     x = parameter([1.0])
     with pytest.raises(SpecificationError, match="one group of parameters, got 2"):
         QuasiNewton([{"params": [x]}, {"params": [parameter([2.0])]}])
-    with pytest.raises(SpecificationError, match="one dtype on one device"):
-        QuasiNewton([x, parameter([2.0], torch.float32)])
+    with pytest.raises(SpecificationError, match="floating-point parameters on one device"):
+        QuasiNewton([x, nn.Parameter(torch.tensor([2]), requires_grad=False)])
+    assert QuasiNewton([x, parameter([2.0], torch.float32)]).dtype == torch.float64
     with pytest.raises(SpecificationError, match="max_iter >= 1"):
         QuasiNewton([x], max_iter=0)
     with pytest.raises(SpecificationError, match="decrease < curvature"):

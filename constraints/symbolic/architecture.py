@@ -1,0 +1,185 @@
+"""Networks that obey equations whatever their weights are: by conditions built in, or as derivatives of potentials."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import sympy
+from torch import nn
+
+from constraints.domains import Boundary, Domain
+from constraints.errors import SpecificationError, UnsupportedError
+from constraints.fields import DerivedField
+from constraints.symbolic.conditioned import ConditionedNetwork
+from constraints.symbolic.conditions import Condition, read_conditions, read_surfaces
+from constraints.symbolic.construction import Bounds, construct
+from constraints.symbolic.potential import Row, annihilates, find_potentials, read_operators
+from constraints.symbolic.terms import Equation
+
+__all__ = ["Architecture", "Conditioned", "Potentials", "find_architecture"]
+
+
+class Architecture(ABC):
+    """How any network is made into one that obeys."""
+
+    cost: str
+    why: str
+
+    @abstractmethod
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """A network that obeys, and obeys what it already does.
+
+        Raises:
+            UnsupportedError: it cannot do both.
+            SpecificationError: a network of another number of inputs or outputs than is needed.
+        """
+
+    @abstractmethod
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether a network obeys by its construction."""
+
+
+@final
+class Conditioned(Architecture):
+    """By `ConditionedNetwork`: values, slopes, periods and mirrors at places.
+
+    Args:
+        conditions: what holds.
+        coordinates: of the fields.
+        fields: how many outputs there are.
+        bounds: of the coordinates, where known.
+
+    Raises:
+        InfeasibleError: conditions that contradict each other.
+        UnsupportedError: conditions for which no construction is known.
+    """
+
+    cost = "a change of coordinates, a factor and an offset"
+    why = "a field obeys it by construction, whatever the network is"
+
+    def __init__(
+        self, conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int, bounds: Bounds
+    ) -> None:
+        construct(conditions, coordinates, fields, bounds)
+        self.conditions, self.coordinates = tuple(conditions), tuple(coordinates)
+        self.fields, self.bounds = fields, bounds
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """See `Architecture.wrap`."""
+        before: tuple[Condition, ...] = ()
+        if isinstance(network, ConditionedNetwork):
+            if network.fields != self.fields:
+                raise UnsupportedError(
+                    f"needs the same fields=[...] as the other hard conditions, got {self.fields} and {network.fields}"
+                )
+            before, network = network.conditions, network.network
+        conditions = list(dict.fromkeys([*before, *self.conditions]))
+        return ConditionedNetwork(network, conditions, self.coordinates, self.fields, self.bounds)
+
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether the conditions are among those of the network.
+
+        Raises:
+            UnsupportedError: they are, and bind fields of which no condition speaks.
+        """
+        if not isinstance(network, ConditionedNetwork) or not set(self.conditions) <= set(network.conditions):
+            return False
+        unshared = network.construction.unshared
+        if unshared:
+            raise UnsupportedError(
+                f"slopes, periods and mirrors along {', '.join(map(str, unshared))} must be those of all fields, as "
+                f"one network gives them all: state them for each field, or embed them as Soft"
+            )
+        return True
+
+
+@final
+class Potentials(Architecture):
+    """By `DerivedField`: every solution is a derivative of free functions, which the network gives.
+
+    Args:
+        equations: of each its operators by field.
+        outputs: of each field its operators by potential.
+    """
+
+    cost = "derivatives one order higher"
+
+    def __init__(self, equations: Row, outputs: Row) -> None:
+        self.equations, self.outputs = equations, outputs
+        self.potentials = 1 + max(j for output in outputs for j in output)
+        many = f"{self.potentials} potentials" if self.potentials > 1 else "one potential"
+        self.why = f"all solutions are derivatives of {many}, which the network gives"
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """See `Architecture.wrap`."""
+        if isinstance(network, ConditionedNetwork | DerivedField):
+            raise UnsupportedError(
+                "its derivatives of potentials do not keep what the other hard rules guarantee: state linear equations "
+                "together as one rule, or embed the others as Soft"
+            )
+        last = network[-1] if isinstance(network, nn.Sequential) else None
+        if isinstance(last, nn.Linear) and last.out_features != self.potentials:
+            raise SpecificationError(
+                f"needs a network of {self.potentials} outputs, potentials of which the {len(self.outputs)} fields are "
+                f"derivatives, got one of {last.out_features}"
+            )
+        return DerivedField(network, self.outputs)
+
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether the network is a `DerivedField` whose operators the equations take to 0."""
+        return (
+            isinstance(network, DerivedField)
+            and len(network.operators) == len(self.outputs)
+            and network.coordinates == next(iter(self.outputs[0].values())).coordinates
+            and annihilates(self.equations, network.operators)
+        )
+
+
+def find_architecture(
+    equations: Sequence[Equation], names: Mapping[sympy.Symbol, sympy.Symbol], fields: int, domain: Domain | None
+) -> Architecture | str:
+    """What makes a network obey equations, or why nothing is known that does.
+
+    Args:
+        equations: all of one rule.
+        names: the real symbol of each coordinate.
+        fields: how many outputs there are.
+        domain: where they hold.
+
+    Raises:
+        InfeasibleError: conditions that contradict each other.
+
+    Example:
+        >>> from constraints.symbolic.terms import read_equation
+        >>> x = sympy.Symbol("x")
+        >>> u = sympy.Function("u")(x)
+        >>> find_architecture([read_equation(u.diff(x) - u**2, [u])], {x: sympy.Symbol("x", real=True)}, 1, None)
+        '-u(x)**2 + Derivative(u(x), x) is not linear in the field'
+    """
+    coordinates, renamed = list(names.values()), [equation.renamed(names) for equation in equations]
+    if isinstance(domain, Boundary):
+        found = read_surfaces(renamed, coordinates, domain)
+    else:
+        found = read_conditions(renamed, coordinates)
+    if not isinstance(found, str):
+        try:
+            return Conditioned(found, coordinates, fields, _bounds(domain))
+        except UnsupportedError as error:
+            return str(error)
+    everywhere = all(term.place == tuple(coordinates) for one in renamed for term in one.terms.values())
+    if fields == 1 or not everywhere or isinstance(domain, Boundary):
+        return found
+    operators = read_operators(renamed, coordinates, fields)
+    if isinstance(operators, str):
+        return operators
+    outputs = find_potentials(renamed, coordinates, fields)
+    return outputs if isinstance(outputs, str) else Potentials(operators, outputs)
+
+
+def _bounds(domain: Domain | None) -> dict[int, tuple[float, float]]:
+    if domain is None:
+        return {}
+    low, high = domain.bounds
+    return dict(enumerate(zip(low.tolist(), high.tolist(), strict=True)))
