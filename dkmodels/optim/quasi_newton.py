@@ -42,13 +42,16 @@ class QuasiNewton(FullBatchOptimizer):
         decrease: constant of the first Wolfe condition.
         curvature: constant of the second.
         max_line_search: evaluations a line search, >= 1.
-        dtype: of the matrix; float64 helps float32 parameters in long runs. That of the parameters by default.
+        initial_scale: whether the identity is scaled the first time by what was learnt of the curvature; without,
+            BFGS explores more at first.
+        dtype: of the matrix; see `FullBatchOptimizer`. float64 helps float32 parameters in long runs.
 
     Raises:
         SpecificationError: numbers out of range.
 
     Source: Nocedal and Wright, "Numerical Optimization", 2006, algorithm 6.1, first trials by equation 3.60,
-    doi:10.1007/978-0-387-40065-5; for equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025, arXiv:2405.04230.
+    doi:10.1007/978-0-387-40065-5; for equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025,
+    arXiv:2405.04230.
 
     Example:
         >>> x = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
@@ -148,7 +151,7 @@ class QuasiNewton(FullBatchOptimizer):
         slope = float(gradient @ direction)
         if not slope < 0.0:
             return None
-        rounding = torch.finfo(self.parameters[0].dtype).eps
+        rounding = max(torch.finfo(p.dtype).eps for p in self.parameters)
         found = search_line(
             self.probe(closure, point, direction),
             Trial(0.0, value, slope, gradient),

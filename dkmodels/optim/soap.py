@@ -44,8 +44,10 @@ def eigenbasis(statistics: Tensor, before: Tensor | None = None) -> Tensor:
                 [1., 0.]])
     """
     if before is None:
-        return torch.linalg.eigh(statistics).eigenvectors.flip(-1)
-    return torch.linalg.qr(statistics @ before).Q
+        vectors: Tensor = torch.linalg.eigh(statistics)[1]
+        return vectors.flip(-1)
+    turned: Tensor = torch.linalg.qr(statistics @ before)[0]
+    return turned
 
 
 @final

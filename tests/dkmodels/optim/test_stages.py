@@ -1,5 +1,8 @@
 """Stages alone and under Lightning: transitions, schedules, checkpoints."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
@@ -9,7 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from constraints import SpecificationError
+from constraints import Box, FieldRule, Soft, SpecificationError
 from dkmodels import RegressionModule
 from dkmodels.optim import NystromNewtonCG, QuasiNewton, Stage, StageMonitor, Stages
 from tests.dkmodels.optim.problems import closure_of, fitting, parameter, rosenbrock
@@ -155,6 +158,29 @@ def test_trials_that_lightning_refuses_shrink_the_step(tmp_path):
     x = torch.linspace(-1.0, 1.0, 10, dtype=torch.float64)[:, None]
     trainer.fit(trained, DataLoader(TensorDataset(x, 2.0 * x), batch_size=10))
     assert float(trained.network.scale) == pytest.approx(torch.e**2, rel=1e-6)
+
+
+def test_newton_under_lightning_leaves_no_graph_behind(tmp_path):
+    seen = []
+
+    class Rising(FieldRule):
+        def __init__(self):
+            super().__init__(Box(low=0.0))
+
+        def quantity(self, field, points):
+            seen.append(weakref.ref(points))
+            return torch.autograd.grad(field(points).sum(), points, create_graph=True)[0]
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    trained = RegressionModule(network, {"rising": Soft(Rising())}, optimizer=newton)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(max_epochs=4, accelerator="cpu", enable_model_summary=False, default_root_dir=tmp_path, **quiet)
+    trainer.fit(trained, loader())
+    assert trainer.optimizers[0].memory["products"] > 0
+    gc.collect()
+    assert len(seen) >= 8
+    assert not any(points() is not None for points in seen)
 
 
 def test_refuses():
