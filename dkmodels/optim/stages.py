@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from constraints import Squares
 from constraints.errors import SpecificationError
+from dkmodels.optim.normal_equations import AsksSquares
 
 __all__ = ["Stage", "Stages"]
 
@@ -108,6 +110,12 @@ class Stages(torch.optim.Optimizer):
     def needs_graph(self) -> bool:
         """Whether the current optimiser differentiates the gradient again: see `NystromNewtonCG`."""
         return bool(getattr(self.current, "needs_graph", False))
+
+    def bind_squares(self, module: nn.Module, terms: Callable[[], Sequence[Squares]]) -> None:
+        """Tell each stage that needs it which squares the loss is: see `LevenbergMarquardt`."""
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, AsksSquares):
+                optimizer.bind_squares(module, terms)
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Any:  # type: ignore[override]
         """A step of the current stage.

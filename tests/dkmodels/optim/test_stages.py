@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from constraints import Box, FieldRule, Soft, SpecificationError
 from dkmodels import RegressionModule
-from dkmodels.optim import NystromNewtonCG, QuasiNewton, Stage, StageMonitor, Stages
+from dkmodels.optim import LevenbergMarquardt, NystromNewtonCG, QuasiNewton, Stage, StageMonitor, Stages
 from tests.dkmodels.optim.problems import closure_of, fitting, parameter, rosenbrock
 
 
@@ -158,6 +158,21 @@ def test_trials_that_lightning_refuses_shrink_the_step(tmp_path):
     x = torch.linspace(-1.0, 1.0, 10, dtype=torch.float64)[:, None]
     trainer.fit(trained, DataLoader(TensorDataset(x, 2.0 * x), batch_size=10))
     assert float(trained.network.scale) == pytest.approx(torch.e**2, rel=1e-6)
+
+
+def test_a_stage_that_asks_for_squares_is_told(tmp_path):
+    def both(parameters):
+        return Stages(parameters, [Stage(adam, 2), Stage(LevenbergMarquardt)])
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    trained = RegressionModule(network, optimizer=both)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(max_epochs=12, accelerator="cpu", enable_model_summary=False, default_root_dir=tmp_path, **quiet)
+    trainer.fit(trained, loader())
+    x, y = loader().dataset.tensors
+    assert trainer.optimizers[0].place == 1
+    assert float((network(x) - y).square().mean()) < 1e-4
 
 
 def test_newton_under_lightning_leaves_no_graph_behind(tmp_path):
