@@ -44,7 +44,8 @@ class QuasiNewton(FullBatchOptimizer):
         max_line_search: evaluations a line search, >= 1.
         initial_scale: whether the identity is scaled the first time by what was learnt of the curvature; without,
             BFGS explores more at first.
-        dtype: of the matrix; see `FullBatchOptimizer`. float64 helps float32 parameters in long runs.
+        dtype: of the matrix; see `FullBatchOptimizer`. float64 keeps float32 parameters from restarts near the end of
+            a long run, for twice the memory.
 
     Raises:
         SpecificationError: numbers out of range.
