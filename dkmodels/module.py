@@ -200,6 +200,14 @@ class KnowledgeModule(LightningModule, ABC):
         """Log what was measured."""
         self._report("test")
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The gradients; with their graph, where the optimiser differentiates them again."""
+        found = self.optimizers(use_pl_optimizer=False)
+        if any(getattr(one, "needs_graph", False) for one in (found if isinstance(found, list) else [found])):
+            # of the parameters alone: points of rules would keep their gradient, and it them, for good
+            kwargs |= {"create_graph": True, "inputs": [p for p in self.parameters() if p.requires_grad]}
+        super().backward(loss, *args, **kwargs)
+
     def configure_optimizers(self) -> Any:
         """The optimiser given, or Adam; one that asks for squares is told which they are."""
         parameters = [p for p in self.parameters() if p.requires_grad]

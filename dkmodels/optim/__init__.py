@@ -5,9 +5,13 @@ from dkmodels.optim.levenberg_marquardt import LevenbergMarquardt
 from dkmodels.optim.normal_equations import AsksSquares, NormalEquations, normal_equations
 from dkmodels.optim.nystrom_newton import NystromNewtonCG
 from dkmodels.optim.quasi_newton import QuasiNewton
+from dkmodels.optim.soap import SOAP
+from dkmodels.optim.stage_monitor import StageMonitor
+from dkmodels.optim.stages import Stage, Stages
 
 __all__ = [
     "BFGS",
+    "SOAP",
     "AsksSquares",
     "InverseUpdate",
     "LevenbergMarquardt",
@@ -16,5 +20,8 @@ __all__ = [
     "QuasiNewton",
     "SelfScaledBFGS",
     "SelfScaledBroyden",
+    "Stage",
+    "StageMonitor",
+    "Stages",
     "normal_equations",
 ]

@@ -22,7 +22,8 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
     """An optimiser that sees all parameters as one vector and asks the closure several times a step.
 
     The closure clears the gradients, computes the loss on the same batch each time, calls `backward` and returns the
-    loss: Lightning's does. Losses and gradients are those of one process. There is one group of parameters, as with
+    loss: Lightning's does. Of several processes, each with its part of the batch, the closure averages the gradients
+    (`DistributedDataParallel` does) and the optimiser the losses. There is one group of parameters, as with
     `torch.optim.LBFGS`.
 
     The state counts `evaluations`, calls of the closure, and `iterations`.
@@ -136,5 +137,9 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
     def _ask(self, closure: Closure) -> tuple[Tensor, Tensor]:
         self.memory["evaluations"] += 1
         with torch.enable_grad():
-            loss = closure()
-        return loss.detach(), self.read_gradient()
+            loss = closure().detach()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            loss = loss.clone()
+            torch.distributed.all_reduce(loss)  # else each process would end its line search elsewhere
+            loss /= torch.distributed.get_world_size()
+        return loss, self.read_gradient()

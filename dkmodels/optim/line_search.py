@@ -133,7 +133,8 @@ class _Search:
             if now.slope >= 0.0:
                 return self._zoom(now, last)
             shortest, longest = SHORTEST_STRETCH * now.step, LONGEST_STRETCH * now.step
-            step = min(max(self._minimum(last, now, longest), shortest), longest)
+            ahead = self._minimum(last, now, longest)
+            step = min(max(ahead, shortest), longest) if ahead > now.step else longest
             last = now
         return self._end(last, False)
 

@@ -21,14 +21,16 @@ class NystromNewtonCG(FullBatchOptimizer):
 
     .. math:: (H + \mu) d = g, \qquad x \leftarrow x - t d
 
-    `t` is halved until the loss falls by `decrease` of what the slope promises (Armijo). Meant for the end of a
-    training: where a quasi-Newton method has slowed down, it goes on.
+    `t` is halved until the loss falls by `decrease` of what the slope promises (Armijo). It keeps `rank` vectors, not a
+    matrix, and is meant for the end of a training that L-BFGS began. Where the matrix of `QuasiNewton` fits, that one
+    has gone further at equal cost, wherever we measured both.
 
     **The closure keeps the graph.** Products with the Hessian differentiate the gradient that `backward` left, so the
-    closure calls `loss.backward(create_graph=optimizer.needs_graph)`; the attribute is True only while products
-    follow, so that a line search keeps nothing. `KnowledgeModule` does so by itself; another LightningModule overrides
-    `backward(self, loss)` in this way. The network must be twice differentiable, and all its operations must have a
-    second backward pass. (torch warns of a cycle of gradient and graph; the optimiser breaks it.)
+    closure calls `loss.backward(create_graph=optimizer.needs_graph, inputs=parameters)`. The attribute is True only
+    where products follow, so that a line search keeps nothing. Without `inputs`, other leaves of the graph (points at
+    which derivatives are taken) keep their gradients, those keep the graph, and memory grows with every step; the
+    parameters' own cycle, of which torch warns, is broken here. `KnowledgeModule` does all this by itself; another
+    LightningModule overrides `backward(self, loss)` so. Every operation must have a second backward pass.
 
     A direction of negative curvature ends the conjugate gradients early; where the direction found does not descend,
     the preconditioned gradient is taken. Random numbers depend on `seed` and the count of iterations alone.
@@ -59,7 +61,7 @@ class NystromNewtonCG(FullBatchOptimizer):
         >>> def closure():
         ...     optimizer.zero_grad()
         ...     loss = (1.0 - x[0]) ** 2 + 100.0 * (x[1] - x[0] ** 2) ** 2
-        ...     loss.backward(create_graph=optimizer.needs_graph)
+        ...     loss.backward(create_graph=optimizer.needs_graph, inputs=[x])
         ...     return loss
         >>> for _ in range(30):
         ...     _ = optimizer.step(closure)
@@ -134,7 +136,7 @@ class NystromNewtonCG(FullBatchOptimizer):
         """The product of the Hessian, where the closure was last asked, with a vector `(n,)`."""
         parts = vector.split([p.numel() for p in self.parameters])
         pairs = [
-            (p.grad, part.view_as(p))
+            (p.grad, part.view_as(p).to(p.dtype))
             for p, part in zip(self.parameters, parts, strict=True)
             if p.grad is not None and p.grad.requires_grad
         ]
@@ -146,7 +148,7 @@ class NystromNewtonCG(FullBatchOptimizer):
         self.memory["products"] = self.memory.get("products", 0) + 1
         gradients, weights = zip(*pairs, strict=True)
         found = torch.autograd.grad(gradients, self.parameters, weights, retain_graph=True, materialize_grads=True)
-        return torch.cat([part.reshape(-1) for part in found])
+        return torch.cat([part.reshape(-1) for part in found]).to(self.dtype)
 
     def _direct(self, gradient: Tensor) -> Tensor:
         """The direction, to be subtracted; the graph is let go."""

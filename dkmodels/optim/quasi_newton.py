@@ -15,6 +15,8 @@ from dkmodels.optim.line_search import Trial, search_line
 
 __all__ = ["QuasiNewton"]
 
+EAGER = 2.02  # of the fall over the slope: where a parabola would be least is at 2
+
 
 @final
 class QuasiNewton(FullBatchOptimizer):
@@ -33,20 +35,24 @@ class QuasiNewton(FullBatchOptimizer):
     Args:
         params: see `FullBatchOptimizer`.
         update: how the matrix learns.
-        lr: the first step that each line search tries, > 0; 1 is Newton's.
+        lr: the longest step that a line search tries first, > 0; 1 is Newton's.
         max_iter: iterations a step, >= 1.
         max_eval: a step begins no further iteration after so many evaluations; without limit by default.
         tolerance_grad: a step ends where no entry of the gradient is larger, >= 0.
         decrease: constant of the first Wolfe condition.
         curvature: constant of the second.
         max_line_search: evaluations a line search, >= 1.
-        dtype: of the matrix; float64 helps float32 parameters in long runs. That of the parameters by default.
+        initial_scale: whether the identity is scaled the first time by what was learnt of the curvature; without,
+            BFGS explores more at first.
+        dtype: of the matrix; see `FullBatchOptimizer`. float64 keeps float32 parameters from restarts near the end of
+            a long run, for twice the memory.
 
     Raises:
         SpecificationError: numbers out of range.
 
-    Source: Nocedal and Wright, "Numerical Optimization", 2006, algorithm 6.1, doi:10.1007/978-0-387-40065-5; for
-    equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025, arXiv:2405.04230.
+    Source: Nocedal and Wright, "Numerical Optimization", 2006, algorithm 6.1, first trials by equation 3.60,
+    doi:10.1007/978-0-387-40065-5; for equations: Urbán, Stefanou and Pons, Journal of Computational Physics 523, 2025,
+    arXiv:2405.04230.
 
     Example:
         >>> x = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
@@ -73,6 +79,7 @@ class QuasiNewton(FullBatchOptimizer):
         decrease: float = 1e-4,
         curvature: float = 0.9,
         max_line_search: int = 25,
+        initial_scale: bool = True,
         dtype: torch.dtype | None = None,
     ) -> None:
         if not lr > 0.0 or max_iter < 1 or not tolerance_grad >= 0.0 or max_line_search < 1:
@@ -94,6 +101,7 @@ class QuasiNewton(FullBatchOptimizer):
             "decrease": decrease,
             "curvature": curvature,
             "max_line_search": max_line_search,
+            "initial_scale": initial_scale,
         }
         super().__init__(params, options, dtype=dtype)
         self.update = update or SelfScaledBroyden()
@@ -140,30 +148,35 @@ class QuasiNewton(FullBatchOptimizer):
     ) -> tuple[Tensor, float, Tensor] | None:
         """One iteration; where the parameters went, or None: nowhere."""
         memory, options = self.memory, self.param_groups[0]
-        step = options["lr"]
-        if self.inverse is None:
-            direction, step = -gradient, step * min(1.0, 1.0 / float(gradient.abs().sum()))
-        else:
-            direction = -(self.inverse @ gradient)
+        direction = -gradient if self.inverse is None else -(self.inverse @ gradient)
         slope = float(gradient @ direction)
         if not slope < 0.0:
             return None
+        rounding = max(torch.finfo(p.dtype).eps for p in self.parameters)
         found = search_line(
             self.probe(closure, point, direction),
             Trial(0.0, value, slope, gradient),
-            step=step,
+            step=options["lr"] * self._first_trial(value, gradient, slope, rounding),
             decrease=options["decrease"],
             curvature=options["curvature"],
             max_evaluations=options["max_line_search"],
-            rounding=torch.finfo(self.parameters[0].dtype).eps,
+            rounding=rounding,
         )
         reached = torch.add(point, direction, alpha=found.step)
         self.write(reached)
         if found.step == 0.0:
             return None
         memory["iterations"] += 1
+        memory["fall"] = value - found.value
         self._learn(found.step, direction, found.gradient - gradient, -slope)
         return reached, found.value, found.gradient
+
+    def _first_trial(self, value: float, gradient: Tensor, slope: float, rounding: float) -> float:
+        """A step of length 1 at first, then one to where the loss would fall as much again; at most Newton's."""
+        if self.inverse is None:
+            return min(1.0, 1.0 / float(gradient.norm()))
+        fall = self.memory["fall"]
+        return min(1.0, -EAGER * fall / slope) if fall > rounding * abs(value) else 1.0
 
     def _learn(self, step: float, direction: Tensor, y: Tensor, fall: float) -> None:
         """Update the matrix by a step; `fall` is :math:`d^T H^{-1} d` of its direction d."""
@@ -173,7 +186,7 @@ class QuasiNewton(FullBatchOptimizer):
         if not sy > rounding:
             return
         inverse = self.inverse
-        first = inverse is None
+        first = inverse is None and self.param_groups[0]["initial_scale"]
         if inverse is None:
             inverse = torch.eye(len(s), dtype=s.dtype, device=s.device)
         hy = inverse @ y
