@@ -68,7 +68,8 @@ class Analysis:
             raise UsageError(f"{store.folder} has no cell that is done, of {len(cells)} that were run")
         measurements = store.measurements(metrics)
         found = effects(manifest["task"], measurements, metrics, contrasts)
-        arms = {arm["name"]: list(arm["rules"]) for arm in manifest["arms"]}
+        # Arms with a setup of their own are compared where contrasts say so, not by their rules.
+        arms = {arm["name"]: list(arm["rules"]) for arm in manifest["arms"] if not arm.get("setup")}
         headline = next(
             (m for m in metrics if m.primary and m.kind == "correctness"),
             next(m for m in metrics if m.kind == "correctness"),

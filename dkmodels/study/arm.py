@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import final
 
 from constraints import Embedding
+from dkmodels.module import KnowledgeModule
 from dkmodels.study.errors import UsageError
 from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Contrast
 
@@ -20,11 +22,16 @@ FACTORIAL_LIMIT = 4
 @final
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to train: the rules that are embedded.
+    """One way to train: the rules that are embedded, and what else is done otherwise.
 
     Attributes:
         name: its name in tables.
         rules: names of rules of the task; the order is that of the task.
+        setup: called with the module before it trains, to give it another optimiser or balance; a function of a module
+            (a file), or `functools.partial` of one, so that records can name it.
+
+    Raises:
+        UsageError: a name without letters, a rule twice, a setup that has no name.
 
     Example:
         >>> Arm("all but census", ("mask", "moves")).slug
@@ -33,12 +40,34 @@ class Arm:
 
     name: str
     rules: tuple[str, ...] = ()
+    setup: Callable[[KnowledgeModule], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.slug or len(set(self.rules)) != len(self.rules):
             raise UsageError(
                 f"an arm needs a name with letters and distinct rules, got {self.name!r} with {self.rules}"
             )
+        if "<" in self.setting.partition("(")[0]:
+            raise UsageError(f"arm `{self.name}` needs a setup that has a name of its own, got {self.setting}")
+
+    @property
+    def setting(self) -> str:
+        """What its setup is, with its arguments; empty where it has none.
+
+        Example:
+            >>> from functools import partial
+            >>> def slowly(module, learning_rate):
+            ...     module.learning_rate = learning_rate
+            >>> Arm("slow", setup=partial(slowly, learning_rate=1e-5)).setting.rpartition(".")[2]
+            'slowly(learning_rate=1e-05)'
+        """
+        if self.setup is None:
+            return ""
+        inner, told = self.setup, ""
+        if isinstance(inner, partial):
+            told = ", ".join([*map(repr, inner.args), *(f"{key}={value!r}" for key, value in inner.keywords.items())])
+            inner = inner.func
+        return f"{inner.__module__}.{inner.__qualname__}" + (f"({told})" if told else "")
 
     @property
     def slug(self) -> str:

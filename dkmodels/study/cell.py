@@ -33,7 +33,7 @@ LoggerFactory = Callable[[Path], Logger]
 
 
 def fit_key(task: Task, arm: Arm) -> str:
-    """What identifies the training of an arm: its rules that act in training.
+    """What identifies the training of an arm: its rules that act in training, and its setup.
 
     Arms that differ only in what happens after training (Decode, Monitor) share one fit: with the same seed their
     weights would be the same to the last bit.
@@ -41,19 +41,21 @@ def fit_key(task: Task, arm: Arm) -> str:
     rules = task.rules()
     training = [name for name in arm.rules if rules[name].trains]
     # Names may differ in case or punctuation only, which a slug does not show.
-    mark = hashlib.sha256(json.dumps(training).encode()).hexdigest()[:6]
+    told = [training, arm.setting] if arm.setting else training
+    mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:6]
     return f"{Arm(' + '.join(training) or 'none').slug}-{mark}"
 
 
 def fit_digest(task: Task, arm: Arm, seed: int) -> str:
-    """Changes where a fit would: profile, seed, and the training rules with their settings."""
+    """Changes where a fit would: profile, seed, the training rules with their settings, the setup."""
     rules = task.rules()
     training = {
         name: [type(e).__name__, repr(e.rule), e.settings()]
         for name, e in rules.items()
         if name in arm.rules and e.trains
     }
-    text = json.dumps([task.title(), repr(task.profile), seed, training], default=repr)
+    told = [task.title(), repr(task.profile), seed, training, *([arm.setting] if arm.setting else [])]
+    text = json.dumps(told, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -83,6 +85,8 @@ def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
         raise UsageError(f"arm `{arm.name}` names rules {unknown}, expected some of {list(rules)}")
     module = task.module(network, {name: rules[name] for name in rules if name in arm.rules})
     module.seed_rules(streams["rules"])
+    if arm.setup is not None:
+        arm.setup(module)
     return module
 
 
@@ -167,6 +171,7 @@ def run_cell(
             for name in arm.rules
             if name in rules
         },
+        "setup": arm.setting,
         "command": command,
         "pid": os.getpid(),
     }

@@ -197,7 +197,10 @@ class Study:
             "profile": self.task.profile_name,
             "settings": {key: repr(value) for key, value in vars(self.task.profile).items()},
             "seeds": self.seeds,
-            "arms": [{"name": arm.name, "rules": list(arm.rules), "slug": arm.slug} for arm in self.arms],
+            "arms": [
+                {"name": arm.name, "rules": list(arm.rules), "slug": arm.slug, "setup": arm.setting}
+                for arm in self.arms
+            ],
             "rules": {
                 name: {"rule": e.rule.name, "embedding": type(e).__name__, **e.settings()} for name, e in rules.items()
             },

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,23 @@ def test_names_that_look_alike_do_not_share_weights(tiny):
     rules = type(task).rules(task)
     task.rules = lambda: {"T": rules["positive"], "t": rules["shares"]}
     assert fit_key(task, Arm("one", ("T",))) != fit_key(task, Arm("two", ("t",)))
+
+
+def slowly(module, learning_rate):
+    module.learning_rate = learning_rate
+
+
+def test_arms_may_train_otherwise(tiny, tmp_path):
+    """By the same rules, with a setup that records name, and a fit of their own."""
+    plain, slow = Arm("plain", ("positive",)), Arm("slow", ("positive",), partial(slowly, learning_rate=1e-9))
+    task, store = tiny(), Store(tmp_path)
+    assert fit_key(task, plain) != fit_key(task, slow)
+    assert fit_key(task, slow) != fit_key(task, Arm("slow", ("positive",), partial(slowly, learning_rate=1e-8)))
+    before, after = run_cell(task, plain, 0, store), run_cell(task, slow, 0, store)
+    assert before["setup"] == "" and after["setup"].endswith("slowly(learning_rate=1e-09)")
+    assert after["trained_here"] and after["metrics"]["rmse"] != before["metrics"]["rmse"]
+    with pytest.raises(UsageError, match="needs a setup that has a name of its own"):
+        Arm("nameless", setup=lambda module: None)
 
 
 def test_a_headline_that_is_not_a_number_is_a_failure(tiny, tmp_path):
