@@ -108,6 +108,7 @@ class KnowledgeModule(LightningModule, ABC):
         self._rule_seed = torch.initial_seed()
         self._streams: dict[tuple[str, str], RandomStream] = {}
         self._batch: Any = None
+        self._start: dict[tuple[str, str], Tensor] | None = None
 
     # --- what a user writes ------------------------------------------------------------------------------------
 
@@ -144,6 +145,7 @@ class KnowledgeModule(LightningModule, ABC):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Task loss and the penalties of the rules."""
         self._batch = batch
+        self._rewind()
         x, target = self.unpack(batch)
         y = self(x)
         loss = self.task_loss(y, target)
@@ -173,9 +175,17 @@ class KnowledgeModule(LightningModule, ABC):
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         return self.decode(self(x), x)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let go of the batch."""
-        self._batch = None
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step, in which rules draw the same random numbers however often the optimiser asks, and learn after it."""
+        self._start = {key: stream.state for key, stream in self._streams.items() if key[1] == "penalty"}
+        try:
+            super().optimizer_step(*args, **kwargs)
+        finally:
+            self._start = self._batch = None
+        for name, embedding in self.embeddings().items():
+            if embedding.penalises:
+                with self._stream(name, "penalty"):
+                    embedding.after_step(self.network)
 
     def on_train_epoch_end(self) -> None:
         """Move the multipliers."""
@@ -230,6 +240,7 @@ class KnowledgeModule(LightningModule, ABC):
         Raises:
             UnsupportedError: a part of the loss that is none; says which.
         """
+        self._rewind()
         x, target = self.unpack(batch)
         found = list(self.task_squares(x, target))
         for name, embedding in self.embeddings().items():
@@ -291,6 +302,15 @@ class KnowledgeModule(LightningModule, ABC):
             digest = hashlib.sha256(f"{self._rule_seed}/{rule}/{purpose}".encode()).digest()
             self._streams[key] = RandomStream(int.from_bytes(digest[:4], "big") >> 1)
         return self._streams[key]
+
+    def _rewind(self) -> None:
+        """Go back to where the random numbers of penalties were as the step began."""
+        if self._start is None:
+            return
+        kept = {key: stream for key, stream in self._streams.items() if key[1] != "penalty" or key in self._start}
+        for key, state in self._start.items():
+            kept[key].state = state
+        self._streams = kept
 
     def _assess(self, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Violation of each sample by rule, and what of it rounding alone can cause."""

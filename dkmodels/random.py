@@ -56,6 +56,15 @@ class RandomStream:
         self._own = torch.Generator().manual_seed(seed).get_state()
         self._outer: torch.Tensor | None = None
 
+    @property
+    def state(self) -> torch.Tensor:
+        """Where it is, bytes; set it to go on from there."""
+        return self._own.clone()
+
+    @state.setter
+    def state(self, state: torch.Tensor) -> None:
+        self._own = state.clone()
+
     def __enter__(self) -> None:
         self._outer = torch.get_rng_state()
         torch.set_rng_state(self._own)

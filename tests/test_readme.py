@@ -44,8 +44,8 @@ def test_the_example_of_an_equation_trains_and_plots(tmp_path, monkeypatch, caps
 def test_names_in_the_table_are_there():
     table = README.split("## What is there")[1].split("##")[0]
     names = set(re.findall(r"`([A-Z]\w+)`", table))
-    study = importlib.import_module("dkmodels.study")
-    missing = {n for n in names if not any(hasattr(m, n) for m in (constraints, dkmodels, study))}
+    places = (constraints, dkmodels, *map(importlib.import_module, ("dkmodels.study", "dkmodels.optim")))
+    missing = {n for n in names if not any(hasattr(m, n) for m in places)}
     assert not missing
 
 
@@ -59,6 +59,6 @@ def test_public_names_are_the_ones_we_mean():
     assert {name for name in constraints.__all__ if not hasattr(constraints, name)} == set()
     assert len(constraints.__all__) == len(set(constraints.__all__))
     assert sorted(dkmodels.__all__) == [
-        "ClassificationModule", "KnowledgeModule", "RandomStream", "RegressionModule", "RuleMonitor", "RuleViolation",
-        "SatisfactionRate", "__version__", "seed_streams",
+        "ClassificationModule", "FieldModule", "KnowledgeModule", "RandomStream", "RegressionModule", "RuleMonitor",
+        "RuleViolation", "SatisfactionRate", "__version__", "seed_streams",
     ]  # fmt: skip

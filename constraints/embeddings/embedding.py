@@ -56,6 +56,10 @@ class Embedding(nn.Module, ABC):
         """The same as a sum of squares, row by row; None where it is none, or no rows are known."""
         return None
 
+    def after_step(self, model: nn.Module) -> None:
+        """Called once after each step of the optimiser, however often it asked for the penalty; the rule may learn."""
+        self.rule.after_step(model)
+
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The answer given at inference; by default the model's own."""
         return y

@@ -126,6 +126,9 @@ class Rule(nn.Module, ABC):
         """The mean over samples of the sum of squares of what is violated, row by row; None where no rows are known."""
         return None
 
+    def after_step(self, model: nn.Module) -> None:
+        """Learn from the step of training that has just been taken; by default nothing is learnt."""
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rule:
         """Move with the module, but keep the precision of the rule's own numbers."""
         rule: Rule = keep_precision(self, super()._apply, fn, recurse)

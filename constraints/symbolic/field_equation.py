@@ -105,6 +105,7 @@ class FieldEquation(FieldRule):
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         self.draws = draws
         self._compiled: Callable[..., Tensor] | None = None
+        self._seen: tuple[Tensor, Tensor] | None = None
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
         equations = [read_equation(gap, fields) for gap in gaps]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
@@ -198,11 +199,16 @@ class FieldEquation(FieldRule):
         result = self._at(field, flat)
         self._require_finite(result, flat)
         if self.training and self._draws and type(self.sampler).learn is not Sampler.learn:
-            assert self.domain is not None
-            sizes = self.constraint.violation(result.detach())
-            self.sampler.learn(self.domain, flat.detach(), sizes, lambda p: self._sizes(field, p))
+            self._seen = flat.detach(), self.constraint.violation(result.detach())
         result = result.reshape(*points.shape[:-1], len(self._residual))
         return result.flatten(-2) if self._draws else result
+
+    def after_step(self, model: nn.Module) -> None:
+        """The sampler learns from the residuals of the step: points stay while an optimiser asks more than once."""
+        if self._seen is not None and self.domain is not None:
+            points, sizes = self._seen
+            self._seen = None
+            self.sampler.learn(self.domain, points, sizes, lambda p: self._sizes(model, p))
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares:
         """See `Rule.squares`: each point is a row."""
@@ -242,8 +248,8 @@ class FieldEquation(FieldRule):
         self._compiled = torch.compile(self._residual.__call__, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what is compiled."""
-        return {**self.__dict__, "_compiled": None}
+        """All but what is compiled, and the points of the last step."""
+        return {**self.__dict__, "_compiled": None, "_seen": None}
 
     def _sizes(self, field: nn.Module, points: Tensor) -> Tensor:
         """Violations elsewhere, without gradients; where jets do not pass, derivatives need them on the way."""

@@ -30,7 +30,8 @@ from constraints import (
     SpecificationError,
     declare,
 )
-from dkmodels import ClassificationModule, KnowledgeModule, RegressionModule, RuleMonitor
+from constraints.sampling import ResidualAdaptive
+from dkmodels import ClassificationModule, FieldModule, KnowledgeModule, RegressionModule, RuleMonitor
 
 
 class Shares(KnowledgeModule):
@@ -343,3 +344,34 @@ def test_rules_that_contradict_each_other_are_refused_also_where_they_are_soft()
     with pytest.raises(InfeasibleError, match="`low`, `high`"):
         RegressionModule(nn.Linear(1, 2), rules)
     RegressionModule(nn.Linear(1, 2), {"low": rules["low"], "high": Monitor(rules["high"].rule)})  # measuring may
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_points_stay_while_an_optimiser_asks_again(adaptive):
+    """Drawn anew at each step, not at each evaluation of a line search; samplers learn once a step."""
+    t = sympy.Symbol("t")
+    u = sympy.Function("u")(t)
+    sampler = ResidualAdaptive(every=1, candidates=50) if adaptive else None
+    rule = declare(sympy.Eq(u.diff(t), -u), fields=[u], domain={t: (0, 1)}, draws=2, sampler=sampler)
+    seen = []
+
+    class Watched(FieldModule):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            seen.append((self.trainer.global_step, rule._seen[0].clone() if adaptive else float(loss)))
+            return loss
+
+    class Twice(torch.optim.SGD):
+        def step(self, closure):
+            closure()
+            return super().step(closure)
+
+    network = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+    module = Watched(network, {"decay": Soft(rule)}, optimizer=lambda p: Twice(p, lr=0.1))
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(max_epochs=3, enable_model_summary=False, **options)
+    trainer.fit(module, DataLoader(TensorDataset(torch.zeros(4, 1)), batch_size=4))
+    assert [step for step, _ in seen] == [0, 0, 1, 1, 2, 2]
+    pairs = [(seen[i][1], seen[i + 1][1]) for i in (0, 2, 4)]
+    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
+    assert len({float(torch.as_tensor(a).sum()) for a, _ in pairs}) == 3

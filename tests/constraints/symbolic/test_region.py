@@ -57,6 +57,7 @@ def test_samplers_choose_points_in_training_alone(sampler):
     for _ in range(2):
         penalty = Soft(rule).penalty(network(), x, x)
         assert bool(penalty.isfinite())
+        rule.after_step(network())
     kept = [b.clone() for b in rule.sampler.buffers()]
     rule.eval()
     rule.measure(network(), x, x)
@@ -71,6 +72,9 @@ def test_an_adaptive_sampler_goes_where_the_residual_is():
     torch.manual_seed(0)
     x = torch.zeros(20, 2)
     rule.evaluate(peak, x, x)
+    before = rule.points(x)
+    assert torch.equal(rule.points(x), before), "points stay until the step is over"
+    rule.after_step(peak)
     assert float((rule.points(x)[..., 0] - 0.7).abs().mean()) < 0.06
 
 
