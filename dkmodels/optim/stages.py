@@ -26,9 +26,11 @@ class Stage:
         optimizer: from parameters to an optimiser.
         steps: how many it takes, >= 1; None for a last stage without end.
         schedule: from the optimiser to a schedule of its learning rate, stepped after each of its steps.
+        repeat: how often it steps on a batch, one after the other: a quasi-Newton method's step is many iterations, and
+            so a step of Adam may be many.
 
     Raises:
-        SpecificationError: fewer than one step.
+        SpecificationError: fewer than one step, or repeat.
 
     Example:
         >>> from torch.optim.lr_scheduler import ExponentialLR
@@ -39,10 +41,11 @@ class Stage:
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     steps: int | None = None
     schedule: Callable[[torch.optim.Optimizer], LRScheduler] | None = None
+    repeat: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise SpecificationError(f"`Stage` needs steps >= 1, got {self.steps}")
+        if (self.steps is not None and self.steps < 1) or self.repeat < 1:
+            raise SpecificationError(f"`Stage` needs steps and repeat >= 1, got {self.steps} and {self.repeat}")
 
 
 @final
@@ -118,15 +121,18 @@ class Stages(torch.optim.Optimizer):
                 optimizer.bind_squares(module, terms)
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Any:  # type: ignore[override]
-        """A step of the current stage.
+        """A step of the current stage, or as many as it repeats; returns the first's loss.
 
         Args:
             closure: computes the gradients anew and returns the loss.
         """
-        loss: Any = self.current.step(closure)  # type: ignore[arg-type]
+        losses: list[Any] = []
         schedule = self.schedules[self.place]
-        if schedule is not None:
-            schedule.step()
+        for _ in range(self.stages[self.place].repeat):
+            losses.append(self.current.step(closure))  # type: ignore[arg-type]
+            if schedule is not None:
+                schedule.step()
+        loss = losses[0]
         self.taken += 1
         last = self.place == len(self.stages) - 1
         if not last and self.taken == self.stages[self.place].steps:

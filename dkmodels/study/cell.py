@@ -107,10 +107,10 @@ def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerF
     module = build(task, arm, seed)
     streams = seed_streams(seed)
     torch.manual_seed(streams["batches"])
-    curves = _Curves()
+    callbacks = [_Curves(), *task.callbacks(data)]
     process = psutil.Process()
     loggers: Any = logger(path.parent.parent / "logs" / path.stem) if logger else False
-    options = {"max_epochs": task.profile.epochs, "logger": loggers, "callbacks": [curves], **task.trainer_options()}
+    options = {"max_epochs": task.profile.epochs, "logger": loggers, "callbacks": callbacks, **task.trainer_options()}
     trainer = quiet_trainer(**options)
     wall, cpu = time.perf_counter(), time.process_time()
     val = None if data.val is None else data.loader(data.val)
@@ -121,7 +121,7 @@ def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerF
         "state": module.state_dict(),
         "arm": arm.name,
         "digest": fit_digest(task, arm, seed),
-        "curves": curves.curves,
+        "curves": {name: curve for one in callbacks for name, curve in getattr(one, "curves", {}).items()},
         "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
         "steps": trainer.global_step,
         "rss": process.memory_info().rss,

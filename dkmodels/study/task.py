@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -165,6 +165,10 @@ class Task(ABC):
     def trainer_options(self) -> dict[str, Any]:
         """More options of the Trainer, such as `gradient_clip_val`."""
         return {}
+
+    def callbacks(self, data: Data) -> list[Callback]:
+        """New callbacks of one training; one with `curves`, values by epoch by name, has them kept with the cell."""
+        return []
 
     def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> Mapping[str, float | tuple[int, int]]:
         """Metrics of a trained module; by default what `Trainer.test` logs, without the prefix `test/`.

@@ -208,3 +208,21 @@ def test_refuses():
         Stage(adam, 0)
     with pytest.raises(SpecificationError, match="needs the state of 1 stages"):
         Stages([x], [Stage(adam)]).load_state_dict(stages([x]).state_dict())
+
+
+def test_a_stage_may_repeat_on_a_batch():
+    """Twice three steps are six, with their schedule."""
+
+    def decayed(optimizer):
+        return ExponentialLR(optimizer, 0.9)
+
+    once, often = parameter([-1.2, 1.0]), parameter([-1.2, 1.0])
+    six = Stages([once], [Stage(adam, 6, decayed), Stage(adam)])
+    twice = Stages([often], [Stage(adam, 2, decayed, repeat=3), Stage(adam)])
+    for _ in range(6):
+        six.step(closure_of(six, rosenbrock, once))
+    for _ in range(2):
+        twice.step(closure_of(twice, rosenbrock, often))
+    assert torch.equal(once, often) and (six.place, twice.place) == (1, 1)
+    with pytest.raises(SpecificationError, match="steps and repeat >= 1, got 2 and 0"):
+        Stage(adam, 2, repeat=0)
