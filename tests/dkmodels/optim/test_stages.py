@@ -204,7 +204,7 @@ def test_refuses():
         Stages([x], [])
     with pytest.raises(SpecificationError, match="none for stage 0"):
         Stages([x], [Stage(adam), Stage(quasi_newton)])
-    with pytest.raises(SpecificationError, match="steps >= 1, got 0"):
+    with pytest.raises(SpecificationError, match="steps and repeat >= 1, got 0 and 1"):
         Stage(adam, 0)
     with pytest.raises(SpecificationError, match="needs the state of 1 stages"):
         Stages([x], [Stage(adam)]).load_state_dict(stages([x]).state_dict())
