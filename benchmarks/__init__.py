@@ -1,7 +1,9 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
 TASKS = {
+    "allen_cahn": "benchmarks.fields.allen_cahn_task:AllenCahn",
     "burgers": "benchmarks.burgers.task:Burgers",
+    "burgers-forward": "benchmarks.fields.burgers_task:BurgersForward",
     "cars": "benchmarks.cars.task:Cars",
     "cars-20": "benchmarks.cars.task:Cars20",
     "cars-50": "benchmarks.cars.task:Cars50",
@@ -10,7 +12,11 @@ TASKS = {
     "dispatch": "benchmarks.dispatch.task:Dispatch",
     "downscaling": "benchmarks.downscaling.task:Downscaling",
     "downscaling-8x": "benchmarks.downscaling.task:Downscaling8",
+    "heat_inverse": "benchmarks.fields.heat_inverse_task:HeatInverse",
     "hierarchy": "benchmarks.hierarchy.task:HierarchyTask",
+    "kdv": "benchmarks.fields.kdv_task:Kdv",
+    "lorenz_inverse": "benchmarks.fields.lorenz_inverse_task:LorenzInverse",
+    "poisson": "benchmarks.fields.poisson_task:Poisson",
     "pwc": "benchmarks.pwc.task:Pwc",
     "qp": "benchmarks.qp.task:Qp",
     "qp-hardnet": "benchmarks.qp.task:HardnetQp",

@@ -24,6 +24,7 @@ from scipy.special import roots_hermite
 from torch import Tensor
 
 from constraints import FieldRule, declare
+from constraints.sampling import Sampler
 
 __all__ = ["DOMAIN", "NU", "conditions", "equation", "grid", "mirror", "solution"]
 
@@ -62,10 +63,11 @@ def grid(columns: int = 201, rows: int = 101) -> Tensor:
     return torch.cartesian_prod(t, x).flip(1)
 
 
-def equation() -> FieldRule:
-    """The equation at the model's inputs."""
+def equation(sampler: Sampler | None = None) -> FieldRule:
+    """The equation at the model's inputs, or at as many points that a sampler chooses."""
     statement = sympy.Eq(U.diff(T) + U * U.diff(X), sympy.Rational(1, 100) / sympy.pi * U.diff(X, 2))
-    return declare(statement, fields=[U], domain=DOMAIN, draws=0, name="Burgers", source=SOURCE)
+    draws = 0 if sampler is None else 1
+    return declare(statement, fields=[U], domain=DOMAIN, draws=draws, sampler=sampler, name="Burgers", source=SOURCE)
 
 
 def conditions() -> FieldRule:

@@ -79,7 +79,7 @@ def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
     streams = seed_streams(seed)
     torch.manual_seed(streams["weights"])
     network = task.network(seed)
-    rules = task.rules()
+    rules = task.rules_of(seed)
     unknown = [name for name in arm.rules if name not in rules]
     if unknown:
         raise UsageError(f"arm `{arm.name}` names rules {unknown}, expected some of {list(rules)}")

@@ -162,6 +162,10 @@ class Task(ABC):
         """Correctness and cost."""
         return [*self.metrics(), *self.cost_metrics()]
 
+    def rules_of(self, seed: int) -> Mapping[str, Embedding]:
+        """The same of one seed, where rules hold data (measurements) that differ from seed to seed; by default `rules`."""
+        return self.rules()
+
     def trainer_options(self) -> dict[str, Any]:
         """More options of the Trainer, such as `gradient_clip_val`."""
         return {}

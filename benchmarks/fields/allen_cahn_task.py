@@ -1,0 +1,103 @@
+"""Allen and Cahn's equation: period and symmetry Soft or Hard, where points are, and optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, final
+
+import sympy
+from torch import Tensor
+
+from benchmarks.fields import allen_cahn
+from benchmarks.fields.task import FieldTask
+from benchmarks.fields.training import adaptive, by_adam, by_self_scaled_bfgs, optimiser_contrasts
+from constraints import Embedding, Hard, Rule, Soft
+from dkmodels.study.arm import Arm
+from dkmodels.study.metric import Contrast
+from dkmodels.study.task import Profile
+
+__all__ = ["AllenCahn"]
+
+BEST = ("equation_adaptive", "start", "periodic_hard", "even")
+
+
+@final
+class AllenCahn(FieldTask):
+    """Allen and Cahn's equation, from what is known of it alone."""
+
+    name = "allen_cahn"
+    description = "Allen and Cahn's equation (diffusivity 1e-4), from the equation, its start and its period alone."
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        "quick": Profile(seeds=3, epochs=8, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=5, epochs=120, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=10, epochs=300, rounds=10, cost_seeds=5),
+    }
+    hidden = (30, 3)
+    points = 2000
+    titles: ClassVar[Mapping[str, str]] = {
+        "soft": "all Soft",
+        "periodic": "period Hard",
+        "periodic + even": "period Hard, even by construction",
+        "periodic + even, adaptive": "the same, points where residuals are",
+        "self-scaled BFGS": "adaptive, self-scaled BFGS",
+        "Adam": "adaptive, Adam alone",
+    }
+    shown: ClassVar[Sequence[str]] = ("soft", "periodic + even", "periodic + even, adaptive", "Adam")
+    published: ClassVar[Sequence[tuple[str, str]]] = (
+        ("published: jaxpi (arXiv:2308.08468)", "5.37e-5"),
+        ("published: PirateNet (arXiv:2402.00326)", "2.24e-5"),
+        ("published: SOAP (second hand)", "3.48e-6"),
+    )
+
+    @property
+    def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
+        """`x` and `t`."""
+        return allen_cahn.DOMAIN
+
+    def grid(self) -> Tensor:
+        """201 x 101."""
+        return allen_cahn.grid()
+
+    def solution(self, points: Tensor) -> Tensor:
+        """Of a spectral method."""
+        return allen_cahn.solution(points)
+
+    def judged(self) -> Mapping[str, Rule]:
+        """The equation, the start and the period."""
+        return {"residual": allen_cahn.equation(), "at_start": allen_cahn.start(), "at_ends": allen_cahn.periodic()}
+
+    def rules(self) -> Mapping[str, Embedding]:
+        """The start is a loss in every arm: built in, it would keep its kink."""
+        return {
+            "equation": Soft(allen_cahn.equation()),
+            "equation_adaptive": Soft(allen_cahn.equation(adaptive(self.points))),
+            "start": Soft(allen_cahn.start(), weight=100.0),
+            "periodic": Soft(allen_cahn.periodic()),
+            "periodic_hard": Hard(allen_cahn.periodic()),
+            "even": Hard(allen_cahn.mirror()),
+        }
+
+    def arms(self) -> list[Arm]:
+        """More knowledge, arm by arm; then the best of them by other optimisers."""
+        return [
+            Arm("soft", ("equation", "start", "periodic")),
+            Arm("periodic", ("equation", "start", "periodic_hard")),
+            Arm("periodic + even", ("equation", "start", "periodic_hard", "even")),
+            Arm("periodic + even, adaptive", BEST),
+            Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
+            Arm("Adam", BEST, by_adam),
+        ]
+
+    def contrasts(self) -> list[Contrast]:
+        """Each piece against what it replaces or is added to."""
+        best = "periodic + even, adaptive"
+        return [
+            Contrast(rule="period", embedding="Hard", arm="periodic", baseline="soft", family="another embedding"),
+            Contrast(rule="even", embedding="Hard", arm="periodic + even", baseline="periodic", family="added"),
+            Contrast(rule="adaptive points", embedding="Soft", arm=best, baseline="periodic + even", family="added"),
+            *optimiser_contrasts(("SelfScaledBFGS", "self-scaled BFGS", best), ("SelfScaledBroyden", best, "Adam")),
+        ]
+
+    def widths(self, rules: Mapping[str, Embedding]) -> tuple[int, int]:
+        """With a period built in, the network is given a cosine and a sine."""
+        return (3, 1) if "periodic_hard" in rules else (2, 1)

@@ -1,0 +1,107 @@
+"""Korteweg and de Vries' equation: start and period Soft or Hard, what is conserved, where points are, optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, final
+
+import sympy
+from torch import Tensor
+
+from benchmarks.fields import kdv
+from benchmarks.fields.task import FieldTask
+from benchmarks.fields.training import adaptive, by_adam, by_self_scaled_bfgs, optimiser_contrasts
+from constraints import Embedding, Hard, Rule, Soft
+from dkmodels.study.arm import Arm
+from dkmodels.study.metric import Contrast
+from dkmodels.study.task import Profile
+
+__all__ = ["Kdv"]
+
+BEST = ("equation_adaptive", "start_hard", "periodic_hard")
+
+
+@final
+class Kdv(FieldTask):
+    """Korteweg and de Vries' equation, from what is known of it alone."""
+
+    name = "kdv"
+    description = (
+        "Korteweg and de Vries' equation (0.022^2), solitons from a cosine, from the equation and its conditions."
+    )
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        "quick": Profile(seeds=3, epochs=6, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=5, epochs=120, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=10, epochs=300, rounds=10, cost_seeds=5),
+    }
+    hidden = (30, 4)
+    points = 2000
+    titles: ClassVar[Mapping[str, str]] = {
+        "soft": "all Soft",
+        "hard": "start and period Hard",
+        "hard, adaptive": "the same, points where residuals are",
+        "momentum": "adaptive, momentum kept (Soft)",
+        "self-scaled BFGS": "adaptive, self-scaled BFGS",
+        "Adam": "adaptive, Adam alone",
+    }
+    shown: ClassVar[Sequence[str]] = ("soft", "hard", "hard, adaptive", "momentum", "Adam")
+    published: ClassVar[Sequence[tuple[str, str]]] = (("published: PirateNet (arXiv:2402.00326)", "4.27e-4"),)
+
+    @property
+    def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
+        """`x` and `t`."""
+        return kdv.DOMAIN
+
+    def grid(self) -> Tensor:
+        """201 x 101."""
+        return kdv.grid()
+
+    def solution(self, points: Tensor) -> Tensor:
+        """Of a spectral method."""
+        return kdv.solution(points)
+
+    def judged(self) -> Mapping[str, Rule]:
+        """The equation, the start, the period, and what is kept."""
+        return {
+            "residual": kdv.equation(),
+            "at_start": kdv.start(),
+            "at_ends": kdv.periodic(),
+            "momentum_drift": kdv.momentum(),
+        }
+
+    def rules(self) -> Mapping[str, Embedding]:
+        """The equation as a loss, at fixed points or where residuals are; conditions as a loss, or built in."""
+        return {
+            "equation": Soft(kdv.equation()),
+            "equation_adaptive": Soft(kdv.equation(sampler=adaptive(self.points))),
+            "start": Soft(kdv.start(), weight=100.0),
+            "periodic": Soft(kdv.periodic(), weight=10.0),
+            "start_hard": Hard(kdv.start()),
+            "periodic_hard": Hard(kdv.periodic()),
+            "momentum": Soft(kdv.momentum()),
+        }
+
+    def arms(self) -> list[Arm]:
+        """More knowledge, arm by arm; then the best of them by other optimisers."""
+        return [
+            Arm("soft", ("equation", "start", "periodic")),
+            Arm("hard", ("equation", "start_hard", "periodic_hard")),
+            Arm("hard, adaptive", BEST),
+            Arm("momentum", (*BEST, "momentum")),
+            Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
+            Arm("Adam", BEST, by_adam),
+        ]
+
+    def contrasts(self) -> list[Contrast]:
+        """Each piece against what it replaces or is added to."""
+        best = "hard, adaptive"
+        return [
+            Contrast(rule="conditions", embedding="Hard", arm="hard", baseline="soft", family="another embedding"),
+            Contrast(rule="adaptive points", embedding="Soft", arm=best, baseline="hard", family="added"),
+            Contrast(rule="momentum", embedding="Soft", arm="momentum", baseline=best, family="added"),
+            *optimiser_contrasts(("SelfScaledBFGS", "self-scaled BFGS", best), ("SelfScaledBroyden", best, "Adam")),
+        ]
+
+    def widths(self, rules: Mapping[str, Embedding]) -> tuple[int, int]:
+        """With a period built in, the network is given a cosine and a sine."""
+        return (3, 1) if "periodic_hard" in rules else (2, 1)

@@ -1,0 +1,102 @@
+"""Lorenz' three numbers from noisy samples of the motion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, final
+
+import sympy
+from torch import Tensor, nn
+
+from benchmarks.fields import lorenz_inverse
+from benchmarks.fields.task import FieldTask
+from benchmarks.fields.training import by_levenberg_marquardt, by_self_scaled_bfgs, optimiser_contrasts
+from constraints import Embedding, Hard, Rule, Soft
+from dkmodels.study.arm import Arm
+from dkmodels.study.metric import Contrast
+from dkmodels.study.task import Profile
+
+__all__ = ["LorenzInverse"]
+
+
+@final
+class LorenzInverse(FieldTask):
+    """Three numbers of a motion."""
+
+    name = "lorenz_inverse"
+    description = "sigma, rho and beta of Lorenz' equations from 25 noisy samples of the motion over 3 units of time."
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        "quick": Profile(seeds=3, epochs=15, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=10, epochs=40, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=20, epochs=80, rounds=10, cost_seeds=5),
+    }
+    hidden = (30, 2)
+    points = 300
+    names = ("x", "y", "z")
+    truths: ClassVar[Mapping[str, float]] = lorenz_inverse.NUMBERS
+    titles: ClassVar[Mapping[str, str]] = {
+        "equation": "samples, equations Soft",
+        "start": "+ first state Hard",
+        "positive": "+ z >= 0 Soft",
+        "start, LM": "+ first state Hard, Levenberg and Marquardt",
+        "start, self-scaled BFGS": "+ first state Hard, self-scaled BFGS",
+    }
+    shown: ClassVar[Sequence[str]] = ("equation", "start", "start, LM")
+
+    @property
+    def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
+        """Time."""
+        return lorenz_inverse.DOMAIN
+
+    def grid(self) -> Tensor:
+        """301 times."""
+        return lorenz_inverse.grid()
+
+    def solution(self, points: Tensor) -> Tensor:
+        """By Runge and Kutta's method of order 8."""
+        return lorenz_inverse.solution(points)
+
+    def judged(self) -> Mapping[str, Rule]:
+        """The first state."""
+        return {"at_start": lorenz_inverse.start()}
+
+    def rules(self) -> Mapping[str, Embedding]:
+        """Those of no seed in particular."""
+        return self.rules_of(0)
+
+    def rules_of(self, seed: int) -> Mapping[str, Embedding]:
+        """With the samples of a seed."""
+        points, values = lorenz_inverse.sensors(seed)
+        return {
+            "samples": Soft(lorenz_inverse.measured(points, values), weight=1.0 / len(points)),
+            "equation": Soft(lorenz_inverse.equation(), weight=0.1),
+            "positive": Soft(lorenz_inverse.positive()),
+            "start": Hard(lorenz_inverse.start()),
+        }
+
+    def perceptron(self, inputs: int, outputs: int) -> nn.Sequential:
+        """Its first and last weights larger, as the motion turns several times and is large."""
+        network = super().perceptron(inputs, outputs)
+        for layer, factor in ((network[0], 3.0), (network[-1], 10.0)):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.data *= factor
+        return network
+
+    def arms(self) -> list[Arm]:
+        """Samples and equations, what is added to them, and other optimisers."""
+        base = ("samples", "equation")
+        return [
+            Arm("equation", base),
+            Arm("start", (*base, "start")),
+            Arm("positive", (*base, "positive")),
+            Arm("start, LM", (*base, "start"), by_levenberg_marquardt),
+            Arm("start, self-scaled BFGS", (*base, "start"), by_self_scaled_bfgs),
+        ]
+
+    def contrasts(self) -> list[Contrast]:
+        """Each piece added to samples and equations."""
+        return [
+            Contrast(rule="first state", embedding="Hard", arm="start", baseline="equation", family="added"),
+            Contrast(rule="positive", embedding="Soft", arm="positive", baseline="equation", family="added"),
+            *optimiser_contrasts(("LM", "start, LM", "start"), ("SelfScaledBFGS", "start, self-scaled BFGS", "start")),
+        ]

@@ -1,0 +1,96 @@
+"""Poisson's equation: walls Soft or Hard, mirrors, and optimisers beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar, final
+
+import sympy
+from torch import Tensor
+
+from benchmarks.fields import poisson
+from benchmarks.fields.task import FieldTask
+from benchmarks.fields.training import by_adam, by_levenberg_marquardt, by_soap, optimiser_contrasts
+from constraints import Embedding, Hard, Rule, Soft
+from dkmodels.study.arm import Arm
+from dkmodels.study.metric import Contrast
+from dkmodels.study.task import Profile
+
+__all__ = ["Poisson"]
+
+FREQUENCY = 1
+HELD = ("equation", "walls_hard")
+
+
+@final
+class Poisson(FieldTask):
+    """Poisson's equation on a square."""
+
+    name = "poisson"
+    description = "Poisson's equation on the unit square, u = sin(pi x) sin(pi y), from the equation and its walls."
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        "quick": Profile(seeds=3, epochs=8, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=7, epochs=200, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=15, epochs=400, rounds=10, cost_seeds=5),
+    }
+    hidden = (20, 3)
+    titles: ClassVar[Mapping[str, str]] = {
+        "soft": "walls Soft",
+        "hard": "walls Hard",
+        "hard + mirrors": "walls Hard, mirrors Hard",
+        "hard, Adam": "walls Hard, Adam alone",
+        "hard, SOAP": "walls Hard, SOAP alone",
+        "hard, LM": "walls Hard, Levenberg and Marquardt",
+    }
+    shown: ClassVar[Sequence[str]] = ("soft", "hard", "hard + mirrors", "hard, Adam")
+    published: ClassVar[Sequence[tuple[str, str]]] = (
+        ("published: 4 x 64, walls Hard, 10,000 steps of Adam, median of 10 seeds", "3.69e-5"),
+    )
+
+    @property
+    def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
+        """The unit square."""
+        return poisson.DOMAIN
+
+    def grid(self) -> Tensor:
+        """101 x 101."""
+        return poisson.grid()
+
+    def solution(self, points: Tensor) -> Tensor:
+        """In closed form."""
+        return poisson.solution(points, FREQUENCY)
+
+    def judged(self) -> Mapping[str, Rule]:
+        """The equation and the walls."""
+        return {"residual": poisson.equation(FREQUENCY), "at_walls": poisson.walls()}
+
+    def rules(self) -> Mapping[str, Embedding]:
+        """The equation as a loss, the walls as a loss or built in, the mirrors built in."""
+        return {
+            "equation": Soft(poisson.equation(FREQUENCY), weight=0.01),
+            "walls": Soft(poisson.walls()),
+            "walls_hard": Hard(poisson.walls()),
+            "mirrors": Hard(poisson.mirrors(FREQUENCY)),
+        }
+
+    def arms(self) -> list[Arm]:
+        """How the walls are held, whether mirrors are, and how the rest is minimised."""
+        return [
+            Arm("soft", ("equation", "walls")),
+            Arm("hard", HELD),
+            Arm("hard + mirrors", (*HELD, "mirrors")),
+            Arm("hard, Adam", HELD, by_adam),
+            Arm("hard, SOAP", HELD, by_soap),
+            Arm("hard, LM", HELD, partial(by_levenberg_marquardt, first=1)),
+        ]
+
+    def contrasts(self) -> list[Contrast]:
+        """Each piece against what it replaces or is added to."""
+        return [
+            Contrast(rule="walls", embedding="Hard", arm="hard", baseline="soft", family="against another embedding"),
+            Contrast(rule="mirrors", embedding="Hard", arm="hard + mirrors", baseline="hard", family="added"),
+            *optimiser_contrasts(
+                ("QuasiNewton", "hard", "hard, Adam"), ("SOAP", "hard, SOAP", "hard, Adam"), ("LM", "hard, LM", "hard")
+            ),
+        ]

@@ -1,0 +1,156 @@
+"""What tasks of fields have in common: points, a network, errors against a reference, the course of training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import sympy
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from benchmarks.fields.exhibits import errors_beside_published
+from benchmarks.fields.trace import Trace
+from benchmarks.fields.training import quasi_newton
+from benchmarks.strengths import answers
+from constraints import Embedding, FieldEquation, Rule
+from dkmodels import FieldModule, KnowledgeModule
+from dkmodels.study.exhibit import Exhibit
+from dkmodels.study.metric import Metric
+from dkmodels.study.task import Data, Task
+
+__all__ = ["FieldTask", "learnt_numbers"]
+
+
+class FieldTask(Task, ABC):
+    """A field that rules determine, held against a reference.
+
+    The batch is all points, a Sobol sequence that each seed scrambles in its own way; an epoch is one step of the
+    optimiser, which asks for the loss some 50 times.
+
+    Attributes:
+        titles: of arms, for tables.
+        shown: arms in pictures.
+        published: method and relative L2 error.
+        hidden: width of hidden layers, and how many there are.
+        points: at which rules act.
+        names: of the fields.
+        truths: of numbers that are learnt, where the task is to find them: their error is the headline then.
+    """
+
+    titles: ClassVar[Mapping[str, str]]
+    shown: ClassVar[Sequence[str]]
+    published: ClassVar[Sequence[tuple[str, str]]] = ()
+    hidden: ClassVar[tuple[int, int]] = (20, 3)
+    points: ClassVar[int] = 1000
+    names: ClassVar[Sequence[str]] = ("u",)
+    truths: ClassVar[Mapping[str, float]] = {}
+
+    @property
+    @abstractmethod
+    def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
+        """Bounds of each coordinate."""
+
+    @abstractmethod
+    def grid(self) -> Tensor:
+        """Where answers are tested, `(n, d)`."""
+
+    @abstractmethod
+    def solution(self, points: Tensor) -> Tensor:
+        """The reference, `(n, d)` to `(n, fields)`."""
+
+    @abstractmethod
+    def judged(self) -> Mapping[str, Rule]:
+        """Rules of which every arm is told how far it is from them, by the name of the metric."""
+
+    def data(self, seed: int) -> Data:
+        """Points; the grid with the reference for the test."""
+        low, high = (torch.tensor(ends, dtype=torch.float64) for ends in zip(*self.domain.values(), strict=True))
+        sobol = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed)
+        x = low + (high - low) * sobol.draw(self.points, dtype=torch.float64)
+        grid = self.grid()
+        return Data(train=TensorDataset(x), test=TensorDataset(grid, self.solution(grid)), batch_size=len(x))
+
+    def network(self, seed: int) -> nn.Module:
+        """Hidden layers with tanh, Xavier-normal weights, float64."""
+        return self.perceptron(len(self.domain), len(self.names))
+
+    def widths(self, rules: Mapping[str, Embedding]) -> tuple[int, int]:
+        """How many inputs and outputs the network of an arm has: periods and potentials ask for others."""
+        return len(self.domain), len(self.names)
+
+    def perceptron(self, inputs: int, outputs: int) -> nn.Sequential:
+        """One with other numbers of inputs and outputs."""
+        width, depth = self.hidden
+        layers: list[nn.Module] = []
+        for a, b in pairwise((inputs, *[width] * depth, outputs)):
+            layer = nn.Linear(a, b)
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            layers += [layer, nn.Tanh()]
+        return nn.Sequential(*layers[:-1]).double()
+
+    def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> KnowledgeModule:
+        """Rules alone, self-scaled Broyden."""
+        if self.widths(rules) != (len(self.domain), len(self.names)):
+            network = self.perceptron(*self.widths(rules))
+        return FieldModule(network, rules, optimizer=quasi_newton)
+
+    def callbacks(self, data: Data) -> list[Callback]:
+        """The course of the error, on some of the grid."""
+        assert isinstance(data.test, TensorDataset)
+        x, wanted = data.test.tensors
+        few = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:2000]
+        x, wanted = x[few], wanted[few]
+        return [Trace(lambda module: float((module(x) - wanted).norm() / wanted.norm()))]
+
+    def metrics(self) -> Sequence[Metric]:
+        """Errors over the grid, and what the rules say of the answer."""
+        errors = [
+            Metric(name="parameter_error", direction="min", gain=0.002, primary=True)
+            if self.truths
+            else Metric(name="log_error", direction="min", gain=0.1, primary=True),
+            Metric(name="relative_l2", direction="min", gain=1e-6),
+            Metric(name="relative_l1", direction="min", gain=1e-6),
+            Metric(name="largest", direction="min", gain=1e-5),
+        ]
+        return [*errors, *(Metric(name=name, direction="min", gain=1e-5) for name in self.judged())]
+
+    def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float | tuple[int, int]]:
+        """Errors against the reference, root mean squares of residuals; `log_error` is the decimal logarithm.
+
+        Of learnt numbers `parameter_error` is the largest relative error.
+        """
+        assert isinstance(data.test, TensorDataset)
+        x, wanted = data.test.tensors
+        y = answers(module, x, batch_size=4096)
+        error = y - wanted
+        relative = float(error.norm() / wanted.norm())
+        found: dict[str, float | tuple[int, int]] = {
+            "log_error": torch.tensor(relative).clamp(min=1e-16).log10().item(),
+            "relative_l2": relative,
+            "relative_l1": float(error.abs().sum() / wanted.abs().sum()),
+            "largest": float(error.abs().max()),
+        }
+        if self.truths:
+            learnt = learnt_numbers(module)
+            found["parameter_error"] = max(abs(learnt[name] / truth - 1.0) for name, truth in self.truths.items())
+        for name, rule in self.judged().items():
+            found[name] = float(rule.eval().evaluate(module, x, y).detach().square().mean().sqrt())
+        return found
+
+    def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
+        """Beside the published errors."""
+        return [errors_beside_published(self, cells)]
+
+
+def learnt_numbers(module: KnowledgeModule) -> dict[str, float]:
+    """What the equations of a module have learnt, by name."""
+    rules = [embedding.rule for embedding in module.embeddings().values()]
+    return {
+        name: float(value) for rule in rules if isinstance(rule, FieldEquation) for name, value in rule.learnt.items()
+    }

@@ -1,0 +1,125 @@
+"""Ways to train a field, as setups of arms: each of their steps asks for the loss about `ITERATIONS` times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
+
+from constraints.sampling import ResidualAdaptive
+from dkmodels.module import KnowledgeModule
+from dkmodels.optim import SOAP, InverseUpdate, LevenbergMarquardt, QuasiNewton, SelfScaledBFGS, Stage, Stages
+from dkmodels.study.metric import Contrast
+
+__all__ = [
+    "ITERATIONS",
+    "adaptive",
+    "by_adam",
+    "by_lbfgs",
+    "by_levenberg_marquardt",
+    "by_self_scaled_bfgs",
+    "careful",
+    "by_soap",
+    "optimiser_contrasts",
+    "quasi_newton",
+]
+
+ITERATIONS = 50
+
+
+def adaptive(points: int) -> ResidualAdaptive:
+    """All points anew after each step, out of ten times as many, in proportion to 1 + |residual| / mean.
+
+    Example:
+        >>> adaptive(100).candidates
+        1000
+    """
+    return ResidualAdaptive(every=1, candidates=10 * points)
+
+
+def quasi_newton(parameters: Iterable[nn.Parameter], *, update: InverseUpdate | None = None) -> torch.optim.Optimizer:
+    """The default: self-scaled Broyden from the first step on.
+
+    Example:
+        >>> type(quasi_newton([nn.Parameter(torch.zeros(2))])).__name__
+        'QuasiNewton'
+    """
+    return QuasiNewton(parameters, update=update, max_iter=ITERATIONS)
+
+
+def by_self_scaled_bfgs(module: KnowledgeModule) -> None:
+    """Another update of the inverse Hessian."""
+    module.optimizer = partial(quasi_newton, update=SelfScaledBFGS())
+
+
+def by_lbfgs(module: KnowledgeModule) -> None:
+    """torch's, with a memory of 100 pairs."""
+    module.optimizer = partial(
+        torch.optim.LBFGS,
+        max_iter=ITERATIONS,
+        history_size=100,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0.0,
+        tolerance_change=0.0,
+    )
+
+
+def by_adam(module: KnowledgeModule, learning_rate: float = 5e-3, decay: float = 0.9995) -> None:
+    """A step at each evaluation, with a learning rate that decays."""
+    module.optimizer = partial(_first_order, kind=torch.optim.Adam, learning_rate=learning_rate, decay=decay)
+
+
+def by_soap(module: KnowledgeModule, learning_rate: float = 5e-3, decay: float = 0.9995) -> None:
+    """Adam in the basis of Shampoo's preconditioner, likewise."""
+    module.optimizer = partial(_first_order, kind=SOAP, learning_rate=learning_rate, decay=decay)
+
+
+def careful(parameters: Iterable[nn.Parameter], *, first: int = 6, learning_rate: float = 1e-2) -> Stages:
+    """Adam, then self-scaled Broyden: long first steps would drive learnt numbers to their bounds, and leave them there.
+
+    Example:
+        >>> len(careful([nn.Parameter(torch.zeros(2))]).stages)
+        2
+    """
+
+    def adam(given: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(given, lr=learning_rate)
+
+    return Stages(parameters, [Stage(adam, first, repeat=ITERATIONS), Stage(quasi_newton)])
+
+
+def by_levenberg_marquardt(module: KnowledgeModule, first: int = 2) -> None:
+    """After some quasi-Newton steps, a step of Gauss and Newton's, damped: about as long as some evaluations."""
+    module.optimizer = partial(_marquardt, first=first)
+
+
+def optimiser_contrasts(*pairs: tuple[str, str, str]) -> list[Contrast]:
+    """What optimisers are worth: each by name, with its arm and the arm that it is held against.
+
+    Example:
+        >>> optimiser_contrasts(("SOAP", "hard, SOAP", "hard, Adam"))[0].family
+        'optimiser'
+    """
+    return [
+        Contrast(rule=f"optimiser {name}", embedding=name, arm=arm, baseline=baseline, family="optimiser")
+        for name, arm, baseline in pairs
+    ]
+
+
+def _first_order(
+    parameters: Iterable[nn.Parameter], *, kind: type[torch.optim.Optimizer], learning_rate: float, decay: float
+) -> Stages:
+    def make(given: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return kind(given, lr=learning_rate)  # type: ignore[call-arg]
+
+    def decayed(optimizer: torch.optim.Optimizer) -> LRScheduler:
+        return ExponentialLR(optimizer, decay)
+
+    return Stages(parameters, [Stage(make, schedule=decayed, repeat=ITERATIONS)])
+
+
+def _marquardt(parameters: Iterable[nn.Parameter], *, first: int) -> Stages:
+    return Stages(parameters, [Stage(quasi_newton, first), Stage(LevenbergMarquardt, repeat=5)])
