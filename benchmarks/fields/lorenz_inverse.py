@@ -75,7 +75,7 @@ def reference() -> Callable[[Array], Array]:
 
 
 def solution(points: Tensor) -> Tensor:
-    """The state at times `(n, 1)`, to 1e-8; `(n, 3)`. Without a gradient.
+    """The state at times `(n, 1)`, to 1e-9; `(n, 3)`. Without a gradient.
 
     Args:
         points: times in the domain.

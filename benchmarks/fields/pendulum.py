@@ -4,14 +4,14 @@ r"""A pendulum's motion, learnt as a vector field from noisy swings, and what me
 
 in units of sqrt(length / gravity). The model gives (f, g) of (theta, omega). Rules, from the weakest to the strongest:
 `mirror` (time runs backwards as well), `hamiltonian` (some energy is kept, so that no volume of states shrinks),
-`kinematics` (omega is the rate of theta), `conservation` (the true energy is kept).
+`kinematics` (omega is the rate of theta), `conservation` (the true energy is kept); these two leave nothing to learn.
 
     energy = omega^2 / 2 + 1 - cos(theta),   period = 4 K(m),   m = sin^2(a / 2),  a the amplitude
     theta = 2 arcsin(sqrt(m) cd(t | m)),   omega = -2 sqrt(m (1 - m)) sd(t | m)      from theta = a at rest
 
-Source: Greydanus, Dzamba and Yosinski, "Hamiltonian neural networks", NeurIPS 2019, arXiv:1906.01563; Abramowitz and
-Stegun, 16 and 17, for Jacobi's functions; Huh et al., "Time-reversal symmetric ODE network", NeurIPS 2020,
-arXiv:2007.11362, for the mirror.
+Source: Greydanus, Dzamba and Yosinski, "Hamiltonian neural networks", NeurIPS 2019, arXiv:1906.01563; for the mirror
+Huh et al., "Time-reversal symmetric ODE network", NeurIPS 2020, arXiv:2007.11362; for Jacobi's functions Abramowitz and
+Stegun, chapter 16.
 """
 
 from __future__ import annotations
@@ -89,10 +89,6 @@ def period(amplitude: float) -> float:
 
 def solution(amplitude: float, times: Tensor) -> Tensor:
     """States at times `(n,)`, however late, of a swing from rest; `(n, 2)`.
-
-    Args:
-        amplitude: the first angle, radians.
-        times: from the release on.
 
     Raises:
         SpecificationError: an amplitude that is not between 0 and pi.
