@@ -87,7 +87,7 @@ def test_a_finite_difference_scheme_finds_the_same():
 
 
 def test_sensors_tell_the_conductivity():
-    found = []
+    found, deviations = [], []
     for seed in range(20):
         points, values = sensors(seed)
         assert points.shape == (30, 2) and values.shape == (30, 1)
@@ -95,9 +95,13 @@ def test_sensors_tell_the_conductivity():
         def show(_, k, points=points):
             return solution(points, float(k)).numpy()[:, 0]
 
-        (k,), variance = curve_fit(show, points, values.numpy()[:, 0], p0=[0.2], sigma=np.full(30, NOISE))
+        (k,), variance = curve_fit(
+            show, points, values.numpy()[:, 0], p0=[0.2], sigma=np.full(30, NOISE), absolute_sigma=True
+        )
+        deviations.append(np.sqrt(variance[0, 0]))
         found.append((k - CONDUCTIVITY) / np.sqrt(variance[0, 0]))
     assert np.abs(found).max() < 4.0 and 0.5 < np.std(found) < 1.7
+    assert 0.003 < np.mean(deviations) < 0.005
     assert torch.equal(sensors(3)[1], sensors(3)[1]) and not torch.equal(sensors(3)[1], sensors(4)[1])
 
 
