@@ -1,0 +1,1 @@
+"""Problems that physics-informed networks are tried on: statements, conditions as rules, and reference solutions."""
