@@ -29,6 +29,7 @@ from torch import Tensor
 from benchmarks.fields.spectral import Array, History, evolve, series
 from constraints import FieldRule, OutputRule, declare
 from constraints.equations import allen_cahn
+from constraints.sampling import Sampler
 
 __all__ = [
     "DIFFUSIVITY",
@@ -132,10 +133,12 @@ def free_energy(coefficients: Array) -> float:
     return float(DIFFUSIVITY) / 2.0 * float((slopes**2).sum()) + REACTION / 2.0 * float(mean)
 
 
-def equation() -> FieldRule:
-    """The equation at the model's inputs; it is not linear, and cannot be Hard."""
-    statement = allen_cahn(U, DIFFUSIVITY, REACTION)
-    return declare(statement, fields=[U], domain=DOMAIN, draws=0, name="Allen and Cahn", source=SOURCE)
+def equation(sampler: Sampler | None = None) -> FieldRule:
+    """The equation at the model's inputs, or where a sampler chooses; it is not linear, and cannot be Hard."""
+    statement, draws = allen_cahn(U, DIFFUSIVITY, REACTION), 0 if sampler is None else 1
+    return declare(
+        statement, fields=[U], domain=DOMAIN, draws=draws, sampler=sampler, name="Allen and Cahn", source=SOURCE
+    )
 
 
 def start() -> FieldRule:

@@ -13,10 +13,14 @@ __all__ = ["errors_beside_published", "median_and_range", "time_to"]
 
 
 class _Titled(Protocol):
-    titles: Mapping[str, str]
-    published: Sequence[tuple[str, str]]
-    truths: Mapping[str, float]
-    name: str
+    @property
+    def titles(self) -> Mapping[str, str]: ...
+    @property
+    def published(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def truths(self) -> Mapping[str, float]: ...
+    @property
+    def name(self) -> str: ...
 
     def judged(self) -> Mapping[str, Any]: ...
 

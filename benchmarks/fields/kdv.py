@@ -28,6 +28,7 @@ from torch import Tensor
 from benchmarks.fields.spectral import Array, History, evolve, series
 from constraints import FieldRule, declare
 from constraints.equations import korteweg_de_vries
+from constraints.sampling import Sampler
 
 __all__ = [
     "DISPERSION",
@@ -137,10 +138,12 @@ def invariants(coefficients: Array, dispersion: float = float(DISPERSION)) -> Ar
     return np.array([2.0 * coefficients[0].real, squares, dispersion * steepness / 2.0 - cubes / 6.0])
 
 
-def equation(dispersion: sympy.Rational = DISPERSION) -> FieldRule:
-    """The equation at the model's inputs; it is not linear, and cannot be Hard."""
-    statement = korteweg_de_vries(U, 1, dispersion)
-    return declare(statement, fields=[U], domain=DOMAIN, draws=0, name="Korteweg and de Vries", source=SOURCE)
+def equation(dispersion: sympy.Rational = DISPERSION, *, sampler: Sampler | None = None) -> FieldRule:
+    """The equation at the model's inputs, or where a sampler chooses; it is not linear, and cannot be Hard."""
+    statement, draws = korteweg_de_vries(U, 1, dispersion), 0 if sampler is None else 1
+    return declare(
+        statement, fields=[U], domain=DOMAIN, draws=draws, sampler=sampler, name="Korteweg and de Vries", source=SOURCE
+    )
 
 
 def start() -> FieldRule:

@@ -21,8 +21,8 @@ __all__ = [
     "by_lbfgs",
     "by_levenberg_marquardt",
     "by_self_scaled_bfgs",
-    "careful",
     "by_soap",
+    "careful",
     "optimiser_contrasts",
     "quasi_newton",
 ]
@@ -78,7 +78,7 @@ def by_soap(module: KnowledgeModule, learning_rate: float = 5e-3, decay: float =
 
 
 def careful(parameters: Iterable[nn.Parameter], *, first: int = 6, learning_rate: float = 1e-2) -> Stages:
-    """Adam, then self-scaled Broyden: long first steps would drive learnt numbers to their bounds, and leave them there.
+    """Adam, then self-scaled Broyden: long first steps would drive learnt numbers to their bounds, for good.
 
     Example:
         >>> len(careful([nn.Parameter(torch.zeros(2))]).stages)

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import SpecificationError
+from constraints.errors import ShapeError, SpecificationError
 from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.layers import push
@@ -188,13 +188,21 @@ class Mirrored(nn.Module):
         """`(*batch, d)` to `(*batch, n)`."""
         weight, bias = self._mirror(x)
         there = nn.functional.linear(x, weight, bias)
-        y: Tensor = 0.5 * (self.module(x) + self.signs.to(x) * self.module(there))
+        here: Tensor = self.module(x)
+        self._require_width(here.shape[-1])
+        y: Tensor = 0.5 * (here + self.signs.to(x) * self.module(there))
         return y
 
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
         there = jet.linear(*self._mirror(jet.stack[0, 0, :1].expand(jet.width)))
-        return (push(self.module, jet) + push(self.module, there) * self.signs.to(jet.stack)) * 0.5
+        here = push(self.module, jet)
+        self._require_width(here.width)
+        return (here + push(self.module, there) * self.signs.to(jet.stack)) * 0.5
+
+    def _require_width(self, outputs: int) -> None:
+        if outputs != len(self.signs):
+            raise ShapeError(f"`Mirrored` needs a module of {len(self.signs)} outputs, one a sign, got {outputs}")
 
     def _mirror(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """The reflection as a linear map."""

@@ -15,6 +15,9 @@ from constraints.symbolic.terms import Equation, Term
 __all__ = ["AxisCondition", "Condition", "Mirror", "Period", "Pin", "Surface", "read_conditions", "read_surfaces"]
 
 
+FEW = 8  # terms of a condition that may be linear only once it is simplified
+
+
 @final
 @dataclass(frozen=True)
 class Pin:
@@ -151,7 +154,9 @@ def _read(equation: Equation, coordinates: list[sympy.Symbol]) -> Condition | st
     terms, shown = equation.terms, equation.shown
     gap = sympy.expand(exact(equation.expression))
     factors = {s: gap.coeff(s) for s in terms}
-    rest = sympy.simplify(gap - sum(c * s for s, c in factors.items()))
+    rest = gap - sum(c * s for s, c in factors.items())
+    if len(terms) <= FEW or not rest.free_symbols & set(terms):  # a sum over many places would take seconds
+        rest = sympy.simplify(rest)
     if rest.free_symbols & set(terms) or any(c.free_symbols & set(terms) for c in factors.values()):
         return f"{shown} is not linear in the field"
     if len({term.field for term in terms.values()}) > 1:

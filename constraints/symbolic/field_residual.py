@@ -130,8 +130,8 @@ def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:
     asked: list[Asked] = []
     sums: dict[tuple[Place, int], list[tuple[sympy.Symbol, tuple[int, ...], sympy.Expr]]] = {}
     for symbol, term in equation.terms.items():
-        factor = expression.diff(symbol)
-        if factor.is_number and factor != 0 and any(term.orders):
+        factor = expression.diff(symbol) if any(term.orders) else sympy.Integer(0)
+        if factor.is_number and factor != 0:
             sums.setdefault((term.place, term.field), []).append((symbol, term.orders, factor))
         else:
             asked.append((symbol.name, term.place, DifferentialOperator({term.orders: 1.0}), term.field))

@@ -163,7 +163,7 @@ class Task(ABC):
         return [*self.metrics(), *self.cost_metrics()]
 
     def rules_of(self, seed: int) -> Mapping[str, Embedding]:
-        """The same of one seed, where rules hold data (measurements) that differ from seed to seed; by default `rules`."""
+        """The same of one seed, where rules hold data (measurements) that differ by seed; by default `rules`."""
         return self.rules()
 
     def trainer_options(self) -> dict[str, Any]:
