@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,12 +28,14 @@ from constraints import (
     join,
     require_consistent,
 )
+from dkmodels.balance import Balance, Term
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.optim import AsksSquares
-from dkmodels.random import RandomStream
+from dkmodels.random import RandomStreams
 
 __all__ = ["KnowledgeModule"]
 
+TASK = "task"  # how logs and balances call the loss without rules
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -43,6 +46,10 @@ class KnowledgeModule(LightningModule, ABC):
     validation, test and prediction, and *every* rule is measured in validation and test:
     `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`). Only a
     `Transition` that does not say what came before a sample is left out: it is measured on sequences.
+
+    A `balance` weighs the task's loss, `task`, and each penalty against each other, and is logged as
+    `train/balance/<term>`; `train/penalty/<rule>` is without it. It, multipliers, weights of points and the random
+    numbers of rules are in the state dict: what is resumed from a checkpoint goes on as if it had not stopped.
 
     Rules that need derivatives (`FieldRule`) work under the Trainer's default `inference_mode=True`: they evaluate the
     model on copied points outside it.
@@ -55,9 +62,11 @@ class KnowledgeModule(LightningModule, ABC):
         metrics: metrics of `(answer, target)`, logged in validation and test.
         optimizer: from parameters to an optimiser; Adam by default.
         learning_rate: of that default, > 0.
+        balance: weights of the terms of the loss; all 1 by default.
 
     Raises:
-        SpecificationError: a rule names an output that does not exist, or is not an embedding.
+        SpecificationError: a rule names an output that does not exist, or is not an embedding; a rule that is called
+            "task" beside a balance.
         InfeasibleError: rules that contradict each other, of those that are imposed (not only measured).
 
     Example:
@@ -80,6 +89,7 @@ class KnowledgeModule(LightningModule, ABC):
         metrics: MetricCollection | Mapping[str, Metric] | None = None,
         optimizer: OptimizerFactory | None = None,
         learning_rate: float = 1e-3,
+        balance: Balance | None = None,
     ) -> None:
         super().__init__()
         embeddings = dict(rules or {})
@@ -105,8 +115,15 @@ class KnowledgeModule(LightningModule, ABC):
         for name in embeddings:
             self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
-        self._rule_seed = torch.initial_seed()
-        self._streams: dict[tuple[str, str], RandomStream] = {}
+        self.balance = balance
+        if balance is not None:
+            if not isinstance(balance, Balance):
+                raise SpecificationError(f"`{type(self).__name__}` needs a Balance, got {type(balance).__name__}")
+            if TASK in embeddings:
+                raise SpecificationError(f"a rule beside a balance needs another name than {TASK!r}, the task's loss")
+            balance.bind([TASK, *(name for name, e in embeddings.items() if e.penalises)])
+        self.streams = RandomStreams(torch.initial_seed())
+        self._step: int | None = None
         self._batch: Any = None
 
     # --- what a user writes ------------------------------------------------------------------------------------
@@ -144,15 +161,16 @@ class KnowledgeModule(LightningModule, ABC):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Task loss and the penalties of the rules."""
         self._batch = batch
+        self._begin_step()
         x, target = self.unpack(batch)
         y = self(x)
         loss = self.task_loss(y, target)
         penalties: dict[str, Tensor] = {}
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self._stream(name, "penalty"):
+                with self.streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
-        total = torch.stack([loss, *penalties.values()]).sum() if penalties else loss
+        total = self._total(loss, penalties, batch)
         self._require_finite(total, x, y, target, penalties)
         self.log("train/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(x))
         if penalties:
@@ -186,7 +204,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
-        self._streams = {key: stream for key, stream in self._streams.items() if key[1] != "measure"}
+        self.streams.forget("measure")
 
     def on_test_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
@@ -230,20 +248,58 @@ class KnowledgeModule(LightningModule, ABC):
         Raises:
             UnsupportedError: a part of the loss that is none; says which.
         """
-        x, target = self.unpack(batch)
-        found = list(self.task_squares(x, target))
-        for name, embedding in self.embeddings().items():
-            if not embedding.penalises:
-                continue
-            with self._stream(name, "penalty"):
-                one = embedding.squares(self.network, x)
-            if one is None:
-                raise UnsupportedError(
-                    f"rule `{name}` needs to be a sum of squares by rows for this optimiser: `Soft` with `squared`, "
-                    f"of a rule that knows its rows; got {type(embedding).__name__} of {type(embedding.rule).__name__}"
-                )
-            found.append(one)
-        return found
+        penalising = [name for name, embedding in self.embeddings().items() if embedding.penalises]
+        found = [self._task_squares(batch), *(self._rule_squares(name, batch, "penalty") for name in penalising)]
+        weights = [1.0] * len(found) if self.balance is None else self.balance.weights.tolist()
+        return [
+            replace(one, weight=weight * one.weight)
+            for weight, term in zip(weights, found, strict=True)
+            for one in term
+        ]
+
+    def _task_squares(self, batch: Any) -> Sequence[Squares]:
+        return self.task_squares(*self.unpack(batch))
+
+    def _rule_squares(self, name: str, batch: Any, purpose: str) -> Sequence[Squares]:
+        embedding, (x, _) = self.embeddings()[name], self.unpack(batch)
+        with self.streams.of(name, purpose):
+            found = embedding.squares(self.network, x)
+        if found is None:
+            raise UnsupportedError(
+                f"rule `{name}` needs to be a sum of squares by rows for this optimiser or balance: `Soft` with "
+                f"`squared`, of a rule that knows its rows; got {type(embedding).__name__} of "
+                f"{type(embedding.rule).__name__}"
+            )
+        return [found]
+
+    def _total(self, loss: Tensor, penalties: Mapping[str, Tensor], batch: Any) -> Tensor:
+        """The sum of the terms, weighed where there is a balance."""
+        if self.balance is None:
+            return torch.stack([loss, *penalties.values()]).sum() if penalties else loss
+        terms = {TASK: Term(loss, partial(self._task_squares, batch))}
+        for name, penalty in penalties.items():
+            terms[name] = Term(penalty, partial(self._rule_squares, name, batch, "balance"))
+        with self.streams.of("", "balance"):
+            weights = self.balance.weigh(terms, self)
+        shown = {f"train/balance/{name}": weight for name, weight in weights.items()}
+        self.log_dict(shown, on_step=False, on_epoch=True, batch_size=1)
+        return torch.stack([weights[name] * term.loss for name, term in terms.items()]).sum()
+
+    def _begin_step(self) -> None:
+        """Let weights move once a step of the optimiser, however often it asks for the loss.
+
+        The trainer's own count tells, as hooks may be overridden; without one, each call is a step.
+        """
+        attached = self._trainer is not None
+        step = self.trainer.global_step if attached else -1 if self._step is None else self._step
+        step += not attached
+        if step == self._step:
+            return
+        self._step = step
+        for embedding in self.embeddings().values():
+            embedding.advance()
+        if self.balance is not None:
+            self.balance.advance(step)
 
     def watch(self, rules: Mapping[str, Rule]) -> None:
         """Measure further rules from now on, without imposing them.
@@ -282,15 +338,7 @@ class KnowledgeModule(LightningModule, ABC):
         Rules may draw them (points at which a field is tested). Each rule has a stream of its own for its penalty and
         another for its measure, so that they shift neither batches nor dropout nor each other.
         """
-        self._rule_seed = seed
-        self._streams.clear()
-
-    def _stream(self, rule: str, purpose: str) -> RandomStream:
-        key = (rule, purpose)
-        if key not in self._streams:
-            digest = hashlib.sha256(f"{self._rule_seed}/{rule}/{purpose}".encode()).digest()
-            self._streams[key] = RandomStream(int.from_bytes(digest[:4], "big") >> 1)
-        return self._streams[key]
+        self.streams.restart(seed)
 
     def _assess(self, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Violation of each sample by rule, and what of it rounding alone can cause."""
@@ -299,7 +347,7 @@ class KnowledgeModule(LightningModule, ABC):
             rule = embedding.rule
             if rule.sequential:
                 continue
-            with self._stream(name, "measure"):
+            with self.streams.of(name, "measure"):
                 observed, context = rule.observed(self.network, x, y).detach(), rule.context(x)
                 violation = rule.constraint.violation(observed, context).detach()
                 found[name] = (violation, rule.constraint.tolerance(observed, context).detach())
