@@ -47,9 +47,9 @@ class KnowledgeModule(LightningModule, ABC):
     `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`). Only a
     `Transition` that does not say what came before a sample is left out: it is measured on sequences.
 
-    A `balance` weighs the task's loss, `task`, and each penalty against each other, and is logged as
-    `train/balance/<term>`; `train/penalty/<rule>` is without it. It, multipliers, weights of points and the random
-    numbers of rules are in the state dict: what is resumed from a checkpoint goes on as if it had not stopped.
+    A `balance` weighs the task's loss, `task`, and each penalty against each other: logged as `train/balance/<term>`,
+    part of `train/loss`, no part of `train/penalty/<rule>`. It, multipliers, weights of points and where the random
+    numbers of rules are stand in the state dict: what is resumed from a checkpoint goes on as if it had not stopped.
 
     Rules that need derivatives (`FieldRule`) work under the Trainer's default `inference_mode=True`: they evaluate the
     model on copied points outside it.
@@ -122,7 +122,7 @@ class KnowledgeModule(LightningModule, ABC):
             if TASK in embeddings:
                 raise SpecificationError(f"a rule beside a balance needs another name than {TASK!r}, the task's loss")
             balance.bind([TASK, *(name for name, e in embeddings.items() if e.penalises)])
-        self.streams = RandomStreams(torch.initial_seed())
+        self._streams = RandomStreams(torch.initial_seed())
         self._step: int | None = None
         self._batch: Any = None
 
@@ -168,7 +168,7 @@ class KnowledgeModule(LightningModule, ABC):
         penalties: dict[str, Tensor] = {}
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self.streams.of(name, "penalty"):
+                with self._streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
         self._require_finite(total, x, y, target, penalties)
@@ -204,7 +204,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
-        self.streams.forget("measure")
+        self._streams.forget("measure")
 
     def on_test_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
@@ -262,7 +262,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def _rule_squares(self, name: str, batch: Any, purpose: str) -> Sequence[Squares]:
         embedding, (x, _) = self.embeddings()[name], self.unpack(batch)
-        with self.streams.of(name, purpose):
+        with self._streams.of(name, purpose):
             found = embedding.squares(self.network, x)
         if found is None:
             raise UnsupportedError(
@@ -279,7 +279,7 @@ class KnowledgeModule(LightningModule, ABC):
         terms = {TASK: Term(loss, partial(self._task_squares, batch))}
         for name, penalty in penalties.items():
             terms[name] = Term(penalty, partial(self._rule_squares, name, batch, "balance"))
-        with self.streams.of("", "balance"):
+        with self._streams.of("", "balance"):
             weights = self.balance.weigh(terms, self)
         shown = {f"train/balance/{name}": weight for name, weight in weights.items()}
         self.log_dict(shown, on_step=False, on_epoch=True, batch_size=1)
@@ -338,7 +338,7 @@ class KnowledgeModule(LightningModule, ABC):
         Rules may draw them (points at which a field is tested). Each rule has a stream of its own for its penalty and
         another for its measure, so that they shift neither batches nor dropout nor each other.
         """
-        self.streams.restart(seed)
+        self._streams.restart(seed)
 
     def _assess(self, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Violation of each sample by rule, and what of it rounding alone can cause."""
@@ -347,7 +347,7 @@ class KnowledgeModule(LightningModule, ABC):
             rule = embedding.rule
             if rule.sequential:
                 continue
-            with self.streams.of(name, "measure"):
+            with self._streams.of(name, "measure"):
                 observed, context = rule.observed(self.network, x, y).detach(), rule.context(x)
                 violation = rule.constraint.violation(observed, context).detach()
                 found[name] = (violation, rule.constraint.tolerance(observed, context).detach())

@@ -90,7 +90,7 @@ class Soft(Embedding):
         excess = self.rule.constraint.excess(self.rule.evaluate(model, x, y), self.rule.context(x))
         losses = self.penalised(excess).sum(dim=-1)
         if self.emphasis is not None and self.training:
-            points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x.flatten(losses.dim())
+            points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x[..., None].flatten(losses.dim())
             losses = losses * self.emphasis.weigh(losses, excess.detach().norm(dim=-1), points)
         return self.weight * losses.mean()
 
