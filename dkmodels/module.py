@@ -272,6 +272,23 @@ class KnowledgeModule(LightningModule, ABC):
             )
         return [found]
 
+    def _begin_step(self) -> None:
+        """Let weights move once a step of the optimiser, however often it asks for the loss.
+
+        The trainer's own count tells, as a user's hooks may hide ours; without a trainer, each call is a step.
+        """
+        if self._trainer is None:
+            step = 0 if self._step is None else self._step + 1
+        else:
+            step = self.trainer.global_step
+            if step == self._step:
+                return
+        self._step = step
+        for embedding in self.embeddings().values():
+            embedding.advance()
+        if self.balance is not None:
+            self.balance.advance(step)
+
     def _total(self, loss: Tensor, penalties: Mapping[str, Tensor], batch: Any) -> Tensor:
         """The sum of the terms, weighed where there is a balance."""
         if self.balance is None:
@@ -284,22 +301,6 @@ class KnowledgeModule(LightningModule, ABC):
         shown = {f"train/balance/{name}": weight for name, weight in weights.items()}
         self.log_dict(shown, on_step=False, on_epoch=True, batch_size=1)
         return torch.stack([weights[name] * term.loss for name, term in terms.items()]).sum()
-
-    def _begin_step(self) -> None:
-        """Let weights move once a step of the optimiser, however often it asks for the loss.
-
-        The trainer's own count tells, as hooks may be overridden; without one, each call is a step.
-        """
-        attached = self._trainer is not None
-        step = self.trainer.global_step if attached else -1 if self._step is None else self._step
-        step += not attached
-        if step == self._step:
-            return
-        self._step = step
-        for embedding in self.embeddings().values():
-            embedding.advance()
-        if self.balance is not None:
-            self.balance.advance(step)
 
     def watch(self, rules: Mapping[str, Rule]) -> None:
         """Measure further rules from now on, without imposing them.

@@ -39,7 +39,8 @@ class Balance(nn.Module, ABC):
     Weights start at 1, multiply what a rule's embedding weighs already, and carry no gradient. They move once a step of
     the optimiser, every `every` steps, at the first evaluation after `advance`: a line search sees one loss.
     `KnowledgeModule` calls `advance`; in a loop of one's own, call it before each step. A term that is 0, or has no
-    gradient, keeps its weight and takes no part. Of several processes, what is seen is averaged.
+    gradient, keeps its weight and takes no part. Of several processes, what is seen is averaged. What is minimised
+    changes from step to step: `QuasiNewton` compares gradients within a step alone, `torch.optim.LBFGS` does not.
 
     Args:
         every: steps between moves, >= 1.

@@ -100,8 +100,10 @@ def test_weights_of_terms_move_every_second_step_and_hold_in_a_line_search(schem
     assert list(logged.values()) == pytest.approx(module.balance.weights.tolist(), rel=1e-6)
 
 
-@pytest.mark.parametrize("emphasis", EMPHASES)
-@pytest.mark.parametrize("optimizer", [newton, LevenbergMarquardt, torch.optim.Adam])
+@pytest.mark.parametrize(
+    ("emphasis", "optimizer"),
+    zip(EMPHASES * 2, [newton] * 3 + [LevenbergMarquardt] * 2 + [torch.optim.Adam], strict=True),
+)
 def test_weights_of_points_move_once_a_step(emphasis, optimizer):
     module = decay(emphasis(), optimizer=optimizer)
     watch = Watch(module)
@@ -113,9 +115,9 @@ def test_weights_of_points_move_once_a_step(emphasis, optimizer):
 
 def test_balances_and_emphases_train_together():
     module = decay(SelfAdaptive(), balance=GradientNorm(every=5), optimizer=LevenbergMarquardt)
-    trainer(30).fit(module, loader())
+    trainer(15).fit(module, loader())
     with torch.no_grad():
-        torch.testing.assert_close(module(POINTS), torch.exp(-POINTS), atol=1e-4, rtol=0)
+        torch.testing.assert_close(module(POINTS), torch.exp(-POINTS), atol=1e-3, rtol=0)
 
 
 def test_weights_hold_while_gradients_are_accumulated():
