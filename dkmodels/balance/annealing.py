@@ -23,7 +23,8 @@ class LearningRateAnnealing(Balance):
         w_k \leftarrow \alpha w_k + (1 - \alpha) \hat w_k
 
     for all terms but the reference r, whose weight stays 1. What a rule's embedding weighs is undone thereby, but for
-    the reference. Costs a backward pass a term each time.
+    the reference. A term that is nearly fulfilled has next to no gradient, and so gets a weight without bound, beside
+    which the equation may be lost; `GradientNorm` is gentler. Costs a backward pass a term each time.
 
     Args:
         reference: name of term r, the rule that is the equation.
