@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,12 +28,14 @@ from constraints import (
     join,
     require_consistent,
 )
+from dkmodels.balance import Balance, Term
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.optim import AsksSquares
-from dkmodels.random import RandomStream
+from dkmodels.random import RandomStreams
 
 __all__ = ["KnowledgeModule"]
 
+TASK = "task"  # how logs and balances call the loss without rules
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -43,6 +46,10 @@ class KnowledgeModule(LightningModule, ABC):
     validation, test and prediction, and *every* rule is measured in validation and test:
     `val/violation/<rule>/mean`, `val/violation/<rule>/max` and `val/satisfaction/<rule>` (and `test/...`). Only a
     `Transition` that does not say what came before a sample is left out: it is measured on sequences.
+
+    A `balance` weighs the task's loss, `task`, and each penalty against each other: logged as `train/balance/<term>`,
+    part of `train/loss`, no part of `train/penalty/<rule>`. It, multipliers, weights of points and where the random
+    numbers of rules are stand in the state dict: what is resumed from a checkpoint goes on as if it had not stopped.
 
     Rules that need derivatives (`FieldRule`) work under the Trainer's default `inference_mode=True`: they evaluate the
     model on copied points outside it.
@@ -55,9 +62,11 @@ class KnowledgeModule(LightningModule, ABC):
         metrics: metrics of `(answer, target)`, logged in validation and test.
         optimizer: from parameters to an optimiser; Adam by default.
         learning_rate: of that default, > 0.
+        balance: weights of the terms of the loss; all 1 by default.
 
     Raises:
-        SpecificationError: a rule names an output that does not exist, or is not an embedding.
+        SpecificationError: a rule names an output that does not exist, or is not an embedding; a rule that is called
+            "task" beside a balance.
         InfeasibleError: rules that contradict each other, of those that are imposed (not only measured).
 
     Example:
@@ -80,6 +89,7 @@ class KnowledgeModule(LightningModule, ABC):
         metrics: MetricCollection | Mapping[str, Metric] | None = None,
         optimizer: OptimizerFactory | None = None,
         learning_rate: float = 1e-3,
+        balance: Balance | None = None,
     ) -> None:
         super().__init__()
         embeddings = dict(rules or {})
@@ -105,10 +115,17 @@ class KnowledgeModule(LightningModule, ABC):
         for name in embeddings:
             self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
-        self._rule_seed = torch.initial_seed()
-        self._streams: dict[tuple[str, str], RandomStream] = {}
+        self.balance = balance
+        if balance is not None:
+            if not isinstance(balance, Balance):
+                raise SpecificationError(f"`{type(self).__name__}` needs a Balance, got {type(balance).__name__}")
+            if TASK in embeddings:
+                raise SpecificationError(f"a rule beside a balance needs another name than {TASK!r}, the task's loss")
+            balance.bind([TASK, *(name for name, e in embeddings.items() if e.penalises)])
+        self._streams = RandomStreams(torch.initial_seed())
+        self._step: int | None = None
         self._batch: Any = None
-        self._start: dict[tuple[str, str], Tensor] | None = None
+        self._start: dict[str, Tensor] | None = None
 
     # --- what a user writes ------------------------------------------------------------------------------------
 
@@ -146,15 +163,16 @@ class KnowledgeModule(LightningModule, ABC):
         """Task loss and the penalties of the rules."""
         self._batch = batch
         self._rewind()
+        self._begin_step()
         x, target = self.unpack(batch)
         y = self(x)
         loss = self.task_loss(y, target)
         penalties: dict[str, Tensor] = {}
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self._stream(name, "penalty"):
+                with self._streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
-        total = torch.stack([loss, *penalties.values()]).sum() if penalties else loss
+        total = self._total(loss, penalties, batch)
         self._require_finite(total, x, y, target, penalties)
         self.log("train/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(x))
         if penalties:
@@ -177,14 +195,14 @@ class KnowledgeModule(LightningModule, ABC):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step, in which rules draw the same random numbers however often the optimiser asks, and learn after it."""
-        self._start = {key: stream.state for key, stream in self._streams.items() if key[1] == "penalty"}
+        self._start = self._streams.places("penalty")
         try:
             super().optimizer_step(*args, **kwargs)
         finally:
             self._start = self._batch = None
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self._stream(name, "penalty"):
+                with self._streams.of(name, "penalty"):
                     embedding.after_step(self.network)
 
     def on_train_epoch_end(self) -> None:
@@ -196,7 +214,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
-        self._streams = {key: stream for key, stream in self._streams.items() if key[1] != "measure"}
+        self._streams.forget("measure")
 
     def on_test_epoch_start(self) -> None:
         """Measure rules that draw random numbers with the same ones each time."""
@@ -241,20 +259,59 @@ class KnowledgeModule(LightningModule, ABC):
             UnsupportedError: a part of the loss that is none; says which.
         """
         self._rewind()
-        x, target = self.unpack(batch)
-        found = list(self.task_squares(x, target))
-        for name, embedding in self.embeddings().items():
-            if not embedding.penalises:
-                continue
-            with self._stream(name, "penalty"):
-                one = embedding.squares(self.network, x)
-            if one is None:
-                raise UnsupportedError(
-                    f"rule `{name}` needs to be a sum of squares by rows for this optimiser: `Soft` with `squared`, "
-                    f"of a rule that knows its rows; got {type(embedding).__name__} of {type(embedding.rule).__name__}"
-                )
-            found.append(one)
-        return found
+        penalising = [name for name, embedding in self.embeddings().items() if embedding.penalises]
+        found = [self._task_squares(batch), *(self._rule_squares(name, batch, "penalty") for name in penalising)]
+        weights = [1.0] * len(found) if self.balance is None else self.balance.weights.tolist()
+        return [
+            replace(one, weight=weight * one.weight)
+            for weight, term in zip(weights, found, strict=True)
+            for one in term
+        ]
+
+    def _task_squares(self, batch: Any) -> Sequence[Squares]:
+        return self.task_squares(*self.unpack(batch))
+
+    def _rule_squares(self, name: str, batch: Any, purpose: str) -> Sequence[Squares]:
+        embedding, (x, _) = self.embeddings()[name], self.unpack(batch)
+        with self._streams.of(name, purpose):
+            found = embedding.squares(self.network, x)
+        if found is None:
+            raise UnsupportedError(
+                f"rule `{name}` needs to be a sum of squares by rows for this optimiser or balance: `Soft` with "
+                f"`squared`, of a rule that knows its rows; got {type(embedding).__name__} of "
+                f"{type(embedding.rule).__name__}"
+            )
+        return [found]
+
+    def _begin_step(self) -> None:
+        """Let weights move once a step of the optimiser, however often it asks for the loss.
+
+        The trainer's own count tells, as a user's hooks may hide ours; without a trainer, each call is a step.
+        """
+        if self._trainer is None:
+            step = 0 if self._step is None else self._step + 1
+        else:
+            step = self.trainer.global_step
+            if step == self._step:
+                return
+        self._step = step
+        for embedding in self.embeddings().values():
+            embedding.advance()
+        if self.balance is not None:
+            self.balance.advance(step)
+
+    def _total(self, loss: Tensor, penalties: Mapping[str, Tensor], batch: Any) -> Tensor:
+        """The sum of the terms, weighed where there is a balance."""
+        if self.balance is None:
+            return torch.stack([loss, *penalties.values()]).sum() if penalties else loss
+        terms = {TASK: Term(loss, partial(self._task_squares, batch))}
+        for name, penalty in penalties.items():
+            terms[name] = Term(penalty, partial(self._rule_squares, name, batch, "balance"))
+        with self._streams.of("", "balance"):
+            weights = self.balance.weigh(terms, self)
+        shown = {f"train/balance/{name}": weight for name, weight in weights.items()}
+        self.log_dict(shown, on_step=False, on_epoch=True, batch_size=1)
+        return torch.stack([weights[name] * term.loss for name, term in terms.items()]).sum()
 
     def watch(self, rules: Mapping[str, Rule]) -> None:
         """Measure further rules from now on, without imposing them.
@@ -293,24 +350,12 @@ class KnowledgeModule(LightningModule, ABC):
         Rules may draw them (points at which a field is tested). Each rule has a stream of its own for its penalty and
         another for its measure, so that they shift neither batches nor dropout nor each other.
         """
-        self._rule_seed = seed
-        self._streams.clear()
-
-    def _stream(self, rule: str, purpose: str) -> RandomStream:
-        key = (rule, purpose)
-        if key not in self._streams:
-            digest = hashlib.sha256(f"{self._rule_seed}/{rule}/{purpose}".encode()).digest()
-            self._streams[key] = RandomStream(int.from_bytes(digest[:4], "big") >> 1)
-        return self._streams[key]
+        self._streams.restart(seed)
 
     def _rewind(self) -> None:
         """Go back to where the random numbers of penalties were as the step began."""
-        if self._start is None:
-            return
-        kept = {key: stream for key, stream in self._streams.items() if key[1] != "penalty" or key in self._start}
-        for key, state in self._start.items():
-            kept[key].state = state
-        self._streams = kept
+        if self._start is not None:
+            self._streams.go_back("penalty", self._start)
 
     def _assess(self, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Violation of each sample by rule, and what of it rounding alone can cause."""
@@ -319,7 +364,7 @@ class KnowledgeModule(LightningModule, ABC):
             rule = embedding.rule
             if rule.sequential:
                 continue
-            with self._stream(name, "measure"):
+            with self._streams.of(name, "measure"):
                 observed, context = rule.observed(self.network, x, y).detach(), rule.context(x)
                 violation = rule.constraint.violation(observed, context).detach()
                 found[name] = (violation, rule.constraint.tolerance(observed, context).detach())

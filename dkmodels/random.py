@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-__all__ = ["RandomStream", "seed_streams"]
+__all__ = ["RandomStream", "RandomStreams", "seed_streams"]
 
 STREAMS = ("split", "weights", "batches", "rules")
 
@@ -42,6 +45,9 @@ class RandomStream:
     Args:
         seed: where it begins.
 
+    Attributes:
+        state: where it is, as `torch.get_rng_state` gives it.
+
     Example:
         >>> _ = torch.manual_seed(0)
         >>> expected = torch.rand(1)
@@ -53,26 +59,109 @@ class RandomStream:
     """
 
     def __init__(self, seed: int) -> None:
-        self._own = torch.Generator().manual_seed(seed).get_state()
-        self._outer: torch.Tensor | None = None
-
-    @property
-    def state(self) -> torch.Tensor:
-        """Where it is, bytes; set it to go on from there."""
-        return self._own.clone()
-
-    @state.setter
-    def state(self, state: torch.Tensor) -> None:
-        self._own = state.clone()
+        self.state = torch.Generator().manual_seed(seed).get_state()
+        self._outer: Tensor | None = None
 
     def __enter__(self) -> None:
         self._outer = torch.get_rng_state()
-        torch.set_rng_state(self._own)
+        torch.set_rng_state(self.state)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._outer is not None
-        self._own = torch.get_rng_state()
+        self.state = torch.get_rng_state()
         torch.set_rng_state(self._outer)
         self._outer = None
+
+
+@final
+class RandomStreams(nn.Module):
+    """Random streams by owner and purpose, of one seed, made when first asked for.
+
+    Where they are is part of the state dict, so that what is resumed draws what it would have drawn, whatever hooks a
+    user's module overrides. A state dict without them changes nothing.
+
+    Args:
+        seed: of all streams.
+
+    Example:
+        >>> streams = RandomStreams(3)
+        >>> with streams.of("equation", "penalty"):
+        ...     first = torch.rand(2)
+        >>> resumed = RandomStreams(0)
+        >>> _ = resumed.load_state_dict(streams.state_dict())
+        >>> with streams.of("equation", "penalty"):
+        ...     second = torch.rand(2)
+        >>> with resumed.of("equation", "penalty"):
+        ...     bool((torch.rand(2) == second).all())
+        True
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Begin all streams anew."""
+        self.seed = seed
+        self._streams: dict[str, RandomStream] = {}
+
+    def of(self, owner: str, purpose: str) -> RandomStream:
+        """The stream of an owner for a purpose; neither shifts the others."""
+        key = f"{owner}/{purpose}"
+        if key not in self._streams:
+            digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
+            self._streams[key] = RandomStream(int.from_bytes(digest[:4], "big") >> 1)
+        return self._streams[key]
+
+    def forget(self, purpose: str) -> None:
+        """Begin the streams of a purpose anew."""
+        self._streams = {key: one for key, one in self._streams.items() if key.rpartition("/")[2] != purpose}
+
+    def places(self, purpose: str) -> dict[str, Tensor]:
+        """Where each stream of a purpose is, for `go_back`."""
+        return {key: one.state.clone() for key, one in self._streams.items() if key.rpartition("/")[2] == purpose}
+
+    def go_back(self, purpose: str, places: Mapping[str, Tensor]) -> None:
+        """Put the streams of a purpose where they were; those that did not exist begin anew.
+
+        Example:
+            >>> streams = RandomStreams(3)
+            >>> before = streams.places("penalty")
+            >>> def draw():
+            ...     with streams.of("equation", "penalty"):
+            ...         return torch.rand(2)
+            >>> first = draw()
+            >>> streams.go_back("penalty", before)
+            >>> bool((draw() == first).all())
+            True
+        """
+        self.forget(purpose)
+        for key, state in places.items():
+            owner, _, _ = key.rpartition("/")
+            self.of(owner, purpose).state = state.clone()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The seed, and where each stream is."""
+        return {"seed": self.seed, "states": {key: one.state.clone() for key, one in self._streams.items()}}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.restart(state["seed"])
+        for key, saved in state["states"].items():
+            owner, _, purpose = key.rpartition("/")
+            self.of(owner, purpose).state = saved.detach().cpu().clone()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        *rest: Any,
+    ) -> None:
+        known = len(missing_keys)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        del missing_keys[known:]  # state dicts of before there were streams in them

@@ -44,7 +44,11 @@ def test_the_example_of_an_equation_trains_and_plots(tmp_path, monkeypatch, caps
 def test_names_in_the_table_are_there():
     table = README.split("## What is there")[1].split("##")[0]
     names = set(re.findall(r"`([A-Z]\w+)`", table))
-    places = (constraints, dkmodels, *map(importlib.import_module, ("dkmodels.study", "dkmodels.optim")))
+    places = (
+        constraints,
+        dkmodels,
+        *map(importlib.import_module, ("dkmodels.study", "dkmodels.optim", "dkmodels.balance")),
+    )
     missing = {n for n in names if not any(hasattr(m, n) for m in places)}
     assert not missing
 

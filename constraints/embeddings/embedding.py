@@ -56,6 +56,12 @@ class Embedding(nn.Module, ABC):
         """The same as a sum of squares, row by row; None where it is none, or no rows are known."""
         return None
 
+    def advance(self) -> None:
+        """A step of the optimiser begins: what moves from step to step moves at the next `penalty`; by default none.
+
+        `KnowledgeModule` calls it once a step, however often the optimiser asks for the loss in it.
+        """
+
     def after_step(self, model: nn.Module) -> None:
         """Called once after each step of the optimiser, however often it asked for the penalty; the rule may learn."""
         self.rule.after_step(model)

@@ -10,8 +10,10 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
+from constraints.embeddings.emphasis import Emphasis
 from constraints.errors import SpecificationError
-from constraints.rules import Rule, Squares
+from constraints.rules import FieldRule, Rule, Squares
+from constraints.symbolic import FieldEquation
 
 __all__ = ["Soft", "absolute", "squared"]
 
@@ -46,9 +48,10 @@ class Soft(Embedding):
         rule: the rule.
         weight: `w > 0`, in units of the task's loss per unit of `measure`.
         measure: :math:`\varphi` of the violated part of each condition: `squared`, `absolute` or a function of yours.
+        emphasis: weights of single samples that move in training (see `Emphasis`); none by default.
 
     Raises:
-        SpecificationError: a weight that is not positive and finite.
+        SpecificationError: a weight that is not positive and finite, an emphasis of points that are drawn anew.
 
     Example:
         >>> import torch
@@ -60,23 +63,55 @@ class Soft(Embedding):
     trains = True
     penalises = True
 
-    def __init__(self, rule: Rule, *, weight: float = 1.0, measure: Callable[[Tensor], Tensor] = squared) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        weight: float = 1.0,
+        measure: Callable[[Tensor], Tensor] = squared,
+        emphasis: Emphasis | None = None,
+    ) -> None:
         super().__init__(rule)
         if not (weight > 0 and math.isfinite(weight)):
             raise SpecificationError(f"`Soft` needs a finite weight > 0, got weight={weight}")
+        if emphasis is not None and not isinstance(emphasis, Emphasis):
+            raise SpecificationError(f"`Soft` needs an Emphasis or None, got {type(emphasis).__name__}")
+        if emphasis is not None and isinstance(rule, FieldEquation) and rule.domain is not None and rule.draws:
+            raise SpecificationError(
+                f"rule `{rule.name}` needs `draws=0` for `{type(emphasis).__name__}`, which knows points again, got "
+                f"draws={rule.draws}"
+            )
         self.weight = float(weight)
         self.penalised = measure
+        self.emphasis = emphasis
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The weighted penalty, `()`."""
         excess = self.rule.constraint.excess(self.rule.evaluate(model, x, y), self.rule.context(x))
-        return self.weight * self.penalised(excess).sum(dim=-1).mean()
+        losses = self.penalised(excess).sum(dim=-1)
+        if self.emphasis is not None and self.training:
+            points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x[..., None].flatten(losses.dim())
+            losses = losses * self.emphasis.weigh(losses, excess.detach().norm(dim=-1), points)
+        return self.weight * losses.mean()
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
         """The weighted penalty row by row, where it is of squares and the rule knows its rows."""
         found = self.rule.squares(model, x) if self.penalised is squared else None
-        return None if found is None else replace(found, weight=self.weight * found.weight)
+        if found is None:
+            return None
+        found = replace(found, weight=self.weight * found.weight)
+        if self.emphasis is None or not self.training:
+            return found
+        if self.emphasis.due:
+            self.penalty(model, x, model(x))
+        return found.weighted(self.emphasis.weights)
+
+    def advance(self) -> None:
+        """See `Embedding.advance`: the emphasis may move."""
+        if self.emphasis is not None:
+            self.emphasis.advance()
 
     def settings(self) -> dict[str, float | str]:
-        """Weight and penalty."""
-        return {"weight": self.weight, "measure": getattr(self.penalised, "__name__", repr(self.penalised))}
+        """Weight and penalty, and the emphasis where there is one."""
+        found = {"weight": self.weight, "measure": getattr(self.penalised, "__name__", repr(self.penalised))}
+        return found if self.emphasis is None else found | {"emphasis": repr(self.emphasis)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+import torch
 from torch import Tensor
 
 __all__ = ["Squares"]
@@ -34,3 +35,16 @@ class Squares:
     def loss(self) -> Tensor:
         """The sum, `()`."""
         return self.weight * self.residual(self.rows).square().sum()
+
+    def weighted(self, weights: Tensor) -> Squares:
+        """The same with each row's square times a weight of its own: its root goes with the row.
+
+        Args:
+            weights: >= 0, `(n,)`.
+
+        Example:
+            >>> Squares(lambda z: z, torch.tensor([[1.0], [3.0]]), 1.0).weighted(torch.tensor([2.0, 4.0])).loss()
+            tensor(38.)
+        """
+        rows = torch.cat([self.rows, weights.sqrt().to(self.rows)[:, None]], dim=1)
+        return replace(self, residual=lambda z: self.residual(z[:, :-1]) * z[:, -1:], rows=rows)

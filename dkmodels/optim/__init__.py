@@ -2,7 +2,7 @@
 
 from dkmodels.optim.inverse_update import BFGS, InverseUpdate, SelfScaledBFGS, SelfScaledBroyden
 from dkmodels.optim.levenberg_marquardt import LevenbergMarquardt
-from dkmodels.optim.normal_equations import AsksSquares, NormalEquations, normal_equations
+from dkmodels.optim.normal_equations import AsksSquares, NormalEquations, kernel_trace, normal_equations
 from dkmodels.optim.nystrom_newton import NystromNewtonCG
 from dkmodels.optim.quasi_newton import QuasiNewton
 from dkmodels.optim.soap import SOAP
@@ -23,5 +23,6 @@ __all__ = [
     "Stage",
     "StageMonitor",
     "Stages",
+    "kernel_trace",
     "normal_equations",
 ]

@@ -13,7 +13,7 @@ from torch.func import functional_call, jacrev, vmap
 from constraints import Squares, UnsupportedError
 from constraints.fields import plain_operations
 
-__all__ = ["AsksSquares", "NormalEquations", "normal_equations"]
+__all__ = ["AsksSquares", "NormalEquations", "kernel_trace", "normal_equations"]
 
 
 @runtime_checkable
@@ -67,11 +67,7 @@ def normal_equations(
         tensor([[14.,  6.],
                 [ 6.,  3.]])
     """
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    missing = [i for i, parameter in enumerate(parameters) if id(parameter) not in names]
-    if missing:
-        raise UnsupportedError(f"normal equations need parameters of the module, got others at {missing}")
-    own = {"module." + names[id(parameter)]: parameter.detach() for parameter in parameters}
+    own = _named(module, parameters)
     size = sum(parameter.numel() for parameter in parameters)
     dtype = dtype or reduce(torch.promote_types, (parameter.dtype for parameter in parameters))
     matrix = torch.zeros(size, size, dtype=dtype, device=parameters[0].device)
@@ -88,6 +84,45 @@ def normal_equations(
             torch.distributed.all_reduce(total)
             total /= torch.distributed.get_world_size()
     return NormalEquations(matrix, vector, loss)
+
+
+def kernel_trace(
+    module: nn.Module, parameters: Sequence[nn.Parameter], terms: Sequence[Squares], *, chunk: int = 1024
+) -> Tensor:
+    r"""Trace of the neural tangent kernel of weighted residuals, :math:`\sum_t w_t \lVert J_t \rVert_F^2`, `()`.
+
+    It is that of the normal equations' matrix too, which is not built.
+
+    Args:
+        module: see `normal_equations`.
+        parameters: by which to differentiate.
+        terms: the squares; without any it is 0.
+        chunk: rows at a time.
+
+    Raises:
+        UnsupportedError: see `normal_equations`.
+
+    Example:
+        >>> line = nn.Linear(1, 1)
+        >>> z = torch.tensor([[1.0], [2.0], [3.0]])
+        >>> kernel_trace(line, list(line.parameters()), [Squares(lambda z: line(z) - 5.0, z, 1.0)])
+        tensor(17.)
+    """
+    own = _named(module, parameters)
+    trace = torch.zeros((), dtype=parameters[0].dtype, device=parameters[0].device)
+    for term in terms:
+        for rows in term.rows.detach().split(chunk):
+            trace = trace + term.weight * _slopes(module, own, term.residual, rows)[0].square().sum()
+    return trace
+
+
+def _named(module: nn.Module, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+    """Parameters by the names under which `_Residual` knows them."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    missing = [i for i, parameter in enumerate(parameters) if id(parameter) not in names]
+    if missing:
+        raise UnsupportedError(f"normal equations need parameters of the module, got others at {missing}")
+    return {"module." + names[id(parameter)]: parameter.detach() for parameter in parameters}
 
 
 def _slopes(
