@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import sympy
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from benchmarks.fields import heat_inverse
 from benchmarks.fields.task import FieldTask
+from benchmarks.fields.training import careful
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
@@ -81,6 +83,10 @@ class HeatInverse(FieldTask):
             "walls": Hard(heat_inverse.walls()),
             "start": Hard(heat_inverse.start()),
         }
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam first, so that learnt numbers do not run to their bounds."""
+        return careful(parameters)
 
     def arms(self) -> list[Arm]:
         """Thermometers and the equation, and what is added to them."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
 import sympy
+import torch
 from torch import Tensor, nn
 
 from benchmarks.fields import lorenz_inverse
 from benchmarks.fields.task import FieldTask
-from benchmarks.fields.training import by_levenberg_marquardt, by_self_scaled_bfgs, optimiser_contrasts
+from benchmarks.fields.training import by_levenberg_marquardt, by_self_scaled_bfgs, careful, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
@@ -81,6 +82,10 @@ class LorenzInverse(FieldTask):
             assert isinstance(layer, nn.Linear)
             layer.weight.data *= factor
         return network
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam first, so that learnt numbers do not run to their bounds."""
+        return careful(parameters)
 
     def arms(self) -> list[Arm]:
         """Samples and equations, what is added to them, and other optimisers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -95,10 +95,14 @@ class FieldTask(Task, ABC):
         return nn.Sequential(*layers[:-1]).double()
 
     def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> KnowledgeModule:
-        """Rules alone, self-scaled Broyden."""
+        """Rules alone; a network of the width that they ask for."""
         if self.widths(rules) != (len(self.domain), len(self.names)):
             network = self.perceptron(*self.widths(rules))
-        return FieldModule(network, rules, optimizer=quasi_newton)
+        return FieldModule(network, rules, optimizer=self.optimizer)
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Of arms without a setup of their own: self-scaled Broyden."""
+        return quasi_newton(parameters)
 
     def callbacks(self, data: Data) -> list[Callback]:
         """The course of the error, on some of the grid."""

@@ -1,0 +1,111 @@
+"""Field tasks: every arm is built and holds what it says, cells run from end to end, tables and pictures are drawn."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from rich.console import Console
+
+from benchmarks import TASKS
+from benchmarks.fields import gallery
+from benchmarks.fields.exhibits import errors_beside_published
+from benchmarks.fields.task import FieldTask, learnt_numbers
+from benchmarks.fields.training import by_adam, by_lbfgs, by_levenberg_marquardt, by_self_scaled_bfgs, by_soap, careful
+from constraints import FieldEquation, Hard
+from dkmodels.study import Store, Study, load_task
+from dkmodels.study.cell import build, fit_key, load_fit, run_cell
+from dkmodels.study.task import Profile, quiet_trainer
+
+NAMES = [name for name, place in TASKS.items() if place.startswith("benchmarks.fields.")]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Makes a task small."""
+
+    def make(name):
+        task = load_task(TASKS[name], "quick")
+        assert isinstance(task, FieldTask)
+        monkeypatch.setattr(type(task), "points", 40)
+        monkeypatch.setattr(type(task), "hidden", (6, 2))
+        task.profile = Profile(seeds=2, epochs=1, rounds=1, cost_seeds=1)
+        return task
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_is_built_and_holds_what_it_says(small, name):
+    task = small(name)
+    names = {arm.name for arm in task.arms()}
+    assert names == set(task.titles) and set(task.shown) <= names
+    assert all({contrast.arm, contrast.baseline} <= names for contrast in task.contrasts())
+    x = next(iter(task.data(0).loader(task.data(0).train)))[0]
+    for arm in task.arms():
+        module = build(task, arm, 0)
+        assert module(x).shape == (40, len(task.names))
+        for embedding in module.embeddings().values():
+            if isinstance(embedding, Hard):
+                assert isinstance(embedding.rule, FieldEquation) and embedding.rule.guaranteed(module.network)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_from_end_to_end(small, name, tmp_path):
+    task = small(name)
+    arm = task.arms()[-1]
+    record = run_cell(task, arm, 0, Store(tmp_path))
+    assert record["status"] == "done", record.get("traceback")
+    wanted = {metric.name for metric in task.metrics()}
+    assert wanted <= set(record["metrics"])
+    curves = record["curves"]
+    assert len(curves["error"]) == len(curves["seconds"]) == 1 and curves["evaluations"][0][1] >= 1
+    table = errors_beside_published(task, [record])
+    assert len(table.rows) == 2 + len(task.published) and task.titles[arm.name] == table.rows[1][0]
+
+
+def test_pictures_are_drawn_of_a_study(small, tmp_path, monkeypatch):
+    task = small("poisson")
+    arms = [arm for arm in task.arms() if arm.name in ("hard", "hard, Adam")]
+    monkeypatch.setattr(type(task), "shown", ("hard", "hard, Adam"))
+    Study(task, out=tmp_path, seeds=2, arms=arms, reference="poisson", console=Console(quiet=True)).run(costs=False)
+    monkeypatch.setattr(gallery, "trained", lambda results, names, seed: (task, _modules(task, names, tmp_path, seed)))
+    drawn = gallery.figures(tmp_path)
+    assert set(drawn) == {"fields.png", "curves.png"}
+    assert len(drawn["curves.png"].axes) == 3 and len(drawn["fields.png"].axes) >= 6
+    plt.close("all")
+
+
+def _modules(task, names, folder, seed):
+    store = Store(folder)
+    by_name = {arm.name: arm for arm in task.arms()}
+    return {n: load_fit(task, by_name[n], seed, store.fit_path(fit_key(task, by_name[n]), seed))[0] for n in names}
+
+
+def test_learnt_numbers_are_told(small):
+    task = small("lorenz_inverse")
+    assert learnt_numbers(build(task, task.arms()[0], 0)) == pytest.approx({"sigma": 5.0, "rho": 5.0, "beta": 1.0})
+    heat = small("heat_inverse")
+    one, other = (json.dumps(heat.rules_of(seed)["sensors"].rule.values.tolist()) for seed in (0, 1))
+    assert one != other, "each seed has its own thermometers"
+
+
+@pytest.mark.parametrize("setup", [by_adam, by_lbfgs, by_levenberg_marquardt, by_self_scaled_bfgs, by_soap])
+def test_every_way_to_train_lowers_the_loss(small, setup):
+    task = small("poisson")
+    module = build(task, task.arms()[1], 0)
+    setup(module)
+    data = task.data(0)
+    trainer = quiet_trainer(max_epochs=4, accelerator="cpu")
+    before = _loss(module, data)
+    trainer.fit(module, data.loader(data.train))
+    assert _loss(module, data) < 0.5 * before
+
+
+def test_learnt_numbers_begin_carefully():
+    assert [stage.steps for stage in careful([torch.nn.Parameter(torch.zeros(1))], first=3).stages] == [3, None]
+
+
+def _loss(module, data):
+    terms = module.squares(next(iter(data.loader(data.train))))
+    return float(torch.stack([term.loss().detach() for term in terms]).sum())
