@@ -16,6 +16,8 @@ TASKS = {
     "hierarchy": "benchmarks.hierarchy.task:HierarchyTask",
     "kdv": "benchmarks.fields.kdv_task:Kdv",
     "lorenz_inverse": "benchmarks.fields.lorenz_inverse_task:LorenzInverse",
+    "navier_stokes": "benchmarks.fields.navier_stokes_task:NavierStokes",
+    "pendulum": "benchmarks.fields.pendulum_task:Pendulum",
     "poisson": "benchmarks.fields.poisson_task:Poisson",
     "pwc": "benchmarks.pwc.task:Pwc",
     "qp": "benchmarks.qp.task:Qp",

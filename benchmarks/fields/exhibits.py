@@ -18,7 +18,7 @@ class _Titled(Protocol):
     @property
     def published(self) -> Sequence[tuple[str, str]]: ...
     @property
-    def truths(self) -> Mapping[str, float]: ...
+    def sought(self) -> Mapping[str, str]: ...
     @property
     def name(self) -> str: ...
 
@@ -28,15 +28,14 @@ class _Titled(Protocol):
 def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
     """A row an arm, then the published ones: medians over seeds, with the least and the greatest."""
     judged = list(task.judged())
-    sought = ["parameter_error"] if task.truths else []
-    head = ["arm", *(["error of " + ", ".join(task.truths)] if sought else []), "relative L2", "relative L1"]
-    head += ["largest error", *(f"{name}, rms" for name in judged)]
-    rows = [[*head, "training, s", "evaluations", "to 1e-3, s"]]
+    head = ["arm", *task.sought.values(), "relative L2", "relative L1", "largest error"]
+    head += [f"{name}, rms" for name in judged]
+    rows: list[list[str]] = [[*head, "training, s", "evaluations", "to 1e-3, s"]]
     for arm, title in task.titles.items():
         done = [cell for cell in cells if cell["arm"] == arm and cell["status"] == "done"]
         if not done:
             continue
-        names = (*sought, "relative_l2", "relative_l1", "largest", *judged)
+        names = (*task.sought, "relative_l2", "relative_l1", "largest", *judged)
         row = [title, *(median_and_range(done, name) for name in names)]
         spent, asked = ([_last(cell, name) for cell in done] for name in ("seconds", "evaluations"))
         rows.append([*row, f"{median(spent):.0f}", f"{median(asked):.0f}", time_to(done, 1e-3)])

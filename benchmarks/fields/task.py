@@ -51,6 +51,11 @@ class FieldTask(Task, ABC):
     truths: ClassVar[Mapping[str, float]] = {}
 
     @property
+    def sought(self) -> Mapping[str, str]:
+        """Metrics that stand before the errors of the field in tables, with their titles."""
+        return {"parameter_error": f"error of {', '.join(self.truths)}"} if self.truths else {}
+
+    @property
     @abstractmethod
     def domain(self) -> Mapping[sympy.Symbol, tuple[float, float]]:
         """Bounds of each coordinate."""

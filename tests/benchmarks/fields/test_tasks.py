@@ -41,13 +41,16 @@ def test_every_arm_is_built_and_holds_what_it_says(small, name):
     names = {arm.name for arm in task.arms()}
     assert names == set(task.titles) and set(task.shown) <= names
     assert all({contrast.arm, contrast.baseline} <= names for contrast in task.contrasts())
-    x = next(iter(task.data(0).loader(task.data(0).train)))[0]
+    data = task.data(0)
+    x, _ = build(task, task.arms()[0], 0).unpack(next(iter(data.loader(data.train))))
     for arm in task.arms():
         module = build(task, arm, 0)
-        assert module(x).shape == (40, len(task.names))
+        assert module(x).shape == (len(x), len(task.names))
         for embedding in module.embeddings().values():
-            if isinstance(embedding, Hard):
-                assert isinstance(embedding.rule, FieldEquation) and embedding.rule.guaranteed(module.network)
+            if isinstance(embedding, Hard) and isinstance(embedding.rule, FieldEquation):
+                assert embedding.rule.guaranteed(module.network)
+            elif isinstance(embedding, Hard):
+                assert float(embedding.measure(module, x, module(x)).max()) < 1e-12
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +64,7 @@ def test_a_cell_from_end_to_end(small, name, tmp_path):
     curves = record["curves"]
     assert len(curves["error"]) == len(curves["seconds"]) == 1 and curves["evaluations"][0][1] >= 1
     table = errors_beside_published(task, [record])
+    assert list(task.sought.values()) == table.rows[0][1 : 1 + len(task.sought)]
     assert len(table.rows) == 2 + len(task.published) and task.titles[arm.name] == table.rows[1][0]
 
 
