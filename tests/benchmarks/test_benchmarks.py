@@ -11,7 +11,8 @@ from dkmodels.study import load_task
 
 ON_FUNCTIONS = ["rotations", "rotations-69"]  # rules on the function: no map of outputs, so nothing to decode
 SEVERAL_RULES = ["burgers", "chess"]
-WITH_STRENGTHS = [name for name in TASKS if name not in (*SEVERAL_RULES, *ON_FUNCTIONS)]
+FIELDS = [name for name, place in TASKS.items() if place.startswith("benchmarks.fields.")]  # rules alone: no baseline
+WITH_STRENGTHS = [name for name in TASKS if name not in (*SEVERAL_RULES, *ON_FUNCTIONS, *FIELDS)]
 DOCUMENTED = [
     "benchmarks.strengths",
     "benchmarks.burgers.problem",
@@ -21,6 +22,9 @@ DOCUMENTED = [
     "benchmarks.dispatch.rules",
     "benchmarks.downscaling.field",
     "benchmarks.downscaling.network",
+    "benchmarks.fields.exhibits",
+    "benchmarks.fields.trace",
+    "benchmarks.fields.training",
     "benchmarks.hierarchy.genes",
     "benchmarks.hierarchy.scores",
     "benchmarks.pwc.problem",
@@ -38,7 +42,7 @@ def test_it_loads_with_its_profiles_and_its_questions(name):
     assert task.profiles["quick"].seeds == 3
     assert any(metric.primary for metric in task.metrics())
     arms = {arm.name for arm in task.arms()}
-    assert "none" in arms
+    assert name in FIELDS or "none" in arms
     assert all({c.arm, c.baseline} <= arms for c in task.contrasts())
     assert all(len(exhibit.rows) >= 1 for exhibit in task.exhibits([], []))
 
