@@ -9,6 +9,7 @@ import sympy
 from torch import Tensor
 
 from benchmarks.fields import allen_cahn
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import adaptive, by_adam, by_self_scaled_bfgs, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
@@ -62,10 +63,12 @@ class AllenCahn(FieldTask):
         """Of a spectral method."""
         return allen_cahn.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The equation, the start and the period."""
         return {"residual": allen_cahn.equation(), "at_start": allen_cahn.start(), "at_ends": allen_cahn.periodic()}
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """The start is a loss in every arm: built in, it would keep its kink."""
         return {

@@ -10,6 +10,7 @@ import sympy
 from torch import Tensor
 
 from benchmarks.burgers import problem
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import (
     adaptive,
@@ -71,10 +72,12 @@ class BurgersForward(FieldTask):
         """By Cole and Hopf's transform."""
         return problem.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The equation and its conditions."""
         return {"residual": problem.equation(), "at_conditions": problem.conditions()}
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """The equation as a loss, at fixed points or where residuals are; conditions as a loss, or built in."""
         return {

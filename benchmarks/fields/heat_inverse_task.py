@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.fields import heat_inverse
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import careful
 from constraints import Embedding, Hard, Rule, Soft
@@ -59,6 +60,7 @@ class HeatInverse(FieldTask):
         """In closed form."""
         return heat_inverse.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The insulation, the start and the heat content."""
         return {
@@ -71,6 +73,7 @@ class HeatInverse(FieldTask):
         """Those of no seed in particular."""
         return self.rules_of(0)
 
+    @kept
     def rules_of(self, seed: int) -> Mapping[str, Embedding]:
         """With the thermometers of a seed."""
         points, values = heat_inverse.sensors(seed, count=self.count, noise=self.noise)

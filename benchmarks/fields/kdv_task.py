@@ -9,6 +9,7 @@ import sympy
 from torch import Tensor
 
 from benchmarks.fields import kdv
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import adaptive, by_adam, by_self_scaled_bfgs, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
@@ -60,6 +61,7 @@ class Kdv(FieldTask):
         """Of a spectral method."""
         return kdv.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The equation, the start, the period, and what is kept."""
         return {
@@ -69,6 +71,7 @@ class Kdv(FieldTask):
             "momentum_drift": kdv.momentum(),
         }
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """The equation as a loss, at fixed points or where residuals are; conditions as a loss, or built in."""
         return {

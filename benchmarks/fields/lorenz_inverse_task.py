@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.fields import lorenz_inverse
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import by_levenberg_marquardt, by_self_scaled_bfgs, careful, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
@@ -57,6 +58,7 @@ class LorenzInverse(FieldTask):
         """By Runge and Kutta's method of order 8."""
         return lorenz_inverse.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The first state."""
         return {"at_start": lorenz_inverse.start()}
@@ -65,6 +67,7 @@ class LorenzInverse(FieldTask):
         """Those of no seed in particular."""
         return self.rules_of(0)
 
+    @kept
     def rules_of(self, seed: int) -> Mapping[str, Embedding]:
         """With the samples of a seed."""
         points, values = lorenz_inverse.sensors(seed)

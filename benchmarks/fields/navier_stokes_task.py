@@ -9,6 +9,7 @@ import sympy
 from torch import Tensor
 
 from benchmarks.fields import navier_stokes
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import by_adam, by_levenberg_marquardt, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
@@ -59,6 +60,7 @@ class NavierStokes(FieldTask):
         """In closed form."""
         return navier_stokes.solution(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The equations and the sides."""
         return {
@@ -67,6 +69,7 @@ class NavierStokes(FieldTask):
             "at_sides": navier_stokes.walls(),
         }
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """Equations as losses, the divergence and what is known at the sides as losses or built in."""
         return {

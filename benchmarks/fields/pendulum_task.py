@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from benchmarks.fields import pendulum
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels import KnowledgeModule
@@ -95,6 +96,7 @@ class Pendulum(FieldTask):
         """The true rates."""
         return pendulum.field(points)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """Volumes of states, reversal, energy."""
         return {
@@ -112,6 +114,7 @@ class Pendulum(FieldTask):
             train=TensorDataset(windows), test=TensorDataset(grid, self.solution(grid)), batch_size=len(windows)
         )
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """Of any motion that keeps an energy, of mechanics, of the pendulum."""
         return {

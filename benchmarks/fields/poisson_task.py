@@ -10,6 +10,7 @@ import sympy
 from torch import Tensor
 
 from benchmarks.fields import poisson
+from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import by_adam, by_levenberg_marquardt, by_soap, optimiser_contrasts
 from constraints import Embedding, Hard, Rule, Soft
@@ -61,10 +62,12 @@ class Poisson(FieldTask):
         """In closed form."""
         return poisson.solution(points, FREQUENCY)
 
+    @kept
     def judged(self) -> Mapping[str, Rule]:
         """The equation and the walls."""
         return {"residual": poisson.equation(FREQUENCY), "at_walls": poisson.walls()}
 
+    @kept
     def rules(self) -> Mapping[str, Embedding]:
         """The equation as a loss, the walls as a loss or built in, the mirrors built in."""
         return {

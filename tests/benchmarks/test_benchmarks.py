@@ -23,6 +23,7 @@ DOCUMENTED = [
     "benchmarks.downscaling.field",
     "benchmarks.downscaling.network",
     "benchmarks.fields.exhibits",
+    "benchmarks.fields.kept",
     "benchmarks.fields.trace",
     "benchmarks.fields.training",
     "benchmarks.hierarchy.genes",
