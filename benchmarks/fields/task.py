@@ -130,7 +130,7 @@ class FieldTask(Task, ABC):
         return [*errors, *(Metric(name=name, direction="min", gain=1e-5) for name in self.judged())]
 
     def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float | tuple[int, int]]:
-        """Errors against the reference, root mean squares of residuals; `log_error` is the decimal logarithm.
+        """Errors against the reference, root mean squares of what rules are violated by; `log_error` is the decimal logarithm.
 
         Of learnt numbers `parameter_error` is the largest relative error.
         """
@@ -149,7 +149,8 @@ class FieldTask(Task, ABC):
             learnt = learnt_numbers(module)
             found["parameter_error"] = max(abs(learnt[name] / truth - 1.0) for name, truth in self.truths.items())
         for name, rule in self.judged().items():
-            found[name] = float(rule.eval().evaluate(module, x, y).detach().square().mean().sqrt())
+            excess = rule.constraint.excess(rule.eval().evaluate(module, x, y).detach(), rule.context(x))
+            found[name] = float(excess.square().mean().sqrt())
         return found
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
