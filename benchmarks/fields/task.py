@@ -130,7 +130,7 @@ class FieldTask(Task, ABC):
         return [*errors, *(Metric(name=name, direction="min", gain=1e-5) for name in self.judged())]
 
     def evaluate(self, module: KnowledgeModule, data: Data, seed: int) -> dict[str, float | tuple[int, int]]:
-        """Errors against the reference, root mean squares of what rules are violated by; `log_error` is the decimal logarithm.
+        """Errors against the reference, and by what rules are violated (root mean square); `log_error` is decimal.
 
         Of learnt numbers `parameter_error` is the largest relative error.
         """
