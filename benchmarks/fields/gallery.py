@@ -11,6 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from benchmarks.fields.task import FieldTask
@@ -113,6 +114,7 @@ def _curves(task: FieldTask, store: Store) -> Figure:
             error = curves["error"][:, 1]
             for panel, place in zip(panels, ("evaluations", "seconds"), strict=False):
                 panel.loglog(curves[place][:, 1], error, color=colour, linewidth=0.9, alpha=0.8, label=label)
+                panel.xaxis.set_minor_formatter(NullFormatter())
             loss = curves["train/loss"]
             panels[2].semilogy(loss[:, 0], loss[:, 1], color=colour, linewidth=0.9, alpha=0.8)
             label = None
