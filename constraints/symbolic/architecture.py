@@ -15,7 +15,7 @@ from constraints.fields import DerivedField
 from constraints.symbolic.conditioned import ConditionedNetwork
 from constraints.symbolic.conditions import Condition, read_conditions, read_surfaces
 from constraints.symbolic.construction import Bounds, construct
-from constraints.symbolic.potential import Row, annihilates, find_potentials, read_operators
+from constraints.symbolic.potential import Row, annihilates, find_potentials
 from constraints.symbolic.terms import Equation
 
 __all__ = ["Architecture", "Conditioned", "Potentials", "find_architecture"]
@@ -172,11 +172,8 @@ def find_architecture(
     everywhere = all(term.place == tuple(coordinates) for one in renamed for term in one.terms.values())
     if fields == 1 or not everywhere or isinstance(domain, Boundary):
         return found
-    operators = read_operators(renamed, coordinates, fields)
-    if isinstance(operators, str):
-        return operators
-    outputs = find_potentials(renamed, coordinates, fields)
-    return outputs if isinstance(outputs, str) else Potentials(operators, outputs)
+    potentials = find_potentials(renamed, coordinates, fields)
+    return potentials if isinstance(potentials, str) else Potentials(*potentials)
 
 
 def _hull(one: Bounds, other: Bounds) -> Bounds:

@@ -11,13 +11,15 @@ from constraints.fields import DifferentialOperator
 from constraints.functional.real_functions import real_number
 from constraints.symbolic.terms import Equation
 
-__all__ = ["Row", "annihilates", "find_potentials", "read_operators"]
+__all__ = ["Row", "annihilates", "find_potentials"]
 
 Row: TypeAlias = Sequence[Mapping[int, DifferentialOperator]]
 """By output, what operator acts on each of the others."""
 
 
-def find_potentials(equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol], fields: int) -> Row | str:
+def find_potentials(
+    equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol], fields: int
+) -> tuple[Row, Row] | str:
     r"""Fields that obey equations as derivatives of potentials, or why there are none.
 
     Linear equations with constant coefficients are a matrix of polynomials in the partial derivatives, :math:`A u = 0`.
@@ -30,7 +32,7 @@ def find_potentials(equations: Sequence[Equation], coordinates: Sequence[sympy.S
         fields: how many there are.
 
     Returns:
-        Of each field, its operators by potential.
+        Of each equation, its operators by field; of each field, its operators by potential.
 
     Source: Lange-Hegermann, "Algorithmic linearly constrained Gaussian processes", NeurIPS 2018, arXiv:1801.09197.
 
@@ -38,7 +40,7 @@ def find_potentials(equations: Sequence[Equation], coordinates: Sequence[sympy.S
         >>> from constraints.symbolic.terms import read_equation
         >>> x, y = sympy.symbols("x y")
         >>> u, v = (sympy.Function(name)(x, y) for name in "uv")
-        >>> find_potentials([read_equation(u.diff(x) + v.diff(y), [u, v])], [x, y], 2)
+        >>> find_potentials([read_equation(u.diff(x) + v.diff(y), [u, v])], [x, y], 2)[1]
         ({0: DifferentialOperator({(0, 1): 1.0})}, {0: DifferentialOperator({(1, 0): -1.0})})
         >>> find_potentials([read_equation(u.diff(x, 2) + u.diff(y, 2), [u])], [x, y], 1)
         'its solutions are not the derivatives of free functions'
@@ -55,31 +57,12 @@ def find_potentials(equations: Sequence[Equation], coordinates: Sequence[sympy.S
     kernel = _syzygies(ring, columns)
     if not kernel or any(all(one[k] == 0 for one in kernel) for k in range(fields)):
         return "its solutions are not the derivatives of free functions"
-    back = _syzygies(ring, [[one[k] for one in kernel] for k in range(fields)])
+    outputs = [[one[k] for one in kernel] for k in range(fields)]
+    back = _syzygies(ring, outputs)
     given = ring.free_module(fields).submodule(*rows)
     if not all(given.contains(one) for one in back):
         return "it has solutions that are not the derivatives of free functions"
-    return tuple({j: _operator(one[k], partials) for j, one in enumerate(kernel) if one[k] != 0} for k in range(fields))
-
-
-def read_operators(equations: Sequence[Equation], coordinates: Sequence[sympy.Symbol], fields: int) -> Row | str:
-    """Of each equation its operators by field, or why it is not linear with constant coefficients.
-
-    Example:
-        >>> from constraints.symbolic.terms import read_equation
-        >>> x = sympy.Symbol("x")
-        >>> u = sympy.Function("u")(x)
-        >>> read_operators([read_equation(u.diff(x) - 2 * u, [u])], [x], 1)
-        ({0: DifferentialOperator({(0,): -2.0, (1,): 1.0})},)
-    """
-    partials = sympy.symbols(f"d:{len(coordinates)}")
-    found = []
-    for equation in equations:
-        row = _row(equation, coordinates, fields, partials)
-        if isinstance(row, str):
-            return row
-        found.append({k: _operator(e, partials) for k, e in enumerate(row) if e != 0})
-    return tuple(found)
+    return _operators(rows, partials), _operators(outputs, partials)
 
 
 def annihilates(equations: Row, outputs: Row) -> bool:
@@ -122,6 +105,11 @@ def _syzygies(ring: Any, columns: Sequence[Sequence[sympy.Expr]]) -> list[list[s
     """What combines columns to 0."""
     module = ring.free_module(len(columns[0])).submodule(*(list(column) for column in columns))
     return [[ring.to_sympy(e) for e in one] for one in module.syzygy_module().gens]
+
+
+def _operators(rows: Sequence[Sequence[sympy.Expr]], partials: Sequence[sympy.Symbol]) -> Row:
+    """Of each row those that are not 0, by column."""
+    return tuple({j: _operator(e, partials) for j, e in enumerate(row) if e != 0} for row in rows)
 
 
 def _operator(e: sympy.Expr, partials: Sequence[sympy.Symbol]) -> DifferentialOperator:
