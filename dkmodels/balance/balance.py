@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints import SpecificationError, Squares
+from dkmodels.optim.processes import average_
 
 __all__ = ["Balance", "Term", "gradients_of"]
 
@@ -130,7 +131,7 @@ class Balance(nn.Module, ABC):
             self.bind(tuple(terms))
         if self._due:
             self._due = False
-            seen = _averaged(self.observe(list(terms.values()), module).detach().double())
+            seen = average_(self.observe(list(terms.values()), module).detach().double())
             self.weights = self.weights.to(seen.device)
             new = self.renew(seen)
             self.weights = torch.where(new.isfinite(), new, self.weights)
@@ -167,11 +168,3 @@ def require_decay(owner: str, decay: float) -> float:
     if not 0.0 <= decay < 1.0:
         raise SpecificationError(f"`{owner}` needs decay in [0, 1), got {decay}")
     return float(decay)
-
-
-def _averaged(seen: Tensor) -> Tensor:
-    """Over all processes, so that they weigh alike."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(seen)
-        seen /= torch.distributed.get_world_size()
-    return seen

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, SpecificationError
+from dkmodels.optim.processes import average_
 
 __all__ = ["Closure", "FullBatchOptimizer"]
 
@@ -138,8 +139,4 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         self.memory["evaluations"] += 1
         with torch.enable_grad():
             loss = closure().detach()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            loss = loss.clone()
-            torch.distributed.all_reduce(loss)  # else each process would end its line search elsewhere
-            loss /= torch.distributed.get_world_size()
-        return loss, self.read_gradient()
+        return average_(loss.clone()), self.read_gradient()  # else each process would end its line search elsewhere

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from constraints import NonFiniteError, SpecificationError, Squares
 from dkmodels.optim.full_batch import Closure, FullBatchOptimizer
 from dkmodels.optim.normal_equations import NormalEquations, normal_equations
+from dkmodels.optim.processes import average_
 
 __all__ = ["LevenbergMarquardt"]
 
@@ -145,11 +146,7 @@ class LevenbergMarquardt(FullBatchOptimizer):
         """Where the parameters are; not a number counts as no fall."""
         self.memory["evaluations"] += 1
         with torch.no_grad():
-            loss = torch.stack([term.loss() for term in terms]).sum()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(loss)
-            loss /= torch.distributed.get_world_size()
-        return float(loss)
+            return float(average_(torch.stack([term.loss() for term in terms]).sum()))
 
 
 def _solve(system: NormalEquations, damping: float) -> Tensor | None:

@@ -12,6 +12,7 @@ from torch.func import functional_call, jacrev, vmap
 
 from constraints import Squares, UnsupportedError
 from constraints.fields import plain_operations
+from dkmodels.optim.processes import average_
 
 __all__ = ["AsksSquares", "NormalEquations", "kernel_trace", "normal_equations"]
 
@@ -79,11 +80,7 @@ def normal_equations(
             matrix.addmm_(flat.mT, flat, alpha=term.weight)
             vector.addmv_(flat.mT, values, alpha=term.weight)
             loss += term.weight * values.square().sum()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for total in (matrix, vector, loss):  # the mean, as gradients are averaged
-            torch.distributed.all_reduce(total)
-            total /= torch.distributed.get_world_size()
-    return NormalEquations(matrix, vector, loss)
+    return NormalEquations(average_(matrix), average_(vector), average_(loss))  # as gradients are averaged
 
 
 def kernel_trace(

@@ -40,3 +40,29 @@ def fitting(dtype=torch.float64, seed=0):
     network = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)
     x = torch.linspace(-1.0, 1.0, 40, dtype=dtype)[:, None]
     return network, lambda: (network(x) - torch.sin(3.0 * x)).square().mean()
+
+
+def resumed_and_whole(make, folder, first, then, dtype=torch.float64):
+    """Optimisers that stopped after some steps and went on from what was saved, and that took all steps at once.
+
+    Their networks are found equal bit for bit.
+    """
+
+    def run(steps, state=None):
+        network, loss = fitting(dtype)
+        optimizer = make(network.parameters())
+        if state is not None:
+            saved = torch.load(state, weights_only=True)
+            network.load_state_dict(saved["network"])
+            optimizer.load_state_dict(saved["optimizer"])
+        for _ in range(steps):
+            optimizer.step(closure_of(optimizer, loss))
+        return network, optimizer
+
+    network, optimizer = run(first)
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, folder / "state.pt")
+    resumed, again = run(then, folder / "state.pt")
+    through, whole = run(first + then)
+    for a, b in zip(resumed.parameters(), through.parameters(), strict=True):
+        assert torch.equal(a, b)
+    return again, whole

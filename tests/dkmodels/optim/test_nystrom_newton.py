@@ -10,7 +10,14 @@ from torch import nn
 from constraints import NonFiniteError, SpecificationError
 from constraints.fields import Derivatives, partials
 from dkmodels.optim import NystromNewtonCG
-from tests.dkmodels.optim.problems import beale, closure_of, fitting, parameter, quadratic, rosenbrock
+from tests.dkmodels.optim.problems import (
+    beale,
+    closure_of,
+    parameter,
+    quadratic,
+    resumed_and_whole,
+    rosenbrock,
+)
 
 
 @pytest.mark.parametrize("jets", [False, True], ids=["regression", "an equation by jets"])
@@ -79,23 +86,10 @@ def test_it_descends_from_a_saddle():
 
 
 def test_goes_on_from_a_state_bit_for_bit(tmp_path):
-    def run(steps, state=None):
-        network, loss = fitting()
-        optimizer = NystromNewtonCG(network.parameters(), rank=5, refresh=2, max_products=10)
-        if state is not None:
-            saved = torch.load(state, weights_only=True)
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
-        for _ in range(steps):
-            optimizer.step(closure_of(optimizer, loss))
-        return network, optimizer
+    def make(parameters):
+        return NystromNewtonCG(parameters, rank=5, refresh=2, max_products=10)
 
-    network, optimizer = run(3)
-    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
-    resumed, again = run(4, tmp_path / "state.pt")
-    through, whole = run(7)
-    for a, b in zip(resumed.parameters(), through.parameters(), strict=True):
-        assert torch.equal(a, b)
+    again, whole = resumed_and_whole(make, tmp_path, 3, 4)
     assert again.memory["products"] == whole.memory["products"]
 
 

@@ -11,7 +11,15 @@ from torch import nn
 
 from constraints import NonFiniteError, SpecificationError
 from dkmodels.optim import BFGS, QuasiNewton, SelfScaledBFGS, SelfScaledBroyden
-from tests.dkmodels.optim.problems import beale, closure_of, fitting, parameter, quadratic, rosenbrock
+from tests.dkmodels.optim.problems import (
+    beale,
+    closure_of,
+    fitting,
+    parameter,
+    quadratic,
+    resumed_and_whole,
+    rosenbrock,
+)
 
 UPDATES = [BFGS(), SelfScaledBFGS(), SelfScaledBroyden()]
 every_update = pytest.mark.parametrize("update", UPDATES, ids=lambda u: type(u).__name__)
@@ -81,23 +89,10 @@ def test_the_inverse_hessian_is_learnt(update):
 
 @pytest.mark.parametrize("dtype", [None, torch.float64], ids=["float32", "float32 and a float64 matrix"])
 def test_goes_on_from_a_state_bit_for_bit(dtype, tmp_path):
-    def run(steps, state=None):
-        network, loss = fitting(torch.float32)
-        optimizer = QuasiNewton(network.parameters(), max_iter=4, dtype=dtype)
-        if state is not None:
-            saved = torch.load(state, weights_only=True)
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
-        for _ in range(steps):
-            optimizer.step(closure_of(optimizer, loss))
-        return network, optimizer
+    def make(parameters):
+        return QuasiNewton(parameters, max_iter=4, dtype=dtype)
 
-    network, optimizer = run(3)
-    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
-    resumed, again = run(3, tmp_path / "state.pt")
-    through, whole = run(6)
-    for a, b in zip(resumed.parameters(), through.parameters(), strict=True):
-        assert torch.equal(a, b)
+    again, whole = resumed_and_whole(make, tmp_path, 3, 3, torch.float32)
     assert torch.equal(again.inverse, whole.inverse)
     assert again.memory["evaluations"] == whole.memory["evaluations"]
 

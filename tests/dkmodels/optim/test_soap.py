@@ -7,7 +7,7 @@ from torch import nn
 from constraints import NonFiniteError, SpecificationError
 from dkmodels.optim import SOAP
 from dkmodels.optim.soap import eigenbasis, turn
-from tests.dkmodels.optim.problems import closure_of, fitting
+from tests.dkmodels.optim.problems import closure_of, fitting, resumed_and_whole
 
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
@@ -89,22 +89,10 @@ def test_a_matrix_regression_takes_fewer_steps_than_adam():
 
 
 def test_goes_on_from_a_state_bit_for_bit(tmp_path):
-    def run(steps, state=None):
-        network, loss = fitting()
-        optimizer = SOAP(network.parameters(), refresh=2)
-        if state is not None:
-            saved = torch.load(state, weights_only=True)
-            network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
-        for _ in range(steps):
-            optimizer.step(closure_of(optimizer, loss))
-        return network, optimizer
+    def make(parameters):
+        return SOAP(parameters, refresh=2)
 
-    network, optimizer = run(3)
-    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
-    resumed, through = run(4, tmp_path / "state.pt")[0], run(7)[0]
-    for a, b in zip(resumed.parameters(), through.parameters(), strict=True):
-        assert torch.equal(a, b)
+    resumed_and_whole(make, tmp_path, 3, 4)
 
 
 def test_kernels_are_matrices_and_scalars_are_taken():
