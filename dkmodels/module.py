@@ -115,17 +115,30 @@ class KnowledgeModule(LightningModule, ABC):
         for name in embeddings:
             self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
-        self.balance = balance
+        self.balance: Balance | None = None
         if balance is not None:
-            if not isinstance(balance, Balance):
-                raise SpecificationError(f"`{type(self).__name__}` needs a Balance, got {type(balance).__name__}")
-            if TASK in embeddings:
-                raise SpecificationError(f"a rule beside a balance needs another name than {TASK!r}, the task's loss")
-            balance.bind([TASK, *(name for name, e in embeddings.items() if e.penalises)])
+            self.set_balance(balance)
         self._streams = RandomStreams(torch.initial_seed())
         self._step: int | None = None
         self._batch: Any = None
         self._start: dict[str, Tensor] | None = None
+
+    def set_balance(self, balance: Balance) -> None:
+        """Weigh the terms of the loss by another balance, as `balance` in the constructor does.
+
+        Args:
+            balance: new, or bound to the same terms.
+
+        Raises:
+            SpecificationError: not a balance, one of other terms, or a rule that is called "task" beside it.
+        """
+        if not isinstance(balance, Balance):
+            raise SpecificationError(f"`{type(self).__name__}` needs a Balance, got {type(balance).__name__}")
+        embeddings = self.embeddings()
+        if TASK in embeddings:
+            raise SpecificationError(f"a rule beside a balance needs another name than {TASK!r}, the task's loss")
+        balance.bind([TASK, *(name for name, e in embeddings.items() if e.penalises)])
+        self.balance = balance
 
     # --- what a user writes ------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, final
+from typing import ClassVar
 
 import sympy
 from torch import Tensor
@@ -30,7 +30,6 @@ __all__ = ["BurgersForward"]
 BEST = ("equation_adaptive", "conditions_hard", "odd")
 
 
-@final
 class BurgersForward(FieldTask):
     """Burgers' equation with a shock, from what is known of it alone."""
 

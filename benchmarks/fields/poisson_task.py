@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, final
+from typing import ClassVar
 
 import sympy
 from torch import Tensor
@@ -24,7 +24,6 @@ FREQUENCY = 1
 HELD = ("equation", "walls_hard")
 
 
-@final
 class Poisson(FieldTask):
     """Poisson's equation on a square."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import sympy
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from benchmarks.fields.exhibits import errors_beside_published
 from benchmarks.fields.trace import Trace
@@ -23,14 +23,40 @@ from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Metric
 from dkmodels.study.task import Data, Task
 
-__all__ = ["FieldTask", "learnt_numbers"]
+__all__ = ["FieldTask", "WholeBatches", "learnt_numbers"]
+
+
+@final
+class WholeBatches(Dataset[Tensor]):
+    """The same points several times an epoch: each sample is all of them, so that a loader cannot shuffle them.
+
+    Args:
+        points: `(n, d)`.
+        count: how often, >= 1.
+
+    Example:
+        >>> batches = WholeBatches(torch.zeros(5, 2), 3)
+        >>> len(batches), batches[2].shape
+        (3, torch.Size([5, 2]))
+    """
+
+    def __init__(self, points: Tensor, count: int) -> None:
+        self.points, self.count = points, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Tensor:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self.points
 
 
 class FieldTask(Task, ABC):
     """A field that rules determine, held against a reference.
 
     The batch is all points, a Sobol sequence that each seed scrambles in its own way; an epoch is one step of the
-    optimiser, which asks for the loss some 50 times.
+    optimiser, which asks for the loss some 50 times, or as many steps as `steps` says.
 
     Attributes:
         titles: of arms, for tables.
@@ -38,6 +64,7 @@ class FieldTask(Task, ABC):
         published: method and relative L2 error.
         hidden: width of hidden layers, and how many there are.
         points: at which rules act.
+        steps: of the optimiser an epoch.
         names: of the fields.
         truths: of numbers that are learnt, where the task is to find them: their error is the headline then.
     """
@@ -47,6 +74,7 @@ class FieldTask(Task, ABC):
     published: ClassVar[Sequence[tuple[str, str]]] = ()
     hidden: ClassVar[tuple[int, int]] = (20, 3)
     points: ClassVar[int] = 1000
+    steps: ClassVar[int] = 1
     names: ClassVar[Sequence[str]] = ("u",)
     truths: ClassVar[Mapping[str, float]] = {}
 
@@ -78,7 +106,10 @@ class FieldTask(Task, ABC):
         sobol = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed)
         x = low + (high - low) * sobol.draw(self.points, dtype=torch.float64)
         grid = self.grid()
-        return Data(train=TensorDataset(x), test=TensorDataset(grid, self.solution(grid)), batch_size=len(x))
+        test = TensorDataset(grid, self.solution(grid))
+        if self.steps > 1:
+            return Data(train=WholeBatches(x, self.steps), test=test, batch_size=1)
+        return Data(train=TensorDataset(x), test=test, batch_size=len(x))
 
     def network(self, seed: int) -> nn.Module:
         """Hidden layers with tanh, Xavier-normal weights, float64."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
 
 from constraints.sampling import ResidualAdaptive
+from dkmodels.balance import Balance
 from dkmodels.module import KnowledgeModule
 from dkmodels.optim import SOAP, InverseUpdate, LevenbergMarquardt, QuasiNewton, SelfScaledBFGS, Stage, Stages
 from dkmodels.study.metric import Contrast
@@ -17,12 +18,14 @@ from dkmodels.study.metric import Contrast
 __all__ = [
     "ITERATIONS",
     "adaptive",
+    "balanced",
     "by_adam",
     "by_lbfgs",
     "by_levenberg_marquardt",
     "by_self_scaled_bfgs",
     "by_soap",
     "careful",
+    "first_order",
     "optimiser_contrasts",
     "quasi_newton",
 ]
@@ -50,6 +53,30 @@ def quasi_newton(parameters: Iterable[nn.Parameter], *, update: InverseUpdate | 
     return QuasiNewton(parameters, update=update, max_iter=ITERATIONS)
 
 
+def first_order(
+    parameters: Iterable[nn.Parameter],
+    *,
+    kind: type[torch.optim.Optimizer] = torch.optim.Adam,
+    learning_rate: float = 5e-3,
+    decay: float = 0.9995,
+    repeat: int = ITERATIONS,
+) -> Stages:
+    """Adam or one like it, with a learning rate that falls after each of its steps.
+
+    Example:
+        >>> first_order([nn.Parameter(torch.zeros(2))], repeat=1).stages[0].repeat
+        1
+    """
+
+    def make(given: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return kind(given, lr=learning_rate)  # type: ignore[call-arg]
+
+    def decayed(optimizer: torch.optim.Optimizer) -> LRScheduler:
+        return ExponentialLR(optimizer, decay)
+
+    return Stages(parameters, [Stage(make, schedule=decayed, repeat=repeat)])
+
+
 def by_self_scaled_bfgs(module: KnowledgeModule) -> None:
     """Another update of the inverse Hessian."""
     module.optimizer = partial(quasi_newton, update=SelfScaledBFGS())
@@ -67,14 +94,19 @@ def by_lbfgs(module: KnowledgeModule) -> None:
     )
 
 
-def by_adam(module: KnowledgeModule, learning_rate: float = 5e-3, decay: float = 0.9995) -> None:
+def by_adam(module: KnowledgeModule) -> None:
     """A step at each evaluation, with a learning rate that decays."""
-    module.optimizer = partial(_first_order, kind=torch.optim.Adam, learning_rate=learning_rate, decay=decay)
+    module.optimizer = first_order
 
 
-def by_soap(module: KnowledgeModule, learning_rate: float = 5e-3, decay: float = 0.9995) -> None:
+def by_soap(module: KnowledgeModule) -> None:
     """Adam in the basis of Shampoo's preconditioner, likewise."""
-    module.optimizer = partial(_first_order, kind=SOAP, learning_rate=learning_rate, decay=decay)
+    module.optimizer = partial(first_order, kind=SOAP)
+
+
+def balanced(module: KnowledgeModule, make: Callable[[], Balance]) -> None:
+    """Weights of terms that move, by a balance of the module's own."""
+    module.set_balance(make())
 
 
 def careful(parameters: Iterable[nn.Parameter], *, first: int = 6, learning_rate: float = 1e-2) -> Stages:
@@ -107,18 +139,6 @@ def optimiser_contrasts(*pairs: tuple[str, str, str]) -> list[Contrast]:
         Contrast(rule=f"optimiser {name}", embedding=name, arm=arm, baseline=baseline, family="optimiser")
         for name, arm, baseline in pairs
     ]
-
-
-def _first_order(
-    parameters: Iterable[nn.Parameter], *, kind: type[torch.optim.Optimizer], learning_rate: float, decay: float
-) -> Stages:
-    def make(given: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return kind(given, lr=learning_rate)  # type: ignore[call-arg]
-
-    def decayed(optimizer: torch.optim.Optimizer) -> LRScheduler:
-        return ExponentialLR(optimizer, decay)
-
-    return Stages(parameters, [Stage(make, schedule=decayed, repeat=ITERATIONS)])
 
 
 def _marquardt(parameters: Iterable[nn.Parameter], *, first: int) -> Stages:

@@ -21,6 +21,7 @@ from benchmarks.fields.heat_inverse import (
     equation,
     grid,
     law,
+    least_deviation,
     measured,
     sensors,
     solution,
@@ -86,22 +87,24 @@ def test_a_finite_difference_scheme_finds_the_same():
     assert np.abs(np.linalg.matrix_power(step, steps) @ first - last).max() < 2e-4
 
 
-def test_sensors_tell_the_conductivity():
-    found, deviations = [], []
+def test_sensors_tell_the_conductivity_as_well_as_cramer_and_rao_say():
+    found = []
     for seed in range(20):
-        points, values = sensors(seed)
-        assert points.shape == (30, 2) and values.shape == (30, 1)
+        points, values = sensors(seed, readings=3)
+        assert points.shape == (90, 2) and values.shape == (90, 1)
+        assert len(points[:, 0].unique()) == 30 and points[:3, 1].tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
 
         def show(_, k, points=points):
             return solution(points, float(k)).numpy()[:, 0]
 
         (k,), variance = curve_fit(
-            show, points, values.numpy()[:, 0], p0=[0.2], sigma=np.full(30, NOISE), absolute_sigma=True
+            show, points, values.numpy()[:, 0], p0=[0.2], sigma=np.full(90, NOISE), absolute_sigma=True
         )
-        deviations.append(np.sqrt(variance[0, 0]))
-        found.append((k - CONDUCTIVITY) / np.sqrt(variance[0, 0]))
+        deviation = CONDUCTIVITY * least_deviation(points)
+        assert np.sqrt(variance[0, 0]) == pytest.approx(deviation, rel=0.05)
+        found.append((k - CONDUCTIVITY) / deviation)
     assert np.abs(found).max() < 4.0 and 0.5 < np.std(found) < 1.7
-    assert 0.003 < np.mean(deviations) < 0.005
+    assert least_deviation(points, 2.0 * NOISE) == pytest.approx(2.0 * least_deviation(points))
     assert torch.equal(sensors(3)[1], sensors(3)[1]) and not torch.equal(sensors(3)[1], sensors(4)[1])
 
 

@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from benchmarks import TASKS
-from benchmarks.fields import gallery
+from benchmarks.fields import gallery, heat_inverse
 from benchmarks.fields.exhibits import errors_beside_published
-from benchmarks.fields.task import FieldTask, learnt_numbers
+from benchmarks.fields.task import FieldTask, WholeBatches, learnt_numbers
 from benchmarks.fields.training import by_adam, by_lbfgs, by_levenberg_marquardt, by_self_scaled_bfgs, by_soap, careful
 from constraints import FieldEquation, Hard
 from dkmodels.study import Store, Study, load_task
@@ -45,7 +45,7 @@ def test_every_arm_is_built_and_holds_what_it_says(small, name):
     x, _ = build(task, task.arms()[0], 0).unpack(next(iter(data.loader(data.train))))
     for arm in task.arms():
         module = build(task, arm, 0)
-        assert module(x).shape == (len(x), len(task.names))
+        assert module(x).shape == (*x.shape[:-1], len(task.names))
         for embedding in module.embeddings().values():
             if isinstance(embedding, Hard) and isinstance(embedding.rule, FieldEquation):
                 assert embedding.rule.guaranteed(module.network)
@@ -104,6 +104,28 @@ def test_every_way_to_train_lowers_the_loss(small, setup):
     before = _loss(module, data)
     trainer.fit(module, data.loader(data.train))
     assert _loss(module, data) < 0.5 * before
+
+
+def test_whole_batches_stay_in_order_when_shuffled(small):
+    data = small("burgers-emphasis").data(0)
+    assert isinstance(data.train, WholeBatches)
+    batches = list(data.loader(data.train, seed=1))
+    assert len(batches) == 50 and all(torch.equal(batch, data.train.points[None]) for batch in batches)
+
+
+def test_few_and_noisy_thermometers(small):
+    few, noisy, all_of_them = (small(f"heat_inverse{kind}") for kind in ("-few", "-noisy", ""))
+    assert [len(task.rules_of(0)["sensors"].rule.values) for task in (few, noisy, all_of_them)] == [60, 600, 600]
+    records = [off_by_two(seed) for seed in (0, 1)]
+    table = all_of_them.exhibits(records, [])[1]
+    assert table.rows[1] == ["thermometers, equation Soft", "2 (2 to 2)"]
+
+
+def off_by_two(seed):
+    """As if an arm were off by two deviations."""
+    least = heat_inverse.least_deviation(heat_inverse.sensors(seed)[0])
+    metrics = {"parameter_error": 2.0 * least}
+    return {"arm": "equation", "status": "done", "seed": seed, "metrics": metrics, "curves": {}}
 
 
 def test_learnt_numbers_begin_carefully():

@@ -113,6 +113,21 @@ def test_weights_of_points_move_once_a_step(emphasis, optimizer):
     assert all(not torch.equal(a, b) for a, b in pairwise(first))
 
 
+def test_a_balance_that_is_set_later_is_as_one_given():
+    given, later = decay(balance=GradientNorm(every=2)), decay()
+    later.set_balance(GradientNorm(every=2))
+    for module in (given, later):
+        torch.manual_seed(1)
+        trainer(3).fit(module, loader())
+    assert torch.equal(given.balance.weights, later.balance.weights)
+    assert given.state_dict().keys() == later.state_dict().keys()
+    with pytest.raises(SpecificationError, match="needs a Balance, got Linear"):
+        later.set_balance(nn.Linear(1, 1))
+    with pytest.raises(SpecificationError, match="make one for each module"):
+        FieldModule(nn.Linear(1, 1), {"start": Soft(Bounds(low=0.0))}).set_balance(given.balance)
+    assert isinstance(later.balance, GradientNorm)
+
+
 def test_balances_and_emphases_train_together():
     module = decay(SelfAdaptive(), balance=GradientNorm(every=5), optimizer=LevenbergMarquardt)
     trainer(15).fit(module, loader())

@@ -1,0 +1,86 @@
+"""Burgers' equation with weights of single points that move, by Adam and by self-scaled Broyden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import ClassVar, final
+
+import torch
+from torch import nn
+
+from benchmarks.burgers import problem
+from benchmarks.fields.burgers_task import BurgersForward
+from benchmarks.fields.kept import kept
+from benchmarks.fields.training import first_order
+from constraints import Causal, Embedding, Emphasis, ResidualAttention, SelfAdaptive, Soft
+from dkmodels import KnowledgeModule
+from dkmodels.optim import QuasiNewton
+from dkmodels.study.arm import Arm
+from dkmodels.study.metric import Contrast
+from dkmodels.study.task import Profile
+
+__all__ = ["BurgersEmphasis", "by_single_iterations"]
+
+KINDS = {"even": "no emphasis", "attention": "residual attention", "adaptive": "self-adaptive", "causal": "causal"}
+
+
+@final
+class BurgersEmphasis(BurgersForward):
+    """The equation and its conditions as losses; the equation's points weighed alike, or not."""
+
+    name = "burgers-emphasis"
+    description = "Burgers' equation with a shock, all Soft, no sensors: weights of single points that move."
+    profiles: ClassVar[Mapping[str, Profile]] = {
+        "quick": Profile(seeds=3, epochs=12, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=7, epochs=60, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=15, epochs=150, rounds=10, cost_seeds=5),
+    }
+    points = 500
+    steps = 50
+    titles: ClassVar[Mapping[str, str]] = {
+        **{f"Adam, {kind}": f"Adam, {title}" for kind, title in KINDS.items()},
+        **{f"Broyden, {kind}": f"self-scaled Broyden, {title}" for kind, title in KINDS.items()},
+    }
+    shown: ClassVar[Sequence[str]] = ("Adam, even", "Adam, attention", "Broyden, even", "Broyden, attention")
+    published: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    @kept
+    def rules(self) -> Mapping[str, Embedding]:
+        """The equation with each emphasis, and the conditions."""
+        return {
+            "even": _equation(None),
+            "attention": _equation(ResidualAttention(start=1.0)),
+            "adaptive": _equation(SelfAdaptive()),
+            "causal": _equation(Causal(time=1)),
+            "conditions": Soft(problem.conditions(), weight=10.0),
+        }
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam, a step a batch."""
+        return first_order(parameters, repeat=1)
+
+    def arms(self) -> list[Arm]:
+        """Each emphasis by each optimiser."""
+        return [
+            *(Arm(f"Adam, {kind}", (kind, "conditions")) for kind in KINDS),
+            *(Arm(f"Broyden, {kind}", (kind, "conditions"), by_single_iterations) for kind in KINDS),
+        ]
+
+    def contrasts(self) -> list[Contrast]:
+        """Each emphasis against none."""
+        return [
+            Contrast(rule="equation", embedding=title, arm=f"{by}, {kind}", baseline=f"{by}, even", family="emphasis")
+            for by in ("Adam", "Broyden")
+            for kind, title in KINDS.items()
+            if kind != "even"
+        ]
+
+
+def by_single_iterations(module: KnowledgeModule) -> None:
+    """Self-scaled Broyden, one iteration a step, so that weights move with each."""
+    module.optimizer = partial(QuasiNewton, max_iter=1)
+
+
+def _equation(emphasis: Emphasis | None) -> Soft:
+    return Soft(problem.equation(), emphasis=emphasis)
