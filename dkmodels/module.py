@@ -122,6 +122,7 @@ class KnowledgeModule(LightningModule, ABC):
         self._step: int | None = None
         self._batch: Any = None
         self._start: dict[str, Tensor] | None = None
+        self._told = False
 
     def set_balance(self, balance: Balance) -> None:
         """Weigh the terms of the loss by another balance, as `balance` in the constructor does.
@@ -173,7 +174,7 @@ class KnowledgeModule(LightningModule, ABC):
         return y
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Task loss and the penalties of the rules."""
+        """Task loss and the penalties of the rules; logged are those before a step, however often it asks."""
         self._batch = batch
         self._rewind()
         self._begin_step()
@@ -187,10 +188,10 @@ class KnowledgeModule(LightningModule, ABC):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
         self._require_finite(total, x, y, target, penalties)
-        self.log("train/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(x))
-        if penalties:
+        if not self._told:
             shown = {f"train/penalty/{name}": value.detach() for name, value in penalties.items()}
-            self.log_dict(shown, on_step=False, on_epoch=True, batch_size=len(x))
+            self.log_dict({"train/loss": total.detach(), **shown}, on_step=False, on_epoch=True, batch_size=len(x))
+        self._told = self._start is not None  # trials of a line search are no losses of the training
         return total
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -213,6 +214,7 @@ class KnowledgeModule(LightningModule, ABC):
             super().optimizer_step(*args, **kwargs)
         finally:
             self._start = self._batch = None
+            self._told = False
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
                 with self._streams.of(name, "penalty"):

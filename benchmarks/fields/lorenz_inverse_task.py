@@ -29,7 +29,7 @@ class LorenzInverse(FieldTask):
     description = "sigma, rho and beta of Lorenz' equations from 25 noisy samples of the motion over 3 units of time."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=15, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=10, epochs=40, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=7, epochs=40, rounds=5, cost_seeds=2),
         "full": Profile(seeds=20, epochs=80, rounds=10, cost_seeds=5),
     }
     hidden = (30, 2)

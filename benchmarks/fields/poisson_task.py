@@ -12,7 +12,15 @@ from torch import Tensor
 from benchmarks.fields import poisson
 from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
-from benchmarks.fields.training import by_adam, by_levenberg_marquardt, by_soap, optimiser_contrasts
+from benchmarks.fields.training import (
+    by_adam,
+    by_bfgs,
+    by_lbfgs,
+    by_levenberg_marquardt,
+    by_nystrom_newton,
+    by_soap,
+    optimiser_contrasts,
+)
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
@@ -31,7 +39,7 @@ class Poisson(FieldTask):
     description = "Poisson's equation on the unit square, u = sin(pi x) sin(pi y), from the equation and its walls."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=8, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=200, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=5, epochs=100, rounds=5, cost_seeds=2),
         "full": Profile(seeds=15, epochs=400, rounds=10, cost_seeds=5),
     }
     hidden = (20, 3)
@@ -41,7 +49,10 @@ class Poisson(FieldTask):
         "hard + mirrors": "walls Hard, mirrors Hard",
         "hard, Adam": "walls Hard, Adam alone",
         "hard, SOAP": "walls Hard, SOAP alone",
+        "hard, L-BFGS": "walls Hard, L-BFGS",
+        "hard, BFGS": "walls Hard, BFGS",
         "hard, LM": "walls Hard, Levenberg and Marquardt",
+        "hard, NNCG": "walls Hard, Adam, then Newton by conjugate gradients",
     }
     shown: ClassVar[Sequence[str]] = ("soft", "hard", "hard + mirrors", "hard, Adam")
     published: ClassVar[Sequence[tuple[str, str]]] = (
@@ -84,7 +95,10 @@ class Poisson(FieldTask):
             Arm("hard + mirrors", (*HELD, "mirrors")),
             Arm("hard, Adam", HELD, by_adam),
             Arm("hard, SOAP", HELD, by_soap),
+            Arm("hard, L-BFGS", HELD, by_lbfgs),
+            Arm("hard, BFGS", HELD, by_bfgs),
             Arm("hard, LM", HELD, partial(by_levenberg_marquardt, first=1)),
+            Arm("hard, NNCG", HELD, by_nystrom_newton),
         ]
 
     def contrasts(self) -> list[Contrast]:
@@ -93,6 +107,11 @@ class Poisson(FieldTask):
             Contrast(rule="walls", embedding="Hard", arm="hard", baseline="soft", family="against another embedding"),
             Contrast(rule="mirrors", embedding="Hard", arm="hard + mirrors", baseline="hard", family="added"),
             *optimiser_contrasts(
-                ("QuasiNewton", "hard", "hard, Adam"), ("SOAP", "hard, SOAP", "hard, Adam"), ("LM", "hard, LM", "hard")
+                ("SelfScaledBroyden", "hard", "hard, Adam"),
+                ("SOAP", "hard, SOAP", "hard, Adam"),
+                ("NNCG", "hard, NNCG", "hard, Adam"),
+                ("SelfScaledBroyden", "hard", "hard, L-BFGS"),
+                ("SelfScaledBroyden", "hard", "hard, BFGS"),
+                ("LM", "hard, LM", "hard"),
             ),
         ]

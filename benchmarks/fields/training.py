@@ -12,7 +12,17 @@ from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
 from constraints.sampling import ResidualAdaptive
 from dkmodels.balance import Balance
 from dkmodels.module import KnowledgeModule
-from dkmodels.optim import SOAP, InverseUpdate, LevenbergMarquardt, QuasiNewton, SelfScaledBFGS, Stage, Stages
+from dkmodels.optim import (
+    BFGS,
+    SOAP,
+    InverseUpdate,
+    LevenbergMarquardt,
+    NystromNewtonCG,
+    QuasiNewton,
+    SelfScaledBFGS,
+    Stage,
+    Stages,
+)
 from dkmodels.study.metric import Contrast
 
 __all__ = [
@@ -20,8 +30,10 @@ __all__ = [
     "adaptive",
     "balanced",
     "by_adam",
+    "by_bfgs",
     "by_lbfgs",
     "by_levenberg_marquardt",
+    "by_nystrom_newton",
     "by_self_scaled_bfgs",
     "by_soap",
     "careful",
@@ -82,6 +94,11 @@ def by_self_scaled_bfgs(module: KnowledgeModule) -> None:
     module.optimizer = partial(quasi_newton, update=SelfScaledBFGS())
 
 
+def by_bfgs(module: KnowledgeModule) -> None:
+    """The update of the textbooks."""
+    module.optimizer = partial(quasi_newton, update=BFGS())
+
+
 def by_lbfgs(module: KnowledgeModule) -> None:
     """torch's, with a memory of 100 pairs."""
     module.optimizer = partial(
@@ -128,6 +145,11 @@ def by_levenberg_marquardt(module: KnowledgeModule, first: int = 2) -> None:
     module.optimizer = partial(_marquardt, first=first)
 
 
+def by_nystrom_newton(module: KnowledgeModule, first: int = 3) -> None:
+    """After some steps of Adam, Newton's by conjugate gradients: products that cost about `ITERATIONS` evaluations."""
+    module.optimizer = partial(_nystrom_newton, first=first)
+
+
 def optimiser_contrasts(*pairs: tuple[str, str, str]) -> list[Contrast]:
     """What optimisers are worth: each by name, with its arm and the arm that it is held against.
 
@@ -139,6 +161,12 @@ def optimiser_contrasts(*pairs: tuple[str, str, str]) -> list[Contrast]:
         Contrast(rule=f"optimiser {name}", embedding=name, arm=arm, baseline=baseline, family="optimiser")
         for name, arm, baseline in pairs
     ]
+
+
+def _nystrom_newton(parameters: Iterable[nn.Parameter], *, first: int) -> Stages:
+    newton = partial(NystromNewtonCG, damping=1e-5, rank=ITERATIONS, max_products=ITERATIONS // 2)
+    adam = partial(torch.optim.Adam, lr=5e-3)
+    return Stages(parameters, [Stage(adam, first, repeat=ITERATIONS), Stage(newton)])
 
 
 def _marquardt(parameters: Iterable[nn.Parameter], *, first: int) -> Stages:

@@ -113,6 +113,16 @@ def test_weights_of_points_move_once_a_step(emphasis, optimizer):
     assert all(not torch.equal(a, b) for a, b in pairwise(first))
 
 
+def test_what_is_logged_is_the_loss_before_a_step_and_not_that_of_trials():
+    module = decay(optimizer=newton)
+    before = module.training_step([POINTS], 0)
+    fit = trainer(1)
+    fit.fit(module, loader())
+    assert float(fit.callback_metrics["train/loss"]) == pytest.approx(float(before), rel=1e-6)
+    penalties = [float(fit.callback_metrics[f"train/penalty/{name}"]) for name in ("equation", "start")]
+    assert sum(penalties) == pytest.approx(float(before), rel=1e-6)
+
+
 def test_a_balance_that_is_set_later_is_as_one_given():
     given, later = decay(balance=GradientNorm(every=2)), decay()
     later.set_balance(GradientNorm(every=2))
