@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Protocol
 
-from benchmarks.tables import Records
+from benchmarks.tables import Records, cost_ratio
 from dkmodels.study.exhibit import Exhibit
 
-__all__ = ["errors_beside_published", "median_and_range", "time_to"]
+__all__ = [
+    "costs_beside_errors",
+    "error_within",
+    "errors_at_budgets",
+    "errors_beside_published",
+    "median_and_range",
+    "time_to",
+]
 
 
 class _Titled(Protocol):
@@ -48,6 +55,65 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
         "training alone, two arms at a time on a slow machine of two cores: read them as ratios. 'to 1e-3': when the "
         "relative L2 error was first below it, where more than half of the seeds got there.",
     )
+
+
+def errors_at_budgets(task: _Titled, cells: Records) -> Exhibit:
+    """A row an arm: the median error after as many evaluations, and after as long a training, for all."""
+    done = {arm: [c for c in cells if (c["arm"], c["status"]) == (arm, "done")] for arm in task.titles}
+    done = {arm: some for arm, some in done.items() if some}
+    whole = {
+        place: [median(_last(cell, place) for cell in some) for some in done.values()]
+        for place in ("evaluations", "seconds")
+    }
+    budgets = [("evaluations", share * max(whole["evaluations"], default=0.0)) for share in (0.1, 0.5)]
+    budgets += [("seconds", share * min(whole["seconds"], default=0.0)) for share in (0.1, 0.5, 1.0)]
+    rows = [["arm", *(f"{budget:.0f} {place}" for place, budget in budgets)]]
+    for arm, some in done.items():
+        found = [[error_within(cell, place, budget) for cell in some] for place, budget in budgets]
+        rows.append([task.titles[arm], *(_median(errors) for errors in found)])
+    return Exhibit(
+        f"{task.name}: errors at equal budgets",
+        rows,
+        "Median relative L2 error of the last state that was measured (one an epoch) within so many evaluations of the "
+        "loss and its gradient, or so many seconds of training, up to the fastest arm's. '-': where arms ended "
+        "before half of the evaluations, or had no measure yet. Products with a Hessian or a Jacobian are no "
+        "evaluations: compare those optimisers by time.",
+    )
+
+
+def costs_beside_errors(task: _Titled, costs: Records) -> Exhibit:
+    """A row an arm: ratios of costs to the first arm's."""
+    first = next(iter(task.titles))
+    wanted = [("time", "train_step"), ("energy", "train_step"), ("flops", "train_step")]
+    wanted += [("time", "inference_large_batch"), ("energy", "inference_large_batch"), ("peak_memory", "inference")]
+    rows = [["arm", *(f"{phase.replace('_', ' ')}: {metric.replace('_', ' ')}" for metric, phase in wanted)]]
+    for arm, title in task.titles.items():
+        rows.append([title, *(cost_ratio(costs, arm, metric, phase, baseline=first) for metric, phase in wanted)])
+    return Exhibit(
+        f"{task.name}: costs",
+        rows,
+        f"Ratios to '{task.titles[first]}', measured after the training, arms interleaved in one process. A step "
+        "is one of the optimiser: some 50 evaluations, or one where the task says so; energy is estimated from the "
+        "processor's time.",
+    )
+
+
+def error_within(cell: Mapping[str, Any], place: str, budget: float) -> float | None:
+    """The last error that was measured within a budget; None where there was none, or the training was much shorter.
+
+    Example:
+        >>> curves = {"error": [[1, 0.5], [2, 0.01]], "seconds": [[1, 3.0], [2, 7.0]]}
+        >>> [error_within({"curves": curves}, "seconds", budget) for budget in (2.0, 5.0, 7.0, 20.0)]
+        [None, 0.5, 0.01, None]
+    """
+    pairs = list(zip(cell["curves"].get("error", []), cell["curves"].get(place, []), strict=True))
+    within = [error for (_, error), (_, spent) in pairs if spent <= budget]
+    return within[-1] if within and pairs[-1][1][1] > 0.9 * budget else None
+
+
+def _median(errors: Sequence[float | None]) -> str:
+    known = [error for error in errors if error is not None]
+    return f"{median(known):.3g}" if 2 * len(known) > len(errors) else "-"
 
 
 def median_and_range(done: Records, metric: str) -> str:

@@ -34,7 +34,7 @@ class Kdv(FieldTask):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=6, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=5, epochs=120, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=7, epochs=120, rounds=5, cost_seeds=2),
         "full": Profile(seeds=10, epochs=300, rounds=10, cost_seeds=5),
     }
     hidden = (30, 4)

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
-from benchmarks.fields.exhibits import errors_beside_published
+from benchmarks.fields.exhibits import costs_beside_errors, errors_at_budgets, errors_beside_published
 from benchmarks.fields.trace import Trace
 from benchmarks.fields.training import quasi_newton
 from benchmarks.strengths import answers
@@ -185,8 +185,8 @@ class FieldTask(Task, ABC):
         return found
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
-        """Beside the published errors."""
-        return [errors_beside_published(self, cells)]
+        """Beside the published errors; at equal budgets; and what arms cost."""
+        return [errors_beside_published(self, cells), errors_at_budgets(self, cells), costs_beside_errors(self, costs)]
 
 
 def learnt_numbers(module: KnowledgeModule) -> dict[str, float]:

@@ -65,6 +65,9 @@ def test_a_cell_from_end_to_end(small, name, tmp_path):
     assert len(curves["error"]) == len(curves["seconds"]) == 1 and curves["evaluations"][0][1] >= 1
     table = errors_beside_published(task, [record])
     assert list(task.sought.values()) == table.rows[0][1 : 1 + len(task.sought)]
+    budgets, costs = task.exhibits([record], [])[1:3]
+    assert budgets.rows[1][0] == costs.rows[1 + list(task.titles).index(arm.name)][0] == task.titles[arm.name]
+    assert float(budgets.rows[1][-1]) == pytest.approx(curves["error"][-1][1], rel=0.01)
     assert len(table.rows) == 2 + len(task.published) and task.titles[arm.name] == table.rows[1][0]
 
 
@@ -117,7 +120,7 @@ def test_few_and_noisy_thermometers(small):
     few, noisy, all_of_them = (small(f"heat_inverse{kind}") for kind in ("-few", "-noisy", ""))
     assert [len(task.rules_of(0)["sensors"].rule.values) for task in (few, noisy, all_of_them)] == [60, 600, 600]
     records = [off_by_two(seed) for seed in (0, 1)]
-    table = all_of_them.exhibits(records, [])[1]
+    table = all_of_them.exhibits(records, [])[-1]
     assert table.rows[1] == ["thermometers, equation Soft", "2 (2 to 2)"]
 
 
