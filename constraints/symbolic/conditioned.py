@@ -56,11 +56,13 @@ class ConditionedNetwork(nn.Module):
         self.conditions, self.coordinates, self.fields = tuple(conditions), tuple(coordinates), fields
         self.bounds: Bounds = dict(bounds or {})
         self.construction = found = construct(conditions, coordinates, fields, bounds)
-        first = next((layer for layer in network.modules() if isinstance(layer, nn.Linear)), None)
-        if found.inputs != self.coordinates and first is not None and first.in_features != len(found.inputs):
+        # features that come before the first layer have a width of their own
+        first = next((part for part in network.modules() if not list(part.children())), None)
+        width = first.in_features if isinstance(first, nn.Linear) else len(found.inputs)
+        if found.inputs != self.coordinates and width != len(found.inputs):
             raise SpecificationError(
                 f"these conditions need a network of {len(found.inputs)} inputs, {', '.join(map(str, found.inputs))}, "
-                f"got one of {first.in_features}"
+                f"got one of {width}"
             )
         self._given = (network,)  # a part of `body`, which is not to be a part twice
         inner = network

@@ -11,7 +11,7 @@ from torch import nn
 from constraints import FieldEquation, InfeasibleError, SpecificationError, UnsupportedError, declare
 from constraints.domains import Cuboid
 from constraints.embeddings import Hard, join
-from constraints.fields import Derivatives
+from constraints.fields import Derivatives, FourierFeatures
 from constraints.fields.nested import nested_derivatives
 from constraints.symbolic.conditioned import ConditionedNetwork
 from constraints.symbolic.formula_field import FormulaField
@@ -152,6 +152,15 @@ def test_contradictions_are_named():
         join(network(2), {"walls": Hard(walls), "start": Hard(start)})
     with pytest.raises(InfeasibleError, match="contradict"):
         declare([Eq(NAME(-X, T), -U), Eq(NAME(X, 0), cos(X))], fields=[U], domain=AROUND)
+
+
+def test_a_period_takes_a_network_that_begins_with_features():
+    (rule,) = rules_of([Eq(NAME(0, T), NAME(1, T))], BOX).values()
+    features = FourierFeatures(3, 5, generator=torch.Generator().manual_seed(0))
+    model = join(nn.Sequential(features, nn.Linear(10, 1)).double(), {"period": Hard(rule)})
+    ends = torch.tensor([[0.0, 0.3], [1.0, 0.3]], dtype=torch.float64)
+    low, high = model(ends)
+    assert float((low - high).abs().detach()) < 1e-12
 
 
 def test_a_period_needs_a_network_of_another_width():
