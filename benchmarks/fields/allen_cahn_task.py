@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, final
 
 import sympy
@@ -88,7 +89,7 @@ class AllenCahn(FieldTask):
             Arm("periodic + even", ("equation", "start", "periodic_hard", "even")),
             Arm("periodic + even, adaptive", BEST),
             Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
-            Arm("Adam", BEST, by_adam),
+            Arm("Adam", BEST, partial(by_adam, steps=self.evaluations)),
         ]
 
     def contrasts(self) -> list[Contrast]:

@@ -58,7 +58,7 @@ class BurgersEmphasis(BurgersForward):
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam, a step a batch."""
-        return first_order(parameters, repeat=1)
+        return first_order(parameters, steps=self.evaluations, repeat=1)
 
     def arms(self) -> list[Arm]:
         """Each emphasis by each optimiser."""

@@ -97,7 +97,7 @@ class BurgersForward(FieldTask):
             Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
             Arm("L-BFGS", BEST, by_lbfgs),
             Arm("LM", BEST, partial(by_levenberg_marquardt, first=6)),
-            Arm("Adam", BEST, by_adam),
+            Arm("Adam", BEST, partial(by_adam, steps=self.evaluations)),
         ]
 
     def contrasts(self) -> list[Contrast]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, final
 
 import sympy
@@ -86,7 +87,7 @@ class Kdv(FieldTask):
             Arm("hard", ("equation", "start_hard", "periodic_hard")),
             Arm("hard, adaptive", BEST),
             Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
-            Arm("Adam", BEST, by_adam),
+            Arm("Adam", BEST, partial(by_adam, steps=self.evaluations)),
         ]
 
     def contrasts(self) -> list[Contrast]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, final
 
 import sympy
@@ -91,7 +92,7 @@ class NavierStokes(FieldTask):
             Arm("walls", ("momentum", "divergence", "walls_hard", "gauge_hard")),
             Arm("walls + mirror", BEST),
             Arm("LM", BEST, by_levenberg_marquardt),
-            Arm("Adam", BEST, by_adam),
+            Arm("Adam", BEST, partial(by_adam, steps=self.evaluations)),
         ]
 
     def contrasts(self) -> list[Contrast]:

@@ -66,7 +66,7 @@ class PoissonBalance(Poisson):
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam, a step a batch."""
-        return first_order(parameters, repeat=1)
+        return first_order(parameters, steps=self.evaluations, repeat=1)
 
     def arms(self) -> list[Arm]:
         """Equal weights, and what may take their place."""

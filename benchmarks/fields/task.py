@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from benchmarks.fields.exhibits import costs_beside_errors, errors_at_budgets, errors_beside_published
 from benchmarks.fields.trace import Trace
-from benchmarks.fields.training import quasi_newton
+from benchmarks.fields.training import ITERATIONS, quasi_newton
 from benchmarks.strengths import answers
 from constraints import Embedding, FieldEquation, Rule
 from dkmodels import FieldModule, KnowledgeModule
@@ -99,6 +99,11 @@ class FieldTask(Task, ABC):
     @abstractmethod
     def judged(self) -> Mapping[str, Rule]:
         """Rules of which every arm is told how far it is from them, by the name of the metric."""
+
+    @property
+    def evaluations(self) -> int:
+        """Of the loss, about, in a training."""
+        return self.profile.epochs * (self.steps if self.steps > 1 else ITERATIONS)
 
     def data(self, seed: int) -> Data:
         """Points; the grid with the reference for the test."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from constraints.sampling import ResidualAdaptive
 from dkmodels.balance import Balance
@@ -68,15 +68,15 @@ def quasi_newton(parameters: Iterable[nn.Parameter], *, update: InverseUpdate | 
 def first_order(
     parameters: Iterable[nn.Parameter],
     *,
+    steps: int,
     kind: type[torch.optim.Optimizer] = torch.optim.Adam,
-    learning_rate: float = 5e-3,
-    decay: float = 0.9995,
+    learning_rate: float = 1e-2,
     repeat: int = ITERATIONS,
 ) -> Stages:
-    """Adam or one like it, with a learning rate that falls after each of its steps.
+    """Adam or one like it, with a learning rate that falls to 0 along a cosine in so many of its steps.
 
     Example:
-        >>> first_order([nn.Parameter(torch.zeros(2))], repeat=1).stages[0].repeat
+        >>> first_order([nn.Parameter(torch.zeros(2))], steps=100, repeat=1).stages[0].repeat
         1
     """
 
@@ -84,7 +84,7 @@ def first_order(
         return kind(given, lr=learning_rate)  # type: ignore[call-arg]
 
     def decayed(optimizer: torch.optim.Optimizer) -> LRScheduler:
-        return ExponentialLR(optimizer, decay)
+        return CosineAnnealingLR(optimizer, steps)
 
     return Stages(parameters, [Stage(make, schedule=decayed, repeat=repeat)])
 
@@ -111,14 +111,14 @@ def by_lbfgs(module: KnowledgeModule) -> None:
     )
 
 
-def by_adam(module: KnowledgeModule) -> None:
-    """A step at each evaluation, with a learning rate that decays."""
-    module.optimizer = first_order
+def by_adam(module: KnowledgeModule, steps: int) -> None:
+    """A step at each evaluation, with a learning rate that falls to 0 along a cosine in so many steps."""
+    module.optimizer = partial(first_order, steps=steps)
 
 
-def by_soap(module: KnowledgeModule) -> None:
+def by_soap(module: KnowledgeModule, steps: int) -> None:
     """Adam in the basis of Shampoo's preconditioner, likewise."""
-    module.optimizer = partial(first_order, kind=SOAP)
+    module.optimizer = partial(first_order, steps=steps, kind=SOAP)
 
 
 def balanced(module: KnowledgeModule, make: Callable[[], Balance]) -> None:
