@@ -36,7 +36,7 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
     """A row an arm, then the published ones: medians over seeds, with the least and the greatest."""
     judged = list(task.judged())
     head = ["arm", *task.sought.values(), "relative L2", "relative L1", "largest error"]
-    head += [f"{name}, rms" for name in judged]
+    head += [f"{name.replace('_', ' ')}, rms" for name in judged]
     rows: list[list[str]] = [[*head, "training, s", "evaluations", "to 1e-3, s"]]
     for arm, title in task.titles.items():
         done = [cell for cell in cells if cell["arm"] == arm and cell["status"] == "done"]
@@ -52,7 +52,7 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
         f"{task.name}: errors",
         rows,
         f"Medians over {seeds} seeds (least to greatest), against the reference on a grid. Seconds are those of "
-        "training alone, two arms at a time on a slow machine of two cores: read them as ratios. 'to 1e-3': when the "
+        "training alone, beside another on a slow machine of two cores: read them as ratios. 'to 1e-3': when the "
         "relative L2 error was first below it, where more than half of the seeds got there.",
     )
 

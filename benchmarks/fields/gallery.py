@@ -52,7 +52,7 @@ def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
         torch.linspace(c, d, SIDE, dtype=torch.float64), torch.linspace(a, b, SIDE, dtype=torch.float64)
     ).flip(1)
     truth = task.solution(x)[:, :1]
-    rule = next(rule for rule in task.judged().values() if isinstance(rule, FieldRule))
+    told, rule = next((name, rule) for name, rule in task.judged().items() if isinstance(rule, FieldRule))
     figure = Figure(figsize=(3.0 * len(modules) + 1.8, 7.2), layout="constrained")
     panels = figure.subplots(3, len(modules), sharex=True, sharey=True, squeeze=False)
     placed: dict[str, Any] = {"extent": (c, d, a, b), "origin": "lower", "aspect": "auto"}
@@ -72,7 +72,9 @@ def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
         panels[0, column].set_title(f"{task.titles[arm]}\nrelative L2 {relative:.2g}", fontsize=9)
         panels[2, column].set_xlabel(str(second))
         if column == len(modules) - 1:
-            for row, (image, title) in enumerate(zip(images, (task.names[0], "error", "residual"), strict=True)):
+            for row, (image, title) in enumerate(
+                zip(images, (task.names[0], "error", told.replace("_", " ")), strict=True)
+            ):
                 figure.colorbar(image, ax=panels[row, :], label=title, shrink=0.9)
     for row in range(3):
         panels[row, 0].set_ylabel(str(first))

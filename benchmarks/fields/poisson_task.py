@@ -39,10 +39,10 @@ class Poisson(FieldTask):
     description = "Poisson's equation on the unit square, u = sin(pi x) sin(pi y), from the equation and its walls."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=8, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=100, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=7, epochs=200, rounds=5, cost_seeds=2),
         "full": Profile(seeds=15, epochs=400, rounds=10, cost_seeds=5),
     }
-    hidden = (20, 3)
+    points = 500
     titles: ClassVar[Mapping[str, str]] = {
         "soft": "walls Soft",
         "hard": "walls Hard",
@@ -93,7 +93,7 @@ class Poisson(FieldTask):
             Arm("soft", ("equation", "walls")),
             Arm("hard", HELD),
             Arm("hard + mirrors", (*HELD, "mirrors")),
-            Arm("hard, Adam", HELD, partial(by_adam, steps=self.evaluations)),
+            Arm("hard, Adam", HELD, partial(by_adam, steps=self.evaluations, learning_rate=3e-2)),
             Arm("hard, SOAP", HELD, partial(by_soap, steps=self.evaluations)),
             Arm("hard, L-BFGS", HELD, by_lbfgs),
             Arm("hard, BFGS", HELD, by_bfgs),

@@ -69,7 +69,7 @@ def first_order(
     parameters: Iterable[nn.Parameter],
     *,
     steps: int,
-    kind: type[torch.optim.Optimizer] = torch.optim.Adam,
+    kind: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, betas=(0.9, 0.99)),
     learning_rate: float = 1e-2,
     repeat: int = ITERATIONS,
 ) -> Stages:
@@ -81,7 +81,7 @@ def first_order(
     """
 
     def make(given: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return kind(given, lr=learning_rate)  # type: ignore[call-arg]
+        return kind(given, lr=learning_rate)
 
     def decayed(optimizer: torch.optim.Optimizer) -> LRScheduler:
         return CosineAnnealingLR(optimizer, steps)
@@ -111,9 +111,9 @@ def by_lbfgs(module: KnowledgeModule) -> None:
     )
 
 
-def by_adam(module: KnowledgeModule, steps: int) -> None:
+def by_adam(module: KnowledgeModule, steps: int, learning_rate: float = 1e-2) -> None:
     """A step at each evaluation, with a learning rate that falls to 0 along a cosine in so many steps."""
-    module.optimizer = partial(first_order, steps=steps)
+    module.optimizer = partial(first_order, steps=steps, learning_rate=learning_rate)
 
 
 def by_soap(module: KnowledgeModule, steps: int) -> None:
