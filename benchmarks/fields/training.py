@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 ITERATIONS = 50
+ADAM = partial(torch.optim.Adam, betas=(0.9, 0.99))
 
 
 def adaptive(points: int) -> ResidualAdaptive:
@@ -69,7 +70,7 @@ def first_order(
     parameters: Iterable[nn.Parameter],
     *,
     steps: int,
-    kind: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, betas=(0.9, 0.99)),
+    kind: Callable[..., torch.optim.Optimizer] = ADAM,
     learning_rate: float = 1e-2,
     repeat: int = ITERATIONS,
 ) -> Stages:
