@@ -9,7 +9,16 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-__all__ = ["BFGS", "InverseUpdate", "Measured", "SelfScaledBFGS", "SelfScaledBroyden", "Weights", "update_inverse_"]
+__all__ = [
+    "BFGS",
+    "Correction",
+    "InverseUpdate",
+    "Measured",
+    "SelfScaledBFGS",
+    "SelfScaledBroyden",
+    "Weights",
+    "correct",
+]
 
 
 @final
@@ -136,32 +145,57 @@ class SelfScaledBroyden(InverseUpdate):
         return Weights(least * min(root, 1.0 / theta) if theta > 0.0 else min(least * root, sigma), phi)
 
 
-def update_inverse_(inverse: Tensor, s: Tensor, hy: Tensor, sy: float, yhy: float, weights: Weights) -> Tensor:
-    r"""Learn one step, in place: one pass over the matrix, and nothing else of its size.
+@final
+class Correction(NamedTuple):
+    r"""What a step teaches an inverse Hessian: :math:`H \leftarrow c H + L R^T`.
+
+    Attributes:
+        scale: `c`.
+        left: `L`, `(n, 3)`.
+        right: `R`, `(n, 3)`.
+
+    Example:
+        >>> one = torch.ones(2, 1)
+        >>> Correction(2.0, one, one).add_to_(torch.eye(2))
+        tensor([[3., 1.],
+                [1., 3.]])
+    """
+
+    scale: float
+    left: Tensor
+    right: Tensor
+
+    def add_to_(self, inverse: Tensor) -> Tensor:
+        """Correct a matrix `(n, n)` in place: one pass over it, and nothing else of its size."""
+        return inverse.addmm_(self.left, self.right.mT, beta=self.scale)
+
+    def apply(self, product: Tensor, vector: Tensor) -> Tensor:
+        """The corrected matrix times a vector `g`, from `H g`, both `(n,)`, without a pass over the matrix."""
+        return torch.add(self.left @ (self.right.mT @ vector), product, alpha=self.scale)
+
+
+def correct(s: Tensor, hy: Tensor, sy: float, yhy: float, weights: Weights) -> Correction:
+    r"""What a step teaches.
 
     .. math::
         H \leftarrow \frac{1}{\tau}\Big(H - \frac{H y y^T H}{y^T H y} + \phi\, (y^T H y)\, v v^T\Big)
             + \frac{s s^T}{s^T y}, \qquad v = \frac{s}{s^T y} - \frac{H y}{y^T H y}
 
-    so that :math:`H y = s` afterwards, whatever the weights.
+    so that :math:`H y = s` afterwards, whatever the weights. A symmetric matrix stays so, to rounding.
 
     Args:
-        inverse: `H`, symmetric and positive definite, `(n, n)`; changed.
         s: the step, `(n,)`.
         hy: :math:`H y`, `(n,)`.
         sy: :math:`s^T y`, > 0.
         yhy: :math:`y^T H y`, > 0.
         weights: the member of the family.
 
-    Returns:
-        The matrix, symmetric to rounding.
-
     Source: Nocedal and Wright, "Numerical Optimization", 2006, section 6.3; with the scale: Al-Baali, 1998,
     doi:10.1023/A:1022608410710.
 
     Example:
         >>> h, s, y = torch.eye(2), torch.tensor([1.0, 0.0]), torch.tensor([2.0, 1.0])
-        >>> h = update_inverse_(h, s, h @ y, float(s @ y), float(y @ y), Weights(tau=1.0, phi=1.0))
+        >>> h = correct(s, h @ y, float(s @ y), float(y @ y), Weights(tau=1.0, phi=1.0)).add_to_(h)
         >>> torch.allclose(h @ y, s, atol=1e-6)
         True
     """
@@ -169,4 +203,4 @@ def update_inverse_(inverse: Tensor, s: Tensor, hy: Tensor, sy: float, yhy: floa
     middle = weights.phi * yhy / weights.tau
     columns = torch.stack([hy / math.sqrt(weights.tau * yhy), math.sqrt(abs(middle)) * v, s / math.sqrt(sy)], dim=1)
     signs = columns.new_tensor([-1.0, math.copysign(1.0, middle), 1.0])
-    return inverse.addmm_(columns * signs, columns.mT, beta=1.0 / weights.tau)
+    return Correction(1.0 / weights.tau, columns * signs, columns)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dkmodels.optim import BFGS, SelfScaledBFGS, SelfScaledBroyden
-from dkmodels.optim.inverse_update import Measured, Weights, update_inverse_
+from dkmodels.optim.inverse_update import Measured, Weights, correct
 
 UPDATES = [BFGS(), SelfScaledBFGS(), SelfScaledBroyden()]
 
@@ -27,7 +27,13 @@ def learn(inverse, s, y, weigh):
     yhy = float(y @ hy)
     b = float(s @ torch.linalg.solve(inverse, s)) / sy
     weights = weigh(Measured(b=b, h=yhy / sy, first=False, size=len(s)))
-    return update_inverse_(inverse.clone(), s, hy, sy, yhy, weights), weights
+    correction = correct(s, hy, sy, yhy, weights)
+    found = correction.add_to_(inverse.clone())
+    g = torch.arange(len(s), dtype=s.dtype) - 1.0
+    size = float(found.abs().max()) * len(s) ** 2
+    atol = 100.0 * torch.finfo(s.dtype).eps * max(size, correction.scale * float(inverse.abs().max()) * len(s) ** 2)
+    torch.testing.assert_close(correction.apply(inverse @ g, g), found @ g, rtol=0.0, atol=atol)
+    return found, weights
 
 
 @settings(max_examples=30, deadline=None)
