@@ -4,6 +4,8 @@ from constraints.rules.balance_forms import Additive, BalanceForm, Multiplicativ
 from constraints.rules.cells import AllowedClasses, CellRule
 from constraints.rules.census import Census, CountLimit
 from constraints.rules.convex_in import ConvexIn
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.field_rule import FieldRule
 from constraints.rules.group_balance import GroupBalance
 from constraints.rules.hierarchy import Hierarchy, HierarchyMap, LowerChildren, NearestCoherent, RaiseParents
 from constraints.rules.implication import Implication
@@ -13,7 +15,8 @@ from constraints.rules.lipschitz import LipschitzIn
 from constraints.rules.measurements import Measurements
 from constraints.rules.monotone import MonotoneIn
 from constraints.rules.ordering import Ordering
-from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule, Rule
+from constraints.rules.output_rule import OutputRule
+from constraints.rules.rule import Rule
 from constraints.rules.rule_set import RuleReport, RuleSet
 from constraints.rules.scores import EagerScores, LazyScores, Scores
 from constraints.rules.squares import Squares

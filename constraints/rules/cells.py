@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from constraints.errors import InfeasibleError, ShapeError
-from constraints.rules.rule import Explanation, Guarantee, OutputRule
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Box, Constraint
 
 __all__ = ["AllowedClasses", "CellRule"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from constraints.errors import InfeasibleError, NonFiniteError, SpecificationError
 from constraints.functional import assign_with_limits
 from constraints.rules.cells import CellRule
-from constraints.rules.rule import Explanation, Guarantee
+from constraints.rules.explanation import Explanation, Guarantee
 from constraints.sets import Box
 
 __all__ = ["Census", "CountLimit"]

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.networks import ConvexNetwork, ShapedModule
-from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.field_rule import FieldRule
+from constraints.rules.output_rule import OutputRule
 from constraints.rules.scope import Scope, apart, clips
 from constraints.sets import Box
 from constraints.sets.constraint import as_buffer

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from constraints.errors import SpecificationError
 from constraints.rules.balance_forms import Additive, BalanceForm
-from constraints.rules.rule import OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Fallback, GroupMean
 
 __all__ = ["GroupBalance"]

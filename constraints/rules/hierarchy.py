@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import lower_children, max_constraint_loss, raise_parents
 from constraints.functional.partial_order import find_cycle
-from constraints.rules.rule import Explanation, Guarantee, OutputRule
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import PartialOrder
 
 __all__ = ["Hierarchy", "HierarchyMap", "LowerChildren", "NearestCoherent", "RaiseParents"]

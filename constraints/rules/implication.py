@@ -8,7 +8,8 @@ from typing import final
 import torch
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.rules.rule import Explanation, OutputRule
+from constraints.rules.explanation import Explanation
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Disjunction, Polytope, ProjectableConstraint
 
 __all__ = ["Implication"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.rules.rule import OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Fallback, Polytope
 from constraints.sets.constraint import as_buffer
 

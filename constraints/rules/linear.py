@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.rules.rule import OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Affine, Box, Fallback, Polytope, Simplex, VaryingPolytope
 from constraints.sets.constraint import as_buffer
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from constraints.errors import SpecificationError
-from constraints.rules.rule import OutputRule, Rule
+from constraints.rules.output_rule import OutputRule
+from constraints.rules.rule import Rule
 from constraints.sets import (
     Affine,
     Box,

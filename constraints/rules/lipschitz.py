@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.functional import dual_exponent
 from constraints.networks import NormalisedNetwork, ShapedModule
-from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.field_rule import FieldRule
+from constraints.rules.output_rule import OutputRule
 from constraints.rules.scope import Scope, apart, clips, sorts
 from constraints.sets import Box
 

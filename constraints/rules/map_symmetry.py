@@ -13,7 +13,7 @@ from constraints.rules.cells import AllowedClasses
 from constraints.rules.hierarchy import Hierarchy
 from constraints.rules.linear import LinearEquality
 from constraints.rules.linear_rows import depends_on_input
-from constraints.rules.rule import OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Box, Polytope, Simplex
 
 __all__ = ["ignores_input", "keeps_actions"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError
-from constraints.rules.rule import FieldRule
+from constraints.rules.field_rule import FieldRule
 from constraints.rules.squares import Squares
 from constraints.sets.zero import Zero
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 from constraints.errors import InfeasibleError, SpecificationError
-from constraints.rules.rule import OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import OrderedCone
 
 __all__ = ["Ordering"]

@@ -16,7 +16,8 @@ from constraints.errors import InfeasibleError, SpecificationError
 from constraints.functional.solver_formula import SolverFormulas, solver_installed
 from constraints.rules.linear_program import maximise, row_lengths, unit_of
 from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
-from constraints.rules.rule import OutputRule, Rule
+from constraints.rules.output_rule import OutputRule
+from constraints.rules.rule import Rule
 from constraints.rules.statements import statement_of
 from constraints.sets import OrderedCone, Simplex, VaryingPolytope
 

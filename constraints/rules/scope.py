@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
-from constraints.rules.rule import OutputRule, Rule, resolve_columns
+from constraints.rules.output_rule import OutputRule, resolve_columns
+from constraints.rules.rule import Rule
 from constraints.sets import Box, OrderedCone
 
 __all__ = ["Scope", "apart", "clips", "sorts"]

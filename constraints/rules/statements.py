@@ -9,7 +9,8 @@ import sympy
 from torch import Tensor
 
 from constraints.rules.linear_rows import rows_of
-from constraints.rules.rule import OutputRule, Rule
+from constraints.rules.output_rule import OutputRule
+from constraints.rules.rule import Rule
 from constraints.sets import (
     Constraint,
     Disjunction,

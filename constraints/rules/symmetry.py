@@ -19,8 +19,10 @@ from constraints.networks import (
 )
 from constraints.networks.representation import OutputActions
 from constraints.networks.symmetric import averaging_fails, canonicalisation_fails
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.field_rule import FieldRule
 from constraints.rules.map_symmetry import ignores_input, keeps_actions
-from constraints.rules.rule import Explanation, FieldRule, Guarantee, OutputRule
+from constraints.rules.output_rule import OutputRule
 from constraints.sets import Agreement
 
 __all__ = ["Averaging", "Canonicalisation", "Equivariance", "Invariance", "Symmetriser"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.rules.cells import CellRule
-from constraints.rules.rule import Explanation, Guarantee
+from constraints.rules.explanation import Explanation, Guarantee
 from constraints.sets import Box
 
 __all__ = ["Changes", "Transition"]

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.rules.rule import Explanation, OutputRule, resolve_columns
+from constraints.rules.explanation import Explanation
+from constraints.rules.output_rule import OutputRule, resolve_columns
 from constraints.rules.statements import output_symbol
 from constraints.symbolic.context import Reader
 from constraints.symbolic.found import Found

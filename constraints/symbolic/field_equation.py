@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from constraints.domains import Boundary, Domain
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
-from constraints.rules.rule import Explanation, FieldRule, Guarantee
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.field_rule import FieldRule
 from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero

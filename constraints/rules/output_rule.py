@@ -1,0 +1,230 @@
+"""Rules on outputs."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from typing import final
+
+import sympy
+import torch
+from torch import Tensor, nn
+
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.rules.explanation import Explanation, Guarantee
+from constraints.rules.rule import Rule
+from constraints.rules.squares import Squares
+from constraints.sets import Certifying, Constraint, ProjectableConstraint, Squashing
+
+__all__ = ["OutputRule", "resolve_columns"]
+
+
+class OutputRule(Rule, ABC):
+    """A rule on one output of the model, its input allowed.
+
+    Args:
+        constraint: the set in which the quantity must lie.
+        outputs: which outputs it speaks of, by column or, in a module that names its outputs, by name; all by default.
+        name: see `Rule`.
+        unit: see `Rule`.
+        source: see `Rule`.
+
+    Example:
+        >>> from constraints.sets import Box
+        >>> class Positive(OutputRule):
+        ...     def __init__(self):
+        ...         super().__init__(Box(low=0.0), outputs=[0])
+        >>> rule = Positive()
+        >>> rule.enforce(torch.tensor([[-1.0, -2.0]]), x=None)
+        tensor([[ 0., -2.]])
+    """
+
+    index: Tensor | None
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        *,
+        outputs: Sequence[int | str] | None = None,
+        name: str | None = None,
+        unit: str = "",
+        source: str = "",
+    ) -> None:
+        super().__init__(constraint, name=name, unit=unit, source=source)
+        self.outputs = None if outputs is None else tuple(outputs)
+        self._last_column = max([o for o in self.outputs or () if isinstance(o, int)], default=-1)
+        self.register_buffer("index", None, persistent=False)
+        if self.outputs is not None:
+            self._check_outputs(self.outputs)
+            if all(isinstance(o, int) for o in self.outputs):
+                self.index = torch.tensor(self.outputs, dtype=torch.long)
+
+    def _check_outputs(self, outputs: tuple[int | str, ...]) -> None:
+        size = self.constraint.size
+        if not outputs or len(set(outputs)) != len(outputs) or any(isinstance(o, int) and o < 0 for o in outputs):
+            raise SpecificationError(
+                f"rule `{self.name}` needs distinct outputs, columns >= 0 or names, got {list(outputs)}"
+            )
+        if size is not None and type(self).quantity is OutputRule.quantity and len(outputs) != size:
+            raise SpecificationError(f"rule `{self.name}` needs {size} outputs, got {len(outputs)}: {list(outputs)}")
+
+    def bind(self, names: Sequence[str] | None) -> None:
+        """Resolve the outputs that the rule names, in a module whose outputs are called `names`.
+
+        Raises:
+            SpecificationError: the rule names an output that does not exist.
+        """
+        if self.outputs is None or (names is None and self.index is not None):
+            return
+        self.index = resolve_columns(self.name, "outputs", self.outputs, names, bound=self.index)
+
+    def select(self, y: Tensor) -> Tensor:
+        """The outputs that the rule speaks of, `(*batch, k)`."""
+        if self.outputs is None:
+            return y
+        if self.index is None:
+            raise SpecificationError(f"rule `{self.name}` names outputs {list(self.outputs)}: call `bind(names)` first")
+        if self._last_column >= y.shape[-1]:
+            raise ShapeError(
+                f"rule `{self.name}` speaks of output {self._last_column}, but the model has only {y.shape[-1]}"
+            )
+        return y.index_select(-1, self.index)
+
+    def quantity(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The quantity of the selected outputs, differentiable, `(*batch, k)` to `(*batch, n)`; by default they."""
+        return y
+
+    def observe(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The quantity as it is measured; differs from `quantity` where a model's answer is a decision (argmax)."""
+        return self.quantity(y, x)
+
+    @final
+    def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity of the model's output `y`."""
+        return self.quantity(self.select(y), x)
+
+    @final
+    def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The quantity of the model's answer `y` as it is measured."""
+        return self.observe(self.select(y), x)
+
+    def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
+        """What the rule says, in sympy, on symbols of its outputs; None where the set alone tells.
+
+        Args:
+            outputs: a symbol for each selected output.
+            x: one input, `(d,)`, whose numbers to put in.
+        """
+        return None
+
+    @final
+    def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
+        """See `Rule.squares`: each input is a row, where it is a vector."""
+        if x.dim() != 2:
+            return None
+
+        def residual(rows: Tensor) -> Tensor:
+            return self.constraint.excess(self.quantity(self.select(model(rows)), rows), self.context(rows))
+
+        return Squares(residual, x, 1.0 / len(x))
+
+    @property
+    def enforceable(self) -> bool:
+        """Whether an output can be mapped onto the rule: Hard, and projection in Decode, are possible."""
+        return isinstance(self.constraint, ProjectableConstraint) and type(self).quantity is OutputRule.quantity
+
+    def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The nearest output that obeys, `(*batch, n)`; outputs that the rule does not speak of stay as they are.
+
+        Raises:
+            UnsupportedError: no map onto the rule is known.
+        """
+        constraint = self.constraint
+        if not self.enforceable or not isinstance(constraint, ProjectableConstraint):
+            raise UnsupportedError(
+                f"rule `{self.name}` cannot be guaranteed: no map onto it is known. "
+                f"Use Soft, AugmentedLagrangian or Monitor"
+            )
+        obeying = constraint.project(self.select(y), self.context(x))
+        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+
+    @property
+    def squashable(self) -> bool:
+        """Whether a smooth map into the rule is known: of its set, and not in the place of a map that the rule has."""
+        own = type(self).enforce is not OutputRule.enforce
+        return self.enforceable and isinstance(self.constraint, Squashing) and not own
+
+    @final
+    def squash(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """An obeying output with a gradient everywhere, `(*batch, n)`; not the nearest one, and not idempotent.
+
+        Raises:
+            UnsupportedError: no smooth map into the rule is known.
+        """
+        constraint = self.constraint
+        if not self.squashable or not isinstance(constraint, Squashing):
+            raise UnsupportedError(
+                f"rule `{self.name}` has no smooth map: its set `{type(constraint).__name__}` has no `squash`, or the "
+                f"rule has a `quantity` or a map of its own"
+            )
+        obeying = constraint.squash(self.select(y), self.context(x))
+        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+
+    def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """The obeying answer at inference; by default the enforced output."""
+        return self.enforce(y, x)
+
+    def explain(self) -> Explanation:
+        """See `Rule.explain`."""
+        kind = f"output in {type(self.constraint).__name__}"
+        soft = ("Soft", "AugmentedLagrangian", "Monitor")
+        iterative = isinstance(self.constraint, Certifying) and not getattr(self.constraint, "closed_form", False)
+        if self.enforceable:
+            return Explanation(
+                rule=self.name,
+                kind=kind,
+                embeddings=("Hard", *(("Hard(smooth=True)",) if self.squashable else ()), "Decode", *soft),
+                guarantee=Guarantee.TOLERANCE if iterative else Guarantee.EXACT,
+                cost="active-set projection" if iterative else "closed-form projection",
+            )
+        return Explanation(
+            rule=self.name, kind=kind, embeddings=soft, guarantee=Guarantee.SOFT, cost="one evaluation of the quantity"
+        )
+
+
+def resolve_columns(
+    rule: str, what: str, wanted: Sequence[int | str], names: Sequence[str] | None, *, bound: Tensor | None = None
+) -> Tensor:
+    """The columns of a module that a rule speaks of, `(k,)`.
+
+    Args:
+        rule: name of the rule.
+        what: "outputs" or "inputs".
+        wanted: columns, or names to look up.
+        names: what the module calls its columns; None where it does not name them.
+        bound: the columns that the rule speaks of already, in another module perhaps.
+
+    Raises:
+        SpecificationError: a name that does not exist, that nobody gave, one column twice, or other columns than those
+            that the rule is bound to: the module that it is part of would then speak of the wrong ones.
+    """
+    if names is None:
+        if not all(isinstance(one, int) for one in wanted):
+            raise SpecificationError(
+                f"rule `{rule}` names {what} {list(wanted)}, but the module does not name its {what}: pass "
+                f"{what}=[...] to it"
+            )
+        return torch.tensor(list(wanted), dtype=torch.long)
+    known = list(names)
+    missing = [one for one in wanted if (one >= len(known) if isinstance(one, int) else one not in known)]
+    if missing:
+        raise SpecificationError(f"rule `{rule}` names {what} {missing}, expected some of {known}")
+    columns = [one if isinstance(one, int) else known.index(one) for one in wanted]
+    if len(set(columns)) < len(columns):
+        raise SpecificationError(f"rule `{rule}` names one of its {what} twice: {list(wanted)} of {known}")
+    if bound is not None and bound.tolist() != columns:
+        raise SpecificationError(
+            f"rule `{rule}` speaks of {what} {bound.tolist()} of another module, and would speak of {columns} here: "
+            f"make a rule of its own for each"
+        )
+    return torch.tensor(columns, dtype=torch.long)
