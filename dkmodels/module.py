@@ -16,19 +16,15 @@ from torchmetrics import Metric, MetricCollection
 from constraints import (
     AugmentedLagrangian,
     Embedding,
-    FieldEquation,
     Monitor,
-    NonFiniteError,
-    OutputRule,
     Rule,
-    RuleSet,
     SpecificationError,
     Squares,
     UnsupportedError,
     join,
-    require_consistent,
 )
 from dkmodels.balance import Balance, Term
+from dkmodels.checks import bind, require_finite_loss, require_name, require_no_conflict
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.optim import AsksSquares
 from dkmodels.random import RandomStreams
@@ -98,13 +94,13 @@ class KnowledgeModule(LightningModule, ABC):
                 raise SpecificationError(
                     f"rule `{name}` needs an embedding, such as Soft(rule), got {type(embedding).__name__}"
                 )
-            _check_name(name)
-            _bind(embedding.rule, outputs, inputs)
+            require_name(name)
+            bind(embedding.rule, outputs, inputs)
         if not learning_rate > 0:
             raise SpecificationError(f"`{type(self).__name__}` needs learning_rate > 0, got {learning_rate}")
         width = None if outputs is None else len(outputs)
         self.network = join(network, embeddings, outputs=width)
-        _require_no_conflict(embeddings, width)
+        require_no_conflict(embeddings, width)
         self.rules = nn.ModuleDict(embeddings)
         self.outputs = None if outputs is None else tuple(outputs)
         self.inputs = None if inputs is None else tuple(inputs)
@@ -187,7 +183,8 @@ class KnowledgeModule(LightningModule, ABC):
                 with self._streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
-        self._require_finite(total, x, y, target, penalties)
+        told = {f"penalty of rule `{name}`": value for name, value in penalties.items()}
+        self._require_finite(total, input=x, target=target, output=y, **told)
         if not self._told:
             shown = {f"train/penalty/{name}": value.detach() for name, value in penalties.items()}
             self.log_dict({"train/loss": total.detach(), **shown}, on_step=False, on_epoch=True, batch_size=len(x))
@@ -335,10 +332,10 @@ class KnowledgeModule(LightningModule, ABC):
             rules: rules by the name under which they are logged.
         """
         for name, rule in rules.items():
-            _check_name(name)
+            require_name(name)
             if name in self.rules:
                 raise SpecificationError(f"a module needs distinct names of rules, got {name!r} twice")
-            _bind(rule, self.outputs, self.inputs)
+            bind(rule, self.outputs, self.inputs)
             self.rules[name] = Monitor(rule)
             self._meter(name)
 
@@ -415,46 +412,7 @@ class KnowledgeModule(LightningModule, ABC):
         # Metrics are already the same on every process.
         self.log_dict({key: value.float() for key, value in logged.items()}, rank_zero_only=False)
 
-    def _require_finite(
-        self, total: Tensor, x: Tensor, y: Tensor, target: Tensor, penalties: Mapping[str, Tensor]
-    ) -> None:
+    def _require_finite(self, total: Tensor, **parts: Tensor) -> None:
         # Looking at a value on an accelerator waits for it, so there it is done only now and then.
-        if total.device.type != "cpu" and self._trainer is not None and self.trainer.global_step % 50:
-            return
-        if torch.isfinite(total):
-            return
-        parts = {
-            "input": x,
-            "target": target,
-            "output": y,
-            **{f"penalty of rule `{k}`": v for k, v in penalties.items()},
-        }
-        broken = [name for name, part in parts.items() if part.is_floating_point() and not torch.isfinite(part).all()]
-        raise NonFiniteError(
-            f"`{type(self).__name__}` needs a finite loss, got {float(total.detach())}; not finite: "
-            f"{', '.join(broken) or 'the task loss'}"
-        )
-
-
-def _bind(rule: Rule, outputs: Sequence[str] | None, inputs: Sequence[str] | None) -> None:
-    if isinstance(rule, OutputRule):
-        rule.bind(outputs)
-    rule.bind_inputs(inputs)
-
-
-def _require_no_conflict(embeddings: Mapping[str, Embedding], outputs: int | None) -> None:
-    """Refuse rules that cannot hold together, Soft ones too: training would only balance one against the other."""
-    imposed = {
-        name: e.rule for name, e in embeddings.items() if (e.trains or e.decodes) and isinstance(e.rule, OutputRule)
-    }
-    fields = {name: e.rule for name, e in embeddings.items() if e.trains and isinstance(e.rule, FieldEquation)}
-    require_consistent(fields)
-    if len(imposed) > 1 and any(e.penalises or e.decodes for e in embeddings.values()):
-        RuleSet(imposed, outputs).require()
-
-
-def _check_name(name: str) -> None:
-    if not name or "." in name or "/" in name or hasattr(nn.ModuleDict, name):
-        raise SpecificationError(
-            f"a rule needs a name without dots and slashes that is no method of nn.ModuleDict, got {name!r}"
-        )
+        if total.device.type == "cpu" or self._trainer is None or self.trainer.global_step % 50 == 0:
+            require_finite_loss(type(self).__name__, total, parts)
