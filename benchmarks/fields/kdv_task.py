@@ -39,6 +39,7 @@ class Kdv(FieldTask):
         "full": Profile(seeds=10, epochs=300, rounds=10, cost_seeds=5),
     }
     hidden = (30, 4)
+    stretch = 4.0
     points = 2000
     titles: ClassVar[Mapping[str, str]] = {
         "soft": "all Soft",

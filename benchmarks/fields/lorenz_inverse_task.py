@@ -33,6 +33,7 @@ class LorenzInverse(FieldTask):
         "full": Profile(seeds=20, epochs=80, rounds=10, cost_seeds=5),
     }
     hidden = (30, 2)
+    stretch = 3.0
     points = 300
     names = ("x", "y", "z")
     truths: ClassVar[Mapping[str, float]] = lorenz_inverse.NUMBERS
@@ -79,11 +80,11 @@ class LorenzInverse(FieldTask):
         }
 
     def perceptron(self, inputs: int, outputs: int) -> nn.Sequential:
-        """Its first and last weights larger, as the motion turns several times and is large."""
+        """Its last weights larger, as the motion is large."""
         network = super().perceptron(inputs, outputs)
-        for layer, factor in ((network[0], 3.0), (network[-1], 10.0)):
-            assert isinstance(layer, nn.Linear)
-            layer.weight.data *= factor
+        last = network[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.data *= 10.0
         return network
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -63,6 +63,7 @@ class FieldTask(Task, ABC):
         shown: arms in pictures.
         published: method and relative L2 error.
         hidden: width of hidden layers, and how many there are.
+        stretch: of the first weights, more than 1 for fields that vary over a small part of the domain.
         points: at which rules act.
         steps: of the optimiser an epoch.
         names: of the fields.
@@ -73,6 +74,7 @@ class FieldTask(Task, ABC):
     shown: ClassVar[Sequence[str]]
     published: ClassVar[Sequence[tuple[str, str]]] = ()
     hidden: ClassVar[tuple[int, int]] = (20, 3)
+    stretch: ClassVar[float] = 1.0
     points: ClassVar[int] = 1000
     steps: ClassVar[int] = 1
     names: ClassVar[Sequence[str]] = ("u",)
@@ -133,6 +135,9 @@ class FieldTask(Task, ABC):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
             layers += [layer, nn.Tanh()]
+        first = layers[0]
+        assert isinstance(first, nn.Linear)
+        first.weight.data *= self.stretch
         return nn.Sequential(*layers[:-1]).double()
 
     def module(self, network: nn.Module, rules: Mapping[str, Embedding]) -> KnowledgeModule:
