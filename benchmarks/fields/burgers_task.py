@@ -39,7 +39,7 @@ class BurgersForward(FieldTask):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=10, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=60, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=8, epochs=60, rounds=5, cost_seeds=2),
         "full": Profile(seeds=15, epochs=150, rounds=10, cost_seeds=5),
     }
     titles: ClassVar[Mapping[str, str]] = {

@@ -34,7 +34,7 @@ class PoissonBalance(Poisson):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=12, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=100, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=9, epochs=100, rounds=5, cost_seeds=2),
         "full": Profile(seeds=15, epochs=200, rounds=10, cost_seeds=5),
     }
     points = 500
