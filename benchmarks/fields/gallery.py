@@ -104,7 +104,7 @@ def _lines(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
 
 
 def _curves(task: FieldTask, store: Store) -> Figure:
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
     panels = figure.subplots(1, 3)
     cells = [cell for cell in store.cells() if cell["status"] == "done"]
     for colour, (arm, title) in zip(COLOURS, task.titles.items(), strict=False):
@@ -123,7 +123,8 @@ def _curves(task: FieldTask, store: Store) -> Figure:
     _label(panels[0], "evaluations of the loss and its gradient", "relative L2 error")
     _label(panels[1], "seconds of training", "relative L2 error")
     _label(panels[2], "steps of the optimiser", "loss")
-    panels[0].legend(fontsize=7)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
     figure.suptitle(f"{task.name}, every seed", fontsize=10)
     return figure
 
