@@ -30,7 +30,7 @@ class HeatInverse(FieldTask):
     description = "A rod's conductivity from 30 noisy thermometers and the equation; conditions and laws added to them."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=8, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=20, rounds=5, cost_seeds=2),
+        "standard": Profile(seeds=8, epochs=20, rounds=5, cost_seeds=2),
         "full": Profile(seeds=20, epochs=40, rounds=10, cost_seeds=5),
     }
     hidden = (20, 2)
