@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.fields import kdv
 from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
-from benchmarks.fields.training import adaptive, by_adam, by_self_scaled_bfgs, optimiser_contrasts
+from benchmarks.fields.training import adaptive, by_adam, optimiser_contrasts
 from benchmarks.strengths import answers
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels import KnowledgeModule
@@ -34,18 +34,17 @@ class Kdv(FieldTask):
         "Korteweg and de Vries' equation (0.022^2), solitons from a cosine, from the equation and its conditions."
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
-        "quick": Profile(seeds=3, epochs=6, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=120, rounds=5, cost_seeds=2),
-        "full": Profile(seeds=10, epochs=300, rounds=10, cost_seeds=5),
+        "quick": Profile(seeds=3, epochs=3, rounds=2, cost_seeds=1),
+        "standard": Profile(seeds=7, epochs=100, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=10, epochs=200, rounds=10, cost_seeds=5),
     }
     hidden = (30, 4)
     stretch = 4.0
-    points = 2000
+    points = 5000  # more than weights: a network that fits fewer does not fit between them
     titles: ClassVar[Mapping[str, str]] = {
         "soft": "all Soft",
         "hard": "start and period Hard",
         "hard, adaptive": "the same, points where residuals are",
-        "self-scaled BFGS": "adaptive, self-scaled BFGS",
         "Adam": "adaptive, Adam alone",
     }
     shown: ClassVar[Sequence[str]] = ("soft", "hard", "hard, adaptive", "Adam")
@@ -74,7 +73,7 @@ class Kdv(FieldTask):
         """The equation as a loss, at fixed points or where residuals are; conditions as a loss, or built in."""
         return {
             "equation": Soft(kdv.equation()),
-            "equation_adaptive": Soft(kdv.equation(sampler=adaptive(self.points))),
+            "equation_adaptive": Soft(kdv.equation(sampler=adaptive(self.points, candidates=3))),
             "start": Soft(kdv.start(), weight=100.0),
             "periodic": Soft(kdv.periodic(), weight=10.0),
             "start_hard": Hard(kdv.start()),
@@ -87,7 +86,6 @@ class Kdv(FieldTask):
             Arm("soft", ("equation", "start", "periodic")),
             Arm("hard", ("equation", "start_hard", "periodic_hard")),
             Arm("hard, adaptive", BEST),
-            Arm("self-scaled BFGS", BEST, by_self_scaled_bfgs),
             Arm("Adam", BEST, partial(by_adam, steps=self.evaluations)),
         ]
 
@@ -97,7 +95,7 @@ class Kdv(FieldTask):
         return [
             Contrast(rule="conditions", embedding="Hard", arm="hard", baseline="soft", family="another embedding"),
             Contrast(rule="adaptive points", embedding="Soft", arm=best, baseline="hard", family="added"),
-            *optimiser_contrasts(("SelfScaledBFGS", "self-scaled BFGS", best), ("SelfScaledBroyden", best, "Adam")),
+            *optimiser_contrasts(("SelfScaledBroyden", best, "Adam")),
         ]
 
     @property

@@ -46,14 +46,14 @@ ITERATIONS = 50
 ADAM = partial(torch.optim.Adam, betas=(0.9, 0.99))
 
 
-def adaptive(points: int) -> ResidualAdaptive:
-    """All points anew after each step, out of ten times as many, in proportion to 1 + |residual| / mean.
+def adaptive(points: int, candidates: int = 10) -> ResidualAdaptive:
+    """All points anew after each step, out of some times as many, in proportion to 1 + |residual| / mean.
 
     Example:
         >>> adaptive(100).candidates
         1000
     """
-    return ResidualAdaptive(every=1, candidates=10 * points)
+    return ResidualAdaptive(every=1, candidates=candidates * points)
 
 
 def quasi_newton(parameters: Iterable[nn.Parameter], *, update: InverseUpdate | None = None) -> torch.optim.Optimizer:
