@@ -10,6 +10,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -47,14 +48,17 @@ def fit_key(task: Task, arm: Arm) -> str:
 
 
 def fit_digest(task: Task, arm: Arm, seed: int) -> str:
-    """Changes where a fit would: profile, seed, the training rules with their settings, the setup."""
-    rules = task.rules()
+    """Changes where a fit would: profile, seed, the training rules with their settings, the setup.
+
+    More seeds, and how costs are measured, change no fit.
+    """
+    rules, profile = task.rules(), replace(task.profile, seeds=0, rounds=0, cost_seeds=0)
     training = {
         name: [type(e).__name__, repr(e.rule), e.settings()]
         for name, e in rules.items()
         if name in arm.rules and e.trains
     }
-    told = [task.title(), repr(task.profile), seed, training, *([arm.setting] if arm.setting else [])]
+    told = [task.title(), repr(profile), seed, training, *([arm.setting] if arm.setting else [])]
     text = json.dumps(told, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 

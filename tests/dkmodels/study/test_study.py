@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from constraints import Bounds, Soft
 from dkmodels.study import Arm, Shard, Store, StoreError, Study, Tracker, UsageError, standard_arms, standard_contrasts
-from dkmodels.study.cell import fit_key, run_cell
+from dkmodels.study.cell import fit_digest, fit_key, run_cell
 from dkmodels.study.store import HOST, write_atomic
 
 TINY = Path(__file__).parent / "tiny.py"
@@ -132,6 +133,16 @@ def test_a_dying_worker_fails_its_own_cells_only(tiny, tmp_path):
     s.run(costs=False)
     assert [(c["arm"], c["seed"]) for c in s.failed()] == [("positive", 1)]
     assert not s.missing()
+
+
+def test_a_fit_is_another_for_other_epochs_and_the_same_for_more_seeds():
+    task = tiny()
+    arm, before = task.arms()[0], task.profile
+    digest = fit_digest(task, arm, 0)
+    task.profile = replace(before, seeds=9, rounds=7, cost_seeds=5)
+    assert fit_digest(task, arm, 0) == digest != fit_digest(task, arm, 1)
+    task.profile = replace(before, epochs=before.epochs + 1)
+    assert fit_digest(task, arm, 0) != digest
 
 
 def test_a_damaged_cell_is_set_aside_and_run_again(finished, tmp_path):
