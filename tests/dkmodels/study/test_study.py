@@ -135,7 +135,7 @@ def test_a_dying_worker_fails_its_own_cells_only(tiny, tmp_path):
     assert not s.missing()
 
 
-def test_a_fit_is_another_for_other_epochs_and_the_same_for_more_seeds():
+def test_a_fit_is_another_for_other_epochs_and_the_same_for_more_seeds(tiny):
     task = tiny()
     arm, before = task.arms()[0], task.profile
     digest = fit_digest(task, arm, 0)
