@@ -13,6 +13,7 @@ from benchmarks.fields import poisson
 from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
 from benchmarks.fields.training import (
+    ITERATIONS,
     by_adam,
     by_bfgs,
     by_lbfgs,
@@ -48,6 +49,7 @@ class Poisson(FieldTask):
         "hard": "walls Hard",
         "hard + mirrors": "walls Hard, mirrors Hard",
         "hard, Adam": "walls Hard, Adam alone",
+        "hard, Adam, longer": "walls Hard, Adam alone, twice as many steps",
         "hard, SOAP": "walls Hard, SOAP alone",
         "hard, L-BFGS": "walls Hard, L-BFGS",
         "hard, BFGS": "walls Hard, BFGS",
@@ -94,6 +96,11 @@ class Poisson(FieldTask):
             Arm("hard", HELD),
             Arm("hard + mirrors", (*HELD, "mirrors")),
             Arm("hard, Adam", HELD, partial(by_adam, steps=self.evaluations, learning_rate=3e-2)),
+            Arm(
+                "hard, Adam, longer",
+                HELD,
+                partial(by_adam, steps=2 * self.evaluations, learning_rate=3e-2, repeat=2 * ITERATIONS),
+            ),
             Arm("hard, SOAP", HELD, partial(by_soap, steps=self.evaluations)),
             Arm("hard, L-BFGS", HELD, by_lbfgs),
             Arm("hard, BFGS", HELD, by_bfgs),

@@ -112,9 +112,9 @@ def by_lbfgs(module: KnowledgeModule) -> None:
     )
 
 
-def by_adam(module: KnowledgeModule, steps: int, learning_rate: float = 1e-2) -> None:
+def by_adam(module: KnowledgeModule, steps: int, learning_rate: float = 1e-2, repeat: int = ITERATIONS) -> None:
     """A step at each evaluation, with a learning rate that falls to 0 along a cosine in so many steps."""
-    module.optimizer = partial(first_order, steps=steps, learning_rate=learning_rate)
+    module.optimizer = partial(first_order, steps=steps, learning_rate=learning_rate, repeat=repeat)
 
 
 def by_soap(module: KnowledgeModule, steps: int) -> None:
