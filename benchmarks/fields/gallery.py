@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from dkmodels.study.store import Store
 
 __all__ = ["figures"]
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#F0E442", "#000000")
+COLOURS = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
+    *("#7F7F7F", "#F0E442", "#000000", "#882255", "#44AA99", "#117733"),
+)
 SIDE, SEED = 161, 0
 
 
@@ -107,7 +111,7 @@ def _curves(task: FieldTask, store: Store) -> Figure:
     figure = Figure(figsize=(13, 4.8), layout="constrained")
     panels = figure.subplots(1, 3)
     cells = [cell for cell in store.cells() if cell["status"] == "done"]
-    for colour, (arm, title) in zip(COLOURS, task.titles.items(), strict=False):
+    for colour, (arm, title) in zip(itertools.cycle(COLOURS), task.titles.items(), strict=False):
         label: str | None = title
         for cell in (cell for cell in cells if cell["arm"] == arm):
             curves = {name: np.array(curve) for name, curve in cell["curves"].items() if curve}
