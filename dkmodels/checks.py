@@ -59,23 +59,27 @@ def require_name(name: str) -> None:
         )
 
 
-def require_finite_loss(owner: str, total: Tensor, parts: Mapping[str, Tensor]) -> None:
+def require_finite_loss(
+    owner: str, total: Tensor, parts: Mapping[str, Tensor], penalties: Mapping[str, Tensor]
+) -> None:
     """Refuse a loss that is not finite, with what it was made of.
 
     Args:
         owner: whose loss.
         total: `()`.
         parts: by what messages call them.
+        penalties: by rule.
 
     Raises:
         NonFiniteError: says which parts are not finite.
 
     Example:
-        >>> require_finite_loss("Module", torch.tensor(1.0), {})
+        >>> require_finite_loss("Module", torch.tensor(1.0), {}, {})
     """
     if torch.isfinite(total):
         return
-    broken = [name for name, part in parts.items() if part.is_floating_point() and not torch.isfinite(part).all()]
+    told = {**parts, **{f"penalty of rule `{name}`": penalty for name, penalty in penalties.items()}}
+    broken = [name for name, part in told.items() if part.is_floating_point() and not torch.isfinite(part).all()]
     raise NonFiniteError(
         f"`{owner}` needs a finite loss, got {float(total.detach())}; not finite: "
         f"{', '.join(broken) or 'the task loss'}"

@@ -183,8 +183,9 @@ class KnowledgeModule(LightningModule, ABC):
                 with self._streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
-        told = {f"penalty of rule `{name}`": value for name, value in penalties.items()}
-        self._require_finite(total, input=x, target=target, output=y, **told)
+        # Looking at a value on an accelerator waits for it, so there it is done only now and then.
+        if total.device.type == "cpu" or self._trainer is None or self.trainer.global_step % 50 == 0:
+            require_finite_loss(type(self).__name__, total, {"input": x, "target": target, "output": y}, penalties)
         if not self._told:
             shown = {f"train/penalty/{name}": value.detach() for name, value in penalties.items()}
             self.log_dict({"train/loss": total.detach(), **shown}, on_step=False, on_epoch=True, batch_size=len(x))
@@ -411,8 +412,3 @@ class KnowledgeModule(LightningModule, ABC):
             satisfaction.reset()
         # Metrics are already the same on every process.
         self.log_dict({key: value.float() for key, value in logged.items()}, rank_zero_only=False)
-
-    def _require_finite(self, total: Tensor, **parts: Tensor) -> None:
-        # Looking at a value on an accelerator waits for it, so there it is done only now and then.
-        if total.device.type == "cpu" or self._trainer is None or self.trainer.global_step % 50 == 0:
-            require_finite_loss(type(self).__name__, total, parts)

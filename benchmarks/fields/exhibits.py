@@ -38,12 +38,9 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
     head = ["arm", *task.sought.values(), "relative L2", "relative L1", "largest error"]
     head += [f"{name.replace('_', ' ')}, rms" for name in judged]
     rows: list[list[str]] = [[*head, "training, s", "evaluations", "to 1e-3, s"]]
-    for arm, title in task.titles.items():
-        done = [cell for cell in cells if cell["arm"] == arm and cell["status"] == "done"]
-        if not done:
-            continue
+    for arm, done in _done(task, cells).items():
         names = (*task.sought, "relative_l2", "relative_l1", "largest", *judged)
-        row = [title, *(median_and_range(done, name) for name in names)]
+        row = [task.titles[arm], *(median_and_range(done, name) for name in names)]
         spent, asked = ([_last(cell, name) for cell in done] for name in ("seconds", "evaluations"))
         rows.append([*row, f"{median(spent):.0f}", f"{median(asked):.0f}", time_to(done, 1e-3)])
     rows += [[name, error, *["-"] * (len(rows[0]) - 2)] for name, error in task.published]
@@ -59,8 +56,7 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
 
 def errors_at_budgets(task: _Titled, cells: Records) -> Exhibit:
     """A row an arm: the median error after as many evaluations, and after as long a training, for all."""
-    done = {arm: [c for c in cells if (c["arm"], c["status"]) == (arm, "done")] for arm in task.titles}
-    done = {arm: some for arm, some in done.items() if some}
+    done = _done(task, cells)
     whole = {
         place: [median(_last(cell, place) for cell in some) for some in done.values()]
         for place in ("evaluations", "seconds")
@@ -109,6 +105,12 @@ def error_within(cell: Mapping[str, Any], place: str, budget: float) -> float | 
     pairs = list(zip(cell["curves"].get("error", []), cell["curves"].get(place, []), strict=True))
     within = [error for (_, error), (_, spent) in pairs if spent <= budget]
     return within[-1] if within and pairs[-1][1][1] > 0.9 * budget else None
+
+
+def _done(task: _Titled, cells: Records) -> dict[str, Records]:
+    """The finished cells of each arm that has some."""
+    found = {arm: [c for c in cells if (c["arm"], c["status"]) == (arm, "done")] for arm in task.titles}
+    return {arm: some for arm, some in found.items() if some}
 
 
 def _median(errors: Sequence[float | None]) -> str:
