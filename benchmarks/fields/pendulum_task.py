@@ -43,9 +43,9 @@ class SwingModule(KnowledgeModule):
         self.times = step * torch.arange(STEPS + 1, dtype=torch.float64)
 
     def unpack(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """States, and samples from there on, their own first."""
+        """States, and samples from there on, their own first; of a grid, its points and their rates."""
         samples = batch[0]
-        return samples[:, 0], samples
+        return (samples[:, 0], samples) if samples.dim() == 3 else super().unpack(batch)
 
     def task_loss(self, y: Tensor, target: Tensor) -> Tensor:
         """By Runge and Kutta's steps."""

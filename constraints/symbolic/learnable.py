@@ -17,7 +17,11 @@ __all__ = ["Learnable"]
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnable:
-    """A parameter of a declared rule that is trained, inside declared bounds.
+    r"""A parameter of a declared rule that is trained, inside declared bounds.
+
+    Between two bounds it is :math:`l + \tfrac{h - l}{2} (1 + r / \sqrt{1 + r^2})` of an unbounded parameter `r`: a long
+    step, of a line search say, that takes it beside a bound leaves a slope that leads back, where a sigmoid's would be
+    0 for good. From one bound it is the softplus of `r`: near the bound, a step is one of its logarithm.
 
     Attributes:
         initial: where it begins, strictly inside the bounds.
@@ -47,7 +51,7 @@ class Learnable:
         """The unbounded parameter whose `value` is the initial one, `()`."""
         x, low, high = self.initial, self.low, self.high
         if math.isfinite(low) and math.isfinite(high):
-            raw = math.log((x - low) / (high - x))
+            raw = (x - low - (high - x)) / (2.0 * math.sqrt((x - low) * (high - x)))
         elif math.isfinite(low):
             raw = _inverse_softplus(x - low)
         elif math.isfinite(high):
@@ -59,7 +63,7 @@ class Learnable:
     def value(self, raw: Tensor) -> Tensor:
         """From the unbounded parameter to the bounded value, smooth and rising."""
         if math.isfinite(self.low) and math.isfinite(self.high):
-            return self.low + (self.high - self.low) * raw.sigmoid()
+            return self.low + (self.high - self.low) * _share(raw)
         if math.isfinite(self.low):
             return self.low + nn.functional.softplus(raw)
         if math.isfinite(self.high):
@@ -69,3 +73,10 @@ class Learnable:
 
 def _inverse_softplus(y: float) -> float:
     return y if y > 30.0 else math.log(math.expm1(y))
+
+
+def _share(raw: Tensor) -> Tensor:
+    """`(1 + r / sqrt(1 + r^2)) / 2` without the loss of digits where it is small."""
+    size = torch.sqrt(1.0 + raw.square())
+    below, above = raw.clamp(max=0.0), raw.clamp(min=0.0)  # what is not taken has a finite slope, too
+    return torch.where(raw < 0.0, 0.5 / (size * (size - below)), 1.0 - 0.5 / (size * (size + above)))

@@ -55,6 +55,14 @@ def test_every_arm_is_built_and_holds_what_it_says(small, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_costs_of_an_arm_can_be_measured(small, name):
+    task = small(name)
+    module = build(task, task.arms()[-1], 0)
+    loads = task.workloads(module, task.data(0))
+    assert {phase: load.run() for phase, load in loads.items()}["train_step"] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_cell_from_end_to_end(small, name, tmp_path):
     task = small(name)
     arm = task.arms()[-1]

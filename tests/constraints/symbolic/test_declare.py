@@ -121,7 +121,7 @@ def test_learnt_numbers_move_inside_their_bounds():
     network = join(network, {"cap": Hard(rule)}, outputs=2)
     assert {"enforced.0.raw.d"} <= {name for name, _ in network.named_parameters()}
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
-    for _ in range(50):
+    for _ in range(100):
         optimiser.zero_grad()
         (network(torch.rand(16, 2)) - 3.0).square().mean().backward()
         optimiser.step()
@@ -136,6 +136,18 @@ def test_learnt_numbers_move_inside_their_bounds():
 def test_learnt_numbers_begin_where_they_are_told(bounds):
     one = Learnable(initial=0.7, **bounds)
     assert float(one.value(one.start())) == pytest.approx(0.7, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_learnt_numbers_come_back_from_beside_a_bound(dtype):
+    one = Learnable(initial=5.0, low=0.0, high=30.0)
+    raw = torch.tensor([-1e3, -40.0, -1.0, 0.0, 1.0, 40.0, 1e3], dtype=dtype, requires_grad=True)
+    value = one.value(raw)
+    exact = 15.0 * (1.0 + raw.detach().double() / torch.sqrt(1.0 + raw.detach().double() ** 2))
+    assert torch.allclose(value.double(), exact, rtol=1e-6, atol=0.0)
+    (slope,) = torch.autograd.grad(value.sum(), raw)
+    assert torch.allclose(slope.double(), 15.0 * (1.0 + raw.detach().double() ** 2) ** -1.5, rtol=1e-5)
+    assert float(slope.min()) > 1e-8 and float(value.min()) > 0.0
 
 
 def test_unknown_is_never_hard():
