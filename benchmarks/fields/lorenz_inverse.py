@@ -27,6 +27,7 @@ from torch import Tensor
 from benchmarks.fields.spectral import Array
 from constraints import FieldRule, Learnable, Measurements, OutputRule, declare
 from constraints.equations import lorenz
+from constraints.sampling import Sampler
 
 __all__ = [
     "BEGIN",
@@ -113,15 +114,17 @@ def measured(points: Tensor, values: Tensor, *, noise: float = NOISE) -> Measure
     return Measurements(points, values, outputs=[0, 1, 2], deviation=noise, name="samples")
 
 
-def equation() -> FieldRule:
-    """The three equations at the model's inputs, their numbers learnt; they are not linear, and cannot be Hard."""
+def equation(sampler: Sampler | None = None) -> FieldRule:
+    """The three equations, their numbers learnt, at the model's inputs or where a sampler chooses; they cannot be Hard."""
     unknown = {
         SIGMA: Learnable(initial=5.0, low=0.0, high=30.0),
         RHO: Learnable(initial=5.0, low=0.0, high=50.0),
         BETA: Learnable(initial=1.0, low=0.0, high=10.0),
     }
     statements = lorenz(X, Y, Z, SIGMA, RHO, BETA)
-    return declare(statements, fields=FIELDS, domain=DOMAIN, draws=0, parameters=unknown, name="Lorenz", source=SOURCE)
+    draws = 0 if sampler is None else 1
+    told = {"fields": FIELDS, "domain": DOMAIN, "parameters": unknown, "name": "Lorenz", "source": SOURCE}
+    return declare(statements, draws=draws, sampler=sampler, **told)
 
 
 def start() -> FieldRule:

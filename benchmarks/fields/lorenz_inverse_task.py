@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from benchmarks.fields import lorenz_inverse
 from benchmarks.fields.kept import kept
 from benchmarks.fields.task import FieldTask
-from benchmarks.fields.training import by_levenberg_marquardt, by_self_scaled_bfgs, careful, optimiser_contrasts
+from benchmarks.fields.training import (
+    adaptive,
+    by_levenberg_marquardt,
+    by_self_scaled_bfgs,
+    careful,
+    optimiser_contrasts,
+)
 from constraints import Embedding, Hard, Rule, Soft
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
@@ -32,9 +38,9 @@ class LorenzInverse(FieldTask):
         "standard": Profile(seeds=7, epochs=40, rounds=5, cost_seeds=2),
         "full": Profile(seeds=20, epochs=80, rounds=10, cost_seeds=5),
     }
-    hidden = (30, 2)
+    hidden = (20, 2)
     stretch = 3.0
-    points = 300
+    points = 800
     names = ("x", "y", "z")
     truths: ClassVar[Mapping[str, float]] = lorenz_inverse.NUMBERS
     titles: ClassVar[Mapping[str, str]] = {
@@ -74,7 +80,7 @@ class LorenzInverse(FieldTask):
         points, values = lorenz_inverse.sensors(seed)
         return {
             "samples": Soft(lorenz_inverse.measured(points, values), weight=1.0 / len(points)),
-            "equation": Soft(lorenz_inverse.equation(), weight=0.1),
+            "equation": Soft(lorenz_inverse.equation(adaptive(self.points, candidates=3)), weight=0.1),
             "positive": Soft(lorenz_inverse.positive()),
             "start": Hard(lorenz_inverse.start()),
         }

@@ -33,8 +33,8 @@ class NavierStokes(FieldTask):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=4, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=8, epochs=40, rounds=5, cost_seeds=2),
-        "full": Profile(seeds=15, epochs=100, rounds=10, cost_seeds=5),
+        "standard": Profile(seeds=8, epochs=20, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=15, epochs=60, rounds=10, cost_seeds=5),
     }
     hidden = (25, 3)
     names = ("u", "v", "p")

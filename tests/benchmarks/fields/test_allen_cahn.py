@@ -124,3 +124,11 @@ def test_what_can_be_hard():
 def test_the_series_of_the_start_is_the_start():
     x = np.linspace(-0.9, 0.9, 50)
     assert np.abs(series(reference(), x, np.zeros(50)) - x**2 * np.cos(math.pi * x)).max() < 1e-5
+
+
+def test_growth_weighs_the_same_residual():
+    x, model = inside(DOMAIN, 20), network(2, 1)
+    plain, weighed = (equation(growth=growth).evaluate(model, x, model(x)) for growth in (0.0, 2.0))
+    assert (
+        torch.allclose(weighed, plain * torch.exp(2.0 * (0.5 - x[:, 1:])), rtol=1e-12) and float(plain.abs().max()) > 0
+    )
