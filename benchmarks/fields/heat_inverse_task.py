@@ -89,7 +89,7 @@ class HeatInverse(FieldTask):
         }
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam first, so that learnt numbers do not run to their bounds."""
+        """Adam first, so that the conductivity does not run to its bound where thermometers are few."""
         return careful(parameters)
 
     def arms(self) -> list[Arm]:

@@ -115,16 +115,23 @@ def measured(points: Tensor, values: Tensor, *, noise: float = NOISE) -> Measure
 
 
 def equation(sampler: Sampler | None = None) -> FieldRule:
-    """The three equations, their numbers learnt, at the model's inputs or where a sampler chooses; they cannot be Hard."""
+    """The three equations at the model's inputs, or where a sampler chooses, their numbers learnt; never Hard."""
     unknown = {
         SIGMA: Learnable(initial=5.0, low=0.0, high=30.0),
         RHO: Learnable(initial=5.0, low=0.0, high=50.0),
         BETA: Learnable(initial=1.0, low=0.0, high=10.0),
     }
     statements = lorenz(X, Y, Z, SIGMA, RHO, BETA)
-    draws = 0 if sampler is None else 1
-    told = {"fields": FIELDS, "domain": DOMAIN, "parameters": unknown, "name": "Lorenz", "source": SOURCE}
-    return declare(statements, draws=draws, sampler=sampler, **told)
+    return declare(
+        statements,
+        fields=FIELDS,
+        domain=DOMAIN,
+        draws=0 if sampler is None else 1,
+        sampler=sampler,
+        parameters=unknown,
+        name="Lorenz",
+        source=SOURCE,
+    )
 
 
 def start() -> FieldRule:

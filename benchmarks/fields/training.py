@@ -128,7 +128,7 @@ def balanced(module: KnowledgeModule, make: Callable[[], Balance]) -> None:
 
 
 def careful(parameters: Iterable[nn.Parameter], *, first: int = 6, learning_rate: float = 1e-2) -> Stages:
-    """Adam, then self-scaled Broyden: long first steps would drive learnt numbers to their bounds, for good.
+    """Adam, then self-scaled Broyden: long first steps may drive learnt numbers to bounds where a minimum is.
 
     Example:
         >>> len(careful([nn.Parameter(torch.zeros(2))]).stages)
