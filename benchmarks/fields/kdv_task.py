@@ -35,8 +35,8 @@ class Kdv(FieldTask):
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=3, rounds=2, cost_seeds=1),
-        "standard": Profile(seeds=7, epochs=100, rounds=5, cost_seeds=2),
-        "full": Profile(seeds=10, epochs=200, rounds=10, cost_seeds=5),
+        "standard": Profile(seeds=6, epochs=120, rounds=5, cost_seeds=2),
+        "full": Profile(seeds=10, epochs=240, rounds=10, cost_seeds=5),
     }
     hidden = (30, 4)
     stretch = 4.0
