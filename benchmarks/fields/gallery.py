@@ -126,7 +126,7 @@ def _curves(task: FieldTask, store: Store) -> Figure:
             label = None
     _label(panels[0], "evaluations of the loss and its gradient", "relative L2 error")
     _label(panels[1], "seconds of training", "relative L2 error")
-    _label(panels[2], "steps of the optimiser", "loss")
+    _label(panels[2], "epochs", "loss")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
     figure.suptitle(f"{task.name}, every seed", fontsize=10)
