@@ -48,7 +48,7 @@ ANGLE, SPEED = sympy.symbols("theta omega")
 RATES = tuple(sympy.Function(name)(ANGLE, SPEED) for name in "fg")
 F, G = sympy.symbols("f g")
 DOMAIN = {ANGLE: (-math.pi, math.pi), SPEED: (-2.5, 2.5)}
-NOISE = 0.05
+NOISE = 0.02
 SOURCE = "arXiv:1906.01563"
 
 

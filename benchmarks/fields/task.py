@@ -24,7 +24,7 @@ from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Metric
 from dkmodels.study.task import Data, Task
 
-__all__ = ["FieldTask", "WholeBatches", "learnt_numbers"]
+__all__ = ["FieldTask", "WholeBatches", "decades", "learnt_numbers"]
 
 
 @final
@@ -183,7 +183,7 @@ class FieldTask(Task, ABC):
         error = y - wanted
         relative = float(error.norm() / wanted.norm())
         found: dict[str, float | tuple[int, int]] = {
-            "log_error": _decades(relative),
+            "log_error": decades(relative),
             "relative_l2": relative,
             "relative_l1": float(error.abs().sum() / wanted.abs().sum()),
             "largest": float(error.abs().max()),
@@ -191,7 +191,7 @@ class FieldTask(Task, ABC):
         if self.truths:
             learnt = learnt_numbers(module)
             worst = max(abs(learnt[name] / truth - 1.0) for name, truth in self.truths.items())
-            found.update(parameter_error=worst, log_parameter_error=_decades(worst))
+            found.update(parameter_error=worst, log_parameter_error=decades(worst))
         for name, rule in self.judged().items():
             excess = rule.constraint.excess(rule.eval().evaluate(module, x, y).detach(), rule.context(x))
             found[name] = float(excess.square().mean().sqrt())
@@ -210,5 +210,11 @@ def learnt_numbers(module: KnowledgeModule) -> dict[str, float]:
     }
 
 
-def _decades(error: float) -> float:
+def decades(error: float) -> float:
+    """The decimal logarithm of an error, of rounding at least.
+
+    Example:
+        >>> decades(0.01), decades(0.0)
+        (-2.0, -16.0)
+    """
     return math.log10(max(error, 1e-16))
