@@ -139,8 +139,8 @@ def _label(panel: Axes, x: str, y: str) -> None:
 
 
 def _decades(parts: Sequence[Tensor]) -> tuple[float, float]:
-    """Limits of colours: from the median of the least to the largest of all, at least a decade."""
-    high = max(float(part.max()) for part in parts)
+    """Limits of colours: from the median of the least to what one place in a thousand exceeds, at least a decade."""
+    high = max(float(part.quantile(0.999)) for part in parts)
     low = min(float(part.median()) for part in parts)
     return max(min(low, high / 10.0), 1e-14) / 10.0, max(high, 1e-12)
 
