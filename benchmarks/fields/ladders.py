@@ -42,8 +42,7 @@ def ladders(docs: Path) -> Figure:
     figure = Figure(figsize=(13, 0.27 * sum(heights)), layout="constrained")
     panels = figure.subplots(rows, 2, squeeze=False, height_ratios=heights).flatten()
     for panel, task in zip(panels, shown, strict=False):
-        metric = "parameter_error" if task.truths else "relative_l2"
-        _ladder(panel, task, read_errors(docs / task.title() / "results.csv", metric))
+        _ladder(panel, task, read_errors(docs / task.title() / "results.csv", task.headline[0]))
     for panel in panels[len(shown) :]:
         panel.set_visible(False)
     return figure
@@ -66,8 +65,7 @@ def _ladder(panel: Axes, task: FieldTask, errors: Mapping[str, Sequence[float]])
     panel.invert_yaxis()
     panel.tick_params(axis="x", labelsize=7)
     panel.grid(axis="x", alpha=0.3)
-    what = f"error of {', '.join(task.truths)}" if task.truths else "relative L2 error"
-    panel.set_title(f"{task.title()}: {what}", fontsize=9)
+    panel.set_title(f"{task.title()}: {task.headline[1]}", fontsize=9)
 
 
 def main() -> None:

@@ -82,9 +82,16 @@ class FieldTask(Task, ABC):
     truths: ClassVar[Mapping[str, float]] = {}
 
     @property
+    def headline(self) -> tuple[str, str]:
+        """The metric that arms are judged by, before its logarithm is taken, and its title."""
+        if self.truths:
+            return "parameter_error", f"error of {', '.join(self.truths)}"
+        return "relative_l2", "relative L2 error"
+
+    @property
     def sought(self) -> Mapping[str, str]:
         """Metrics that stand before the errors of the field in tables, with their titles."""
-        return {"parameter_error": f"error of {', '.join(self.truths)}"} if self.truths else {}
+        return dict([self.headline]) if self.truths else {}
 
     @property
     @abstractmethod
@@ -161,9 +168,9 @@ class FieldTask(Task, ABC):
 
     def metrics(self) -> Sequence[Metric]:
         """Errors over the grid, and what the rules say of the answer."""
-        headline = "log_parameter_error" if self.truths else "log_error"
+        logarithm = "log_parameter_error" if self.truths else "log_error"
         errors = [
-            Metric(name=headline, direction="min", gain=0.1, primary=True),
+            Metric(name=logarithm, direction="min", gain=0.1, primary=True),
             *([Metric(name="parameter_error", direction="min", gain=0.002)] if self.truths else []),
             Metric(name="relative_l2", direction="min", gain=1e-6),
             Metric(name="relative_l1", direction="min", gain=1e-6),
