@@ -66,7 +66,7 @@ def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
         y = answers(module, x, batch_size=8192)
         residual = rule.eval().evaluate(module, x, y).detach().norm(dim=-1, keepdim=True)
         parts.append((y[:, :1], (y[:, :1] - truth).abs(), residual))
-    low, high = (_decades([part[row] for part in parts]) for row in (1, 2))
+    low, high = (_limits([part[row] for part in parts]) for row in (1, 2))
     for column, ((arm, _), (y, error, residual)) in enumerate(zip(modules.items(), parts, strict=True)):
         images = [panels[0, column].imshow(_image(y), cmap="RdBu_r", vmin=-limit, vmax=limit, **placed)]
         for row, (values, ends) in enumerate(((error, low), (residual, high)), start=1):
@@ -138,7 +138,7 @@ def _label(panel: Axes, x: str, y: str) -> None:
     panel.grid(alpha=0.3)
 
 
-def _decades(parts: Sequence[Tensor]) -> tuple[float, float]:
+def _limits(parts: Sequence[Tensor]) -> tuple[float, float]:
     """Limits of colours: from the median of the least to what one place in a thousand exceeds, at least a decade."""
     high = max(float(part.quantile(0.999)) for part in parts)
     low = min(float(part.median()) for part in parts)
