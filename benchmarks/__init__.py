@@ -2,6 +2,7 @@
 
 TASKS = {
     "allen_cahn": "benchmarks.fields.allen_cahn_task:AllenCahn",
+    "allen_cahn-emphasis": "benchmarks.fields.allen_cahn_emphasis_task:AllenCahnEmphasis",
     "burgers": "benchmarks.burgers.task:Burgers",
     "burgers-emphasis": "benchmarks.fields.burgers_emphasis_task:BurgersEmphasis",
     "burgers-forward": "benchmarks.fields.burgers_task:BurgersForward",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import ClassVar, final
 
 import torch
@@ -11,18 +10,15 @@ from torch import nn
 
 from benchmarks.burgers import problem
 from benchmarks.fields.burgers_task import BurgersForward
+from benchmarks.fields.emphases import EMPHASES, emphasis_contrasts
 from benchmarks.fields.kept import kept
-from benchmarks.fields.training import first_order
+from benchmarks.fields.training import by_single_iterations, first_order
 from constraints import Causal, Embedding, Emphasis, ResidualAttention, SelfAdaptive, Soft
-from dkmodels import KnowledgeModule
-from dkmodels.optim import QuasiNewton
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
 from dkmodels.study.task import Profile
 
-__all__ = ["BurgersEmphasis", "by_single_iterations"]
-
-KINDS = {"even": "no emphasis", "attention": "residual attention", "adaptive": "self-adaptive", "causal": "causal"}
+__all__ = ["BurgersEmphasis"]
 
 
 @final
@@ -39,8 +35,8 @@ class BurgersEmphasis(BurgersForward):
     points = 500
     steps = 50
     titles: ClassVar[Mapping[str, str]] = {
-        **{f"Adam, {kind}": f"Adam, {title}" for kind, title in KINDS.items()},
-        **{f"Broyden, {kind}": f"self-scaled Broyden, {title}" for kind, title in KINDS.items()},
+        **{f"Adam, {kind}": f"Adam, {title}" for kind, title in EMPHASES.items()},
+        **{f"Broyden, {kind}": f"self-scaled Broyden, {title}" for kind, title in EMPHASES.items()},
     }
     shown: ClassVar[Sequence[str]] = ("Adam, even", "Adam, attention", "Broyden, even", "Broyden, attention")
     published: ClassVar[Sequence[tuple[str, str]]] = ()
@@ -63,23 +59,13 @@ class BurgersEmphasis(BurgersForward):
     def arms(self) -> list[Arm]:
         """Each emphasis by each optimiser."""
         return [
-            *(Arm(f"Adam, {kind}", (kind, "conditions")) for kind in KINDS),
-            *(Arm(f"Broyden, {kind}", (kind, "conditions"), by_single_iterations) for kind in KINDS),
+            *(Arm(f"Adam, {kind}", (kind, "conditions")) for kind in EMPHASES),
+            *(Arm(f"Broyden, {kind}", (kind, "conditions"), by_single_iterations) for kind in EMPHASES),
         ]
 
     def contrasts(self) -> list[Contrast]:
         """Each emphasis against none."""
-        return [
-            Contrast(rule="equation", embedding=title, arm=f"{by}, {kind}", baseline=f"{by}, even", family="emphasis")
-            for by in ("Adam", "Broyden")
-            for kind, title in KINDS.items()
-            if kind != "even"
-        ]
-
-
-def by_single_iterations(module: KnowledgeModule) -> None:
-    """Self-scaled Broyden, one iteration a step, so that weights move with each."""
-    module.optimizer = partial(QuasiNewton, max_iter=1)
+        return [*emphasis_contrasts("Adam, {}"), *emphasis_contrasts("Broyden, {}")]
 
 
 def _equation(emphasis: Emphasis | None) -> Soft:

@@ -35,6 +35,7 @@ __all__ = [
     "by_levenberg_marquardt",
     "by_nystrom_newton",
     "by_self_scaled_bfgs",
+    "by_single_iterations",
     "by_soap",
     "careful",
     "first_order",
@@ -56,14 +57,21 @@ def adaptive(points: int, candidates: int = 10) -> ResidualAdaptive:
     return ResidualAdaptive(every=1, candidates=candidates * points)
 
 
-def quasi_newton(parameters: Iterable[nn.Parameter], *, update: InverseUpdate | None = None) -> torch.optim.Optimizer:
+def quasi_newton(
+    parameters: Iterable[nn.Parameter], *, update: InverseUpdate | None = None, iterations: int = ITERATIONS
+) -> torch.optim.Optimizer:
     """The default: self-scaled Broyden from the first step on.
+
+    Args:
+        parameters: of a network.
+        update: of the inverse Hessian; self-scaled Broyden's by default.
+        iterations: in a step.
 
     Example:
         >>> type(quasi_newton([nn.Parameter(torch.zeros(2))])).__name__
         'QuasiNewton'
     """
-    return QuasiNewton(parameters, update=update, max_iter=ITERATIONS)
+    return QuasiNewton(parameters, update=update, max_iter=iterations)
 
 
 def first_order(
@@ -115,6 +123,11 @@ def by_lbfgs(module: KnowledgeModule) -> None:
 def by_adam(module: KnowledgeModule, steps: int, learning_rate: float = 1e-2, repeat: int = ITERATIONS) -> None:
     """A step at each evaluation, with a learning rate that falls to 0 along a cosine in so many steps."""
     module.optimizer = partial(first_order, steps=steps, learning_rate=learning_rate, repeat=repeat)
+
+
+def by_single_iterations(module: KnowledgeModule) -> None:
+    """Self-scaled Broyden, one iteration a step, so that weights of points move with each."""
+    module.optimizer = partial(quasi_newton, iterations=1)
 
 
 def by_soap(module: KnowledgeModule, steps: int) -> None:
