@@ -1,4 +1,4 @@
-"""What a module refuses: names, contradictions, losses that are not finite."""
+"""What a module refuses: names, contradictions, losses that are not finite, gradients that are not the loss's."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from constraints import (
     Rule,
     RuleSet,
     SpecificationError,
+    UnsupportedError,
     require_consistent,
 )
+from dkmodels.optim import Stages
+from dkmodels.optim.full_batch import FullBatchOptimizer
 
-__all__ = ["bind", "require_finite_loss", "require_name", "require_no_conflict"]
+__all__ = ["bind", "require_finite_loss", "require_name", "require_no_conflict", "require_whole_gradients"]
 
 
 def bind(rule: Rule, outputs: Sequence[str] | None, inputs: Sequence[str] | None) -> None:
@@ -84,3 +87,33 @@ def require_finite_loss(
         f"`{owner}` needs a finite loss, got {float(total.detach())}; not finite: "
         f"{', '.join(broken) or 'the task loss'}"
     )
+
+
+def require_whole_gradients(optimizer: torch.optim.Optimizer, accumulated: int, clipped: bool) -> None:
+    """Refuse what makes gradients others than the loss's, where an optimiser asks for both several times a step.
+
+    Over several batches Lightning clears the gradients at the first alone: those of trials would add up. Clipped ones
+    are no slopes of the loss along which a line is searched.
+
+    Args:
+        optimizer: the module's.
+        accumulated: batches a step.
+        clipped: whether gradients are.
+
+    Raises:
+        UnsupportedError: says which of them.
+
+    Example:
+        >>> require_whole_gradients(torch.optim.Adam([nn.Parameter(torch.zeros(1))]), accumulated=2, clipped=True)
+    """
+    stages = optimizer.stages if isinstance(optimizer, Stages) else ()
+    parts = optimizer.optimizers if isinstance(optimizer, Stages) else [optimizer]
+    searching = [type(one).__name__ for one in parts if isinstance(one, (FullBatchOptimizer, torch.optim.LBFGS))]
+    asking = searching + [f"Stage(repeat={stage.repeat})" for stage in stages if stage.repeat > 1]
+    if accumulated > 1 and asking:
+        raise UnsupportedError(
+            f"`{asking[0]}` asks for the loss of a batch several times a step, and needs accumulate_grad_batches=1, "
+            f"got {accumulated}: make batches larger"
+        )
+    if clipped and searching:
+        raise UnsupportedError(f"`{searching[0]}` needs gradients as they are, got gradient_clip_val")

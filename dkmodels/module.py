@@ -24,7 +24,13 @@ from constraints import (
     join,
 )
 from dkmodels.balance import Balance, Term
-from dkmodels.checks import bind, require_finite_loss, require_name, require_no_conflict
+from dkmodels.checks import (
+    bind,
+    require_finite_loss,
+    require_name,
+    require_no_conflict,
+    require_whole_gradients,
+)
 from dkmodels.metrics import RuleViolation, SatisfactionRate
 from dkmodels.optim import AsksSquares
 from dkmodels.random import RandomStreams
@@ -117,7 +123,7 @@ class KnowledgeModule(LightningModule, ABC):
         self._streams = RandomStreams(torch.initial_seed())
         self._step: int | None = None
         self._batch: Any = None
-        self._start: dict[str, Tensor] | None = None
+        self._start: dict[str, dict[str, Tensor]] | None = None
         self._told = False
 
     def set_balance(self, balance: Balance) -> None:
@@ -180,6 +186,8 @@ class KnowledgeModule(LightningModule, ABC):
         penalties: dict[str, Tensor] = {}
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
+                if self._told:
+                    embedding.repeat()
                 with self._streams.of(name, "penalty"):
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
@@ -206,12 +214,18 @@ class KnowledgeModule(LightningModule, ABC):
         return self.decode(self(x), x)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """A step, in which rules draw the same random numbers however often the optimiser asks, and learn after it."""
+        """A step, in which rules draw the same random numbers however often the optimiser asks, and learn after it.
+
+        Raises:
+            UnsupportedError: gradients gathered over batches, or clipped, for an optimiser that asks several times.
+        """
+        for one in self._own_optimizers():
+            require_whole_gradients(one, self.trainer.accumulate_grad_batches, bool(self.trainer.gradient_clip_val))
         self._start = self._streams.places("penalty")
         try:
             super().optimizer_step(*args, **kwargs)
         finally:
-            self._start = self._batch = None
+            self._start = self._batch = self._step = None
             self._told = False
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
@@ -243,8 +257,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The gradients; with their graph, where the optimiser differentiates them again."""
-        found = self.optimizers(use_pl_optimizer=False)
-        if any(getattr(one, "needs_graph", False) for one in (found if isinstance(found, list) else [found])):
+        if any(getattr(one, "needs_graph", False) for one in self._own_optimizers()):
             # of the parameters alone: points of rules would keep their gradient, and it them, for good
             kwargs |= {"create_graph": True, "inputs": [p for p in self.parameters() if p.requires_grad]}
         super().backward(loss, *args, **kwargs)
@@ -258,6 +271,10 @@ class KnowledgeModule(LightningModule, ABC):
         if isinstance(optimizer, AsksSquares):
             optimizer.bind_squares(self, lambda: self.squares(self._batch))
         return optimizer
+
+    def _own_optimizers(self) -> list[torch.optim.Optimizer]:
+        found = self.optimizers(use_pl_optimizer=False)
+        return found if isinstance(found, list) else [found]
 
     # --- rules -------------------------------------------------------------------------------------------------
 

@@ -37,16 +37,17 @@ def seed_streams(seed: int) -> dict[str, int]:
 
 @final
 class RandomStream:
-    """A stream of torch's random numbers of its own: inside `with`, the global generator is swapped for it.
+    """A stream of torch's random numbers of its own: inside `with`, the global generators are swapped for it.
 
     A rule that samples points would otherwise shift every random number after it, and two arms of a study that differ
-    in that rule would no longer see the same batches.
+    in that rule would no longer see the same batches. The generators are the processor's and, where one is in use, that
+    of the current accelerator.
 
     Args:
         seed: where it begins.
 
     Attributes:
-        state: where it is, as `torch.get_rng_state` gives it.
+        state: where it is, by kind of device, as its `get_rng_state` gives it.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -59,20 +60,35 @@ class RandomStream:
     """
 
     def __init__(self, seed: int) -> None:
-        self.state = torch.Generator().manual_seed(seed).get_state()
-        self._outer: Tensor | None = None
+        self.seed = seed
+        self.state: dict[str, Tensor] = {"cpu": torch.Generator().manual_seed(seed).get_state()}
+        self._outer: dict[str, Tensor] = {}
 
     def __enter__(self) -> None:
-        self._outer = torch.get_rng_state()
-        torch.set_rng_state(self.state)
+        for kind, generators in _generators().items():
+            self._outer[kind] = generators.get_rng_state()
+            if kind not in self.state:
+                self.state[kind] = torch.Generator(kind).manual_seed(self.seed).get_state()
+            generators.set_rng_state(self.state[kind])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._outer is not None
-        self.state = torch.get_rng_state()
-        torch.set_rng_state(self._outer)
-        self._outer = None
+        for device, generators in _generators().items():
+            if device in self._outer:  # an accelerator may have come into use inside
+                self.state[device] = generators.get_rng_state()
+                generators.set_rng_state(self._outer.pop(device))
+
+
+def _generators() -> dict[str, Any]:
+    """What gets and sets the states of generators, by kind of device: the processor's and the accelerator's in use."""
+    found: dict[str, Any] = {"cpu": torch}
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is not None:
+        module = torch.get_device_module(accelerator)
+        if not hasattr(module, "is_initialized") or module.is_initialized():  # to ask is not to begin using it
+            found[accelerator.type] = module
+    return found
 
 
 @final
@@ -119,11 +135,11 @@ class RandomStreams(nn.Module):
         """Begin the streams of a purpose anew."""
         self._streams = {key: one for key, one in self._streams.items() if key.rpartition("/")[2] != purpose}
 
-    def places(self, purpose: str) -> dict[str, Tensor]:
+    def places(self, purpose: str) -> dict[str, dict[str, Tensor]]:
         """Where each stream of a purpose is, for `go_back`."""
-        return {key: one.state.clone() for key, one in self._streams.items() if key.rpartition("/")[2] == purpose}
+        return {key: dict(one.state) for key, one in self._streams.items() if key.rpartition("/")[2] == purpose}
 
-    def go_back(self, purpose: str, places: Mapping[str, Tensor]) -> None:
+    def go_back(self, purpose: str, places: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Put the streams of a purpose where they were; those that did not exist begin anew.
 
         Example:
@@ -140,18 +156,19 @@ class RandomStreams(nn.Module):
         self.forget(purpose)
         for key, state in places.items():
             owner, _, _ = key.rpartition("/")
-            self.of(owner, purpose).state = state.clone()
+            self.of(owner, purpose).state = dict(state)
 
     def get_extra_state(self) -> dict[str, Any]:
         """The seed, and where each stream is."""
-        return {"seed": self.seed, "states": {key: one.state.clone() for key, one in self._streams.items()}}
+        return {"seed": self.seed, "states": {key: dict(one.state) for key, one in self._streams.items()}}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.restart(state["seed"])
         for key, saved in state["states"].items():
             owner, _, purpose = key.rpartition("/")
-            self.of(owner, purpose).state = saved.detach().cpu().clone()
+            places = {"cpu": saved} if isinstance(saved, Tensor) else saved  # as it was before accelerators
+            self.of(owner, purpose).state = {kind: place.detach().cpu().clone() for kind, place in places.items()}
 
     def _load_from_state_dict(
         self,

@@ -62,6 +62,12 @@ class Embedding(nn.Module, ABC):
         `KnowledgeModule` calls it once a step, however often the optimiser asks for the loss in it.
         """
 
+    def repeat(self) -> None:
+        """The next `penalty` is asked for on a batch that was seen, as in a line search: what counts samples skips it.
+
+        `KnowledgeModule` calls it before each evaluation in a step but the first; by default nothing is counted.
+        """
+
     def after_step(self, model: nn.Module) -> None:
         """Called once after each step of the optimiser, however often it asked for the penalty; the rule may learn."""
         self.rule.after_step(model)

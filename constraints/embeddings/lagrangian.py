@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,9 @@ class AugmentedLagrangian(Embedding):
     :math:`\max(0, \lambda + \rho r)`, over the epoch's samples (all processes of a distributed run), and multiplies
     :math:`\rho` by `growth` where the mean violation did not fall to `decrease` of what it was.
 
-    One multiplier serves one condition for all samples; the quadratic term acts on each sample.
+    One multiplier serves one condition for all samples; the quadratic term acts on each sample. A sample counts once,
+    as it was before the step: trials of a line search do not (`repeat`), nor do batches with residuals that are not
+    finite. What the epoch has shown so far is in the state dict, so that what is resumed within it loses nothing.
 
     Args:
         rule: the rule.
@@ -72,6 +74,7 @@ class AugmentedLagrangian(Embedding):
         # Sums over the epoch differ from process to process, so they are not buffers: DDP would overwrite them with
         # those of rank 0 at every forward pass.
         self._sums: tuple[Tensor, Tensor, Tensor] | None = None
+        self._repeats = False
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The augmented part of the Lagrangian, `()`; adds to the epoch's sums while training.
@@ -81,20 +84,28 @@ class AugmentedLagrangian(Embedding):
         constraint = self.rule.constraint
         residual = constraint.residual(self.rule.evaluate(model, x, y), self.rule.context(x))
         residual = residual.reshape(-1, residual.shape[-1])
-        if self.multiplier.shape != residual.shape[-1:]:
-            self._grow(residual.shape[-1])
+        self._fit(residual)
         equal = torch.arange(residual.shape[-1], device=residual.device) < constraint.equalities
         multiplier, rho = self.multiplier.to(residual), self.rho.to(residual)
         shifted = multiplier + rho * residual
         shifted = torch.where(equal, shifted, shifted.clamp(min=0.0))
-        if self.training:
+        if self.training and not self._repeats:
             self._add(shifted.detach(), torch.where(equal, residual.detach().abs(), residual.detach().clamp(min=0.0)))
+        self._repeats = False
         return ((shifted.square() - multiplier.square()) / (2.0 * rho)).sum(dim=-1).mean()
+
+    def repeat(self) -> None:
+        """The next `penalty` sees samples that were counted."""
+        self._repeats = True
 
     def _add(self, shifted: Tensor, violated: Tensor) -> None:
         new = (shifted.sum(dim=0), violated.amax(dim=-1).sum(), shifted.new_tensor(float(len(shifted))))
-        old = self._sums
-        self._sums = new if old is None else (old[0] + new[0], old[1] + new[1], old[2] + new[2])
+        finite = torch.stack([part.isfinite().all() for part in new]).all()
+        moved, size, seen = (torch.where(finite, part, 0.0) for part in new)  # no wait for an accelerator
+        if self._sums is not None:  # perhaps from a checkpoint, before the module was moved
+            before = [part.to(moved.device) for part in self._sums]
+            moved, size, seen = before[0] + moved, before[1] + size, before[2] + seen
+        self._sums = moved, size, seen
 
     @torch.no_grad()
     def update(self) -> None:
@@ -106,27 +117,56 @@ class AugmentedLagrangian(Embedding):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for total in (moved, violated, seen):
                 torch.distributed.all_reduce(total)
+        if not float(seen) > 0.0:
+            return
         self.multiplier.copy_(moved / seen)
         mean = violated / seen
         if mean > self.decrease * self.previous:
             self.rho.copy_((self.rho * self.growth).clamp(max=self.largest))
         self.previous.copy_(mean)
 
-    def _grow(self, conditions: int) -> None:
-        """Give every condition its multiplier, once their number is known."""
-        if self.multiplier.numel() != 1:
+    def _fit(self, residual: Tensor) -> None:
+        """Give every condition its multiplier, once their number is known, no coarser than what it is the sum of."""
+        conditions = residual.shape[-1]
+        if self.multiplier.numel() not in (1, conditions):
             raise SpecificationError(
                 f"rule `{self.rule.name}` had {self.multiplier.numel()} conditions and now has {conditions}: "
                 f"`AugmentedLagrangian` needs one number of conditions"
             )
-        self.multiplier = self.multiplier.expand(conditions).clone()
+        dtype = torch.promote_types(self.multiplier.dtype, residual.dtype)
+        if self.multiplier.numel() != conditions or self.multiplier.dtype != dtype:
+            self.multiplier = self.multiplier.to(dtype).expand(conditions).clone()
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+    def get_extra_state(self) -> dict[str, tuple[Tensor, ...] | None]:
+        """What the epoch has shown so far; of several processes, the one that saves."""
+        return {"sums": self._sums}
+
+    def set_extra_state(self, state: dict[str, tuple[Tensor, ...] | None]) -> None:
+        """Go on from there."""
+        sums = state["sums"]
+        if sums is None:
+            self._sums = None
+        else:
+            moved, violated, seen = (part.detach().clone() for part in sums)
+            self._sums = moved, violated, seen
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        *rest: Any,
+    ) -> None:
         # The number of conditions is only known at the first step: take it from the checkpoint.
         saved = state_dict.get(prefix + "multiplier")
-        if saved is not None and saved.shape != self.multiplier.shape:
+        if saved is not None:
             self.multiplier = torch.zeros_like(saved, device=self.multiplier.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        sums = prefix + "_extra_state"  # not in state dicts of before it was kept
+        if sums in missing_keys:
+            missing_keys.remove(sums)
 
     def settings(self) -> dict[str, float | str]:
         """How the weight grows."""

@@ -41,7 +41,8 @@ class Balance(nn.Module, ABC):
     the optimiser, every `every` steps, at the first evaluation after `advance`: a line search sees one loss.
     `KnowledgeModule` calls `advance`; in a loop of one's own, call it before each step. A term that is 0, or has no
     gradient, keeps its weight and takes no part. Of several processes, what is seen is averaged. What is minimised
-    changes from step to step: `QuasiNewton` compares gradients within a step alone, `torch.optim.LBFGS` does not.
+    changes from step to step: `QuasiNewton` compares gradients within a step alone, `torch.optim.LBFGS` does not. A
+    state is loaded by a balance that knows its terms (`bind`), as one in a module does.
 
     Args:
         every: steps between moves, >= 1.
@@ -132,7 +133,7 @@ class Balance(nn.Module, ABC):
         if self._due:
             self._due = False
             seen = average_(self.observe(list(terms.values()), module).detach().double())
-            self.weights = self.weights.to(seen.device)
+            self.weights = self.weights.to(seen)  # the module may have been moved, or cast
             new = self.renew(seen)
             self.weights = torch.where(new.isfinite(), new, self.weights)
         found = self.weights.to(next(iter(terms.values())).loss)

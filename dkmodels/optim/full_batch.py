@@ -23,9 +23,10 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
     """An optimiser that sees all parameters as one vector and asks the closure several times a step.
 
     The closure clears the gradients, computes the loss on the same batch each time, calls `backward` and returns the
-    loss: Lightning's does. Of several processes, each with its part of the batch, the closure averages the gradients
-    (`DistributedDataParallel` does) and the optimiser the losses. There is one group of parameters, as with
-    `torch.optim.LBFGS`.
+    loss: Lightning's does, without accumulation or clipping. Of several processes, each with its part of the batch, the
+    closure averages the gradients (`DistributedDataParallel` does) and the optimiser the losses. There is one group of
+    parameters, as with `torch.optim.LBFGS`. Those that are frozen (`requires_grad`) stay where they are; where others
+    are than at the step before, what was learnt of the curvature is forgotten.
 
     The state counts `evaluations`, calls of the closure, and `iterations`.
 
@@ -45,25 +46,32 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         name = type(self).__name__
         if len(self.param_groups) != 1:
             raise SpecificationError(f"`{name}` needs one group of parameters, got {len(self.param_groups)}")
-        if len({p.device for p in self.parameters}) != 1 or not all(p.is_floating_point() for p in self.parameters):
-            found = ", ".join(sorted({f"{p.dtype} on {p.device}" for p in self.parameters}))
+        if len({p.device for p in self._given}) != 1 or not all(p.is_floating_point() for p in self._given):
+            found = ", ".join(sorted({f"{p.dtype} on {p.device}" for p in self._given}))
             raise SpecificationError(f"`{name}` needs floating-point parameters on one device, got {found}")
-        self.dtype = dtype or reduce(torch.promote_types, (p.dtype for p in self.parameters))
+        self.dtype = dtype or reduce(torch.promote_types, (p.dtype for p in self._given))
 
     @abstractmethod
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One step; the loss before it."""
 
+    def forget(self) -> None:
+        """Other parameters are frozen than before: drop from `memory` what was learnt; by default nothing."""
+
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All parameters."""
+        """Those that are not frozen."""
+        return [p for p in self._given if p.requires_grad]
+
+    @property
+    def _given(self) -> list[nn.Parameter]:
         found: list[nn.Parameter] = self.param_groups[0]["params"]
         return found
 
     @property
     def memory(self) -> dict[str, Any]:
         """What goes on from step to step; kept as the state of the first parameter, so that checkpoints hold it."""
-        memory: dict[str, Any] = self.state[self.parameters[0]]
+        memory: dict[str, Any] = self.state[self._given[0]]
         memory.setdefault("evaluations", 0)
         memory.setdefault("iterations", 0)
         return memory
@@ -72,17 +80,17 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         """Go on from a state, bit for bit: nothing is rounded to the parameters' dtype, nothing is shared."""
         super().load_state_dict(state_dict)
         saved = state_dict["state"].get(0, {})
-        device = self.parameters[0].device
+        device = self._given[0].device
         for key, value in saved.items():
             if isinstance(value, Tensor):
                 self.memory[key] = value.detach().to(device, copy=True)
 
     def read(self) -> Tensor:
-        """All parameters as one vector, `(n,)`."""
+        """The parameters as one vector, `(n,)`."""
         return torch.cat([p.detach().reshape(-1) for p in self.parameters]).to(self.dtype)
 
     def write(self, vector: Tensor) -> None:
-        """Set all parameters from `(n,)`."""
+        """Set the parameters from `(n,)`."""
         parts = vector.split([p.numel() for p in self.parameters])
         with torch.no_grad():
             for parameter, part in zip(self.parameters, parts, strict=True):
@@ -100,11 +108,17 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         """Loss and gradient where the parameters are.
 
         Raises:
-            SpecificationError: no closure.
+            SpecificationError: no closure, nothing to train.
             NonFiniteError: one of them is not finite.
         """
         if closure is None:
             raise SpecificationError(f"`{type(self).__name__}` needs a closure that returns the loss, got None")
+        if not any(p.numel() for p in self.parameters):
+            raise SpecificationError(f"`{type(self).__name__}` needs parameters that are not frozen, got none")
+        trained = [p.requires_grad for p in self._given]
+        if self.memory.setdefault("trained", trained) != trained:
+            self.forget()
+            self.memory["trained"] = trained
         loss, gradient = self._ask(closure)
         if not (math.isfinite(float(loss)) and bool(gradient.isfinite().all())):
             raise NonFiniteError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
@@ -131,7 +132,11 @@ class LevenbergMarquardt(FullBatchOptimizer):
             direction = _solve(system, damping)
             if direction is not None:
                 self.write(start + direction)
-                fall = float(system.loss) - self._loss(terms)
+                try:
+                    fall = float(system.loss) - self._loss(terms)
+                except BaseException:
+                    self.write(start)
+                    raise
                 promised = -float(direction @ (2.0 * system.vector + system.matrix @ direction))
                 if fall > 0.0:
                     ratio = fall / promised if promised > 0.0 else 1.0
@@ -143,10 +148,14 @@ class LevenbergMarquardt(FullBatchOptimizer):
         self.write(start)
 
     def _loss(self, terms: Sequence[Squares]) -> float:
-        """Where the parameters are; not a number counts as no fall."""
+        """Where the parameters are; not a number, and residuals that refuse to be none, count as no fall."""
         self.memory["evaluations"] += 1
-        with torch.no_grad():
-            return float(average_(torch.stack([term.loss() for term in terms]).sum()))
+        try:
+            with torch.no_grad():
+                loss = torch.stack([term.loss() for term in terms]).sum()
+        except NonFiniteError:
+            loss = self.parameters[0].new_full((), math.nan)
+        return float(average_(loss))  # all processes average, also where one refuses
 
 
 def _solve(system: NormalEquations, damping: float) -> Tensor | None:

@@ -107,6 +107,11 @@ class NystromNewtonCG(FullBatchOptimizer):
         super().__init__(params, options)
         self.needs_graph = True
 
+    def forget(self) -> None:
+        """See `FullBatchOptimizer`."""
+        for name in ("vectors", "values", "direction"):
+            self.memory.pop(name, None)
+
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One iteration.
 
@@ -142,8 +147,8 @@ class NystromNewtonCG(FullBatchOptimizer):
         ]
         if not pairs:
             raise SpecificationError(
-                "`NystromNewtonCG` needs a closure that calls loss.backward(create_graph=optimizer.needs_graph), got "
-                "gradients without a graph"
+                "`NystromNewtonCG` needs a closure that calls loss.backward(create_graph=optimizer.needs_graph), and a "
+                "loss that is not linear, got gradients without a graph"
             )
         self.memory["products"] = self.memory.get("products", 0) + 1
         gradients, weights = zip(*pairs, strict=True)

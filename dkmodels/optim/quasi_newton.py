@@ -111,6 +111,10 @@ class QuasiNewton(FullBatchOptimizer):
         """The inverse Hessian, `(n, n)`; None where it is the identity."""
         return self.memory.get("inverse")
 
+    def forget(self) -> None:
+        """See `FullBatchOptimizer`."""
+        self._restart()
+
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """At most `max_iter` iterations.
 

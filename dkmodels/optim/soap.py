@@ -73,7 +73,8 @@ class SOAP(torch.optim.Optimizer):
         SpecificationError: numbers out of range.
 
     Source: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade, "SOAP: improving and stabilizing
-    Shampoo using Adam", 2024, algorithms 3 and 4, arXiv:2409.11321. Ours: Adam's correction of the bias, no step lost.
+    Shampoo using Adam", 2024, algorithms 3 and 4, arXiv:2409.11321. Ours: Adam's correction of the bias, statistics
+    that begin with those of the first gradient, no step lost.
 
     Example:
         >>> layer = nn.Linear(3, 2)
@@ -106,16 +107,27 @@ class SOAP(torch.optim.Optimizer):
         """One step; the loss of the closure, if there is one.
 
         Raises:
-            NonFiniteError: statistics that are not finite have no eigenbasis.
+            NonFiniteError: a gradient that is not finite, or too large for its square; nothing has moved.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+        moving = [
+            (parameter, parameter.grad, group)
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None and parameter.numel()
+        ]
+        if moving:
+            # no entry of G G^T is larger than the sum of squares
+            squares = [gradient.square().sum().to(moving[0][1].device) for _, gradient, _ in moving]
+            if not bool(torch.stack([one.isfinite() for one in squares]).all()):
+                raise NonFiniteError(
+                    "`SOAP` needs gradients with finite squares, got some without; the parameters are as before"
+                )
+        for parameter, gradient, group in moving:
+            self._move(parameter, gradient, group)
         return loss
 
     def _move(self, parameter: nn.Parameter, gradient: Tensor, options: dict[str, Any]) -> None:
@@ -143,8 +155,6 @@ class SOAP(torch.optim.Optimizer):
             if len(rows) > options["max_size"]:
                 continue
             product = rows @ rows.mT
-            if not bool(product.isfinite().all()):
-                raise NonFiniteError("`SOAP` needs finite gradients, got some that are not")
             known = side in state
             state[side] = state[side].lerp_(product, 1.0 - decay) if known else product
             if not known or state["steps"] % options["refresh"] == 0:

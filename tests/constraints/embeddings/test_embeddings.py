@@ -128,6 +128,41 @@ def test_multipliers_survive_a_checkpoint():
     torch.testing.assert_close(fresh.multiplier, al.multiplier)
 
 
+def test_trials_and_what_is_not_finite_do_not_move_multipliers():
+    al, y = AugmentedLagrangian(Bounds(low=0.0), rho=2.0), torch.tensor([[-1.0]])
+    al.penalty(nn.Identity(), y, y)
+    al.repeat()
+    al.penalty(nn.Identity(), 100.0 * y, 100.0 * y)
+    al.penalty(nn.Identity(), torch.nan * y, torch.nan * y)
+    al.penalty(nn.Identity(), 3.0 * y, 3.0 * y)
+    al.update()
+    assert al.multiplier.tolist() == [2.0 * (1.0 + 3.0) / 2.0]
+    al.penalty(nn.Identity(), torch.nan * y, torch.nan * y)
+    al.update()
+    assert al.multiplier.tolist() == [4.0], "an epoch that saw nothing finite changes nothing"
+
+
+def test_multipliers_go_on_within_an_epoch():
+    y = torch.tensor([[-1.0, 2.0]], dtype=torch.float64)
+    whole = AugmentedLagrangian(Bounds(low=0.0))
+    whole.penalty(nn.Identity(), y, y)
+    resumed = AugmentedLagrangian(Bounds(low=0.0))
+    resumed.load_state_dict(whole.state_dict())
+    for al in (whole, resumed):
+        al.penalty(nn.Identity(), 3.0 * y, 3.0 * y)
+        al.update()
+    assert torch.equal(whole.multiplier, resumed.multiplier) and whole.multiplier.tolist() == [2.0, 0.0]
+    old = {key: value for key, value in whole.state_dict().items() if key != "_extra_state"}
+    assert AugmentedLagrangian(Bounds(low=0.0)).load_state_dict(old).missing_keys == []
+
+
+def test_multipliers_are_no_coarser_than_residuals():
+    al, y = AugmentedLagrangian(Bounds(low=0.0), growth=1.0), torch.tensor([[-1.0 - 1e-12]], dtype=torch.float64)
+    al.penalty(nn.Identity(), y, y)
+    al.update()
+    assert al.multiplier.item() == 1.0 + 1e-12
+
+
 def test_multipliers_need_one_number_of_conditions():
     al = AugmentedLagrangian(Bounds(low=0.0))
     al.penalty(nn.Identity(), X, torch.zeros(1, 3))

@@ -1,6 +1,7 @@
 """Balances and emphases in a KnowledgeModule under a Trainer: logged, fixed in a step, respected by squares."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from constraints import AugmentedLagrangian, Bounds, Monitor, Soft, Specificatio
 from constraints.embeddings import Causal, ResidualAttention, SelfAdaptive
 from dkmodels import FieldModule, RegressionModule
 from dkmodels.balance import GradientNorm, LearningRateAnnealing, NeuralTangentKernel, ReLoBRaLo, SoftAdapt
-from dkmodels.optim import LevenbergMarquardt, QuasiNewton
+from dkmodels.optim import LevenbergMarquardt, QuasiNewton, Stage, Stages
 
 T = sympy.Symbol("t")
 NAME = sympy.Function("u")
@@ -151,6 +152,54 @@ def test_weights_hold_while_gradients_are_accumulated():
     trainer(2, accumulate_grad_batches=3).fit(module, loader(3))
     assert [len(asked) for asked in watch.seen.values()] == [3, 3]
     assert all(torch.equal(one, asked[0]) for asked in watch.seen.values() for one in asked)
+
+
+@pytest.mark.parametrize("optimizer", [newton, LevenbergMarquardt, torch.optim.LBFGS, "stages"])
+def test_gradients_that_are_not_the_losss_are_refused(optimizer):
+    """Trials would add up over accumulated batches, and clipped gradients are no slopes."""
+    if optimizer == "stages":
+        optimizer = partial(Stages, stages=[Stage(torch.optim.Adam, 1), Stage(newton)])
+    with pytest.raises(UnsupportedError, match="needs accumulate_grad_batches=1, got 3"):
+        trainer(1, accumulate_grad_batches=3).fit(decay(optimizer=optimizer), loader(3))
+    with pytest.raises(UnsupportedError, match="needs gradients as they are"):
+        trainer(1, gradient_clip_val=1.0).fit(decay(optimizer=optimizer), loader())
+
+
+def test_steps_that_repeat_a_batch_may_be_clipped_but_not_accumulated():
+    repeated = partial(Stages, stages=[Stage(torch.optim.Adam, repeat=2)])
+    trainer(1, gradient_clip_val=1.0).fit(decay(optimizer=repeated), loader())
+    with pytest.raises(UnsupportedError, match=r"`Stage\(repeat=2\)` asks"):
+        trainer(1, accumulate_grad_batches=3).fit(decay(optimizer=repeated), loader(3))
+
+
+def test_weights_move_in_each_of_several_fits():
+    """Each trainer counts its steps from 0."""
+    module = decay(SelfAdaptive(), balance=SoftAdapt())
+    seen = []
+    for _ in range(3):
+        trainer(1).fit(module, loader())
+        seen.append(module.rules["equation"].emphasis.multiplier.clone())
+    assert all(bool((after > before).all()) for before, after in pairwise(seen))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_module_may_be_cast(scheme):
+    module = decay(balance=scheme()).float()
+    assert module.balance.weights.dtype == torch.float32
+    x = POINTS.float()
+    loss = module.training_step((x,), 0)
+    assert loss.dtype == torch.float32 and module.balance.weights.dtype == torch.float64
+
+
+def test_multipliers_count_samples_once_under_a_line_search():
+    """The first state of each step, not the trials of its line search."""
+    lagrangian = AugmentedLagrangian(Bounds(low=2.0), growth=1.0)
+    module = RegressionModule(nn.Linear(1, 1).double(), {"a": lagrangian}, optimizer=newton)
+    data = DataLoader(TensorDataset(POINTS, POINTS), batch_size=9)
+    with torch.no_grad():
+        wanted = (2.0 - module(POINTS)).clamp(min=0.0).mean()
+    trainer(1).fit(module, data)
+    torch.testing.assert_close(lagrangian.multiplier, wanted[None], rtol=1e-12, atol=0.0)
 
 
 def test_hooks_may_be_overridden():

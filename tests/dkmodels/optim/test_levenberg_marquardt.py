@@ -1,7 +1,7 @@
 """Normal equations against whole Jacobians, Levenberg and Marquardt's method against scipy's, and in a Trainer."""
 
 import copy
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -232,3 +232,51 @@ def test_slopes_that_are_not_finite_leave_the_parameters():
     with pytest.raises(NonFiniteError, match="finite residuals and slopes"):
         optimizer.step(closure)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("error", [NonFiniteError("no number"), KeyboardInterrupt()])
+def test_an_error_in_a_trial_leaves_the_parameters(error):
+    """What refuses to be no number is no fall; another error goes on to the user."""
+    model, rows = network(1), torch.rand(8, 1, dtype=torch.float64)
+    calls = count()
+
+    def residual(z):
+        if next(calls) == 1:  # after the Jacobian
+            raise error
+        return model(z) - z.exp()
+
+    fit = Squares(residual, rows, 1.0)
+    optimizer = LevenbergMarquardt(model.parameters(), module=model, terms=lambda: [fit])
+    before = copy.deepcopy(model.state_dict())
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (model(rows) - rows.exp()).square().sum()
+        loss.backward()
+        return loss
+
+    if isinstance(error, NonFiniteError):
+        first = float(optimizer.step(closure))
+        assert float(closure().detach()) < first and optimizer.memory["evaluations"] >= 3
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step(closure)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_frozen_parameters_stay():
+    model, rows = network(1), torch.rand(8, 1, dtype=torch.float64)
+    fit = Squares(lambda z: model(z) - z.exp(), rows, 1.0)
+    optimizer = LevenbergMarquardt(model.parameters(), module=model, terms=lambda: [fit])
+    model[0].requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+
+    def closure():
+        optimizer.zero_grad()
+        loss = fit.loss()
+        loss.backward()
+        return loss
+
+    losses = [float(optimizer.step(closure)) for _ in range(5)]
+    assert losses[-1] < losses[0]
+    assert all(torch.equal(value, before[name]) == name.startswith("0") for name, value in model.state_dict().items())

@@ -10,7 +10,7 @@ from scipy import optimize
 from torch import nn
 
 from constraints import NonFiniteError, SpecificationError
-from dkmodels.optim import BFGS, QuasiNewton, SelfScaledBFGS, SelfScaledBroyden
+from dkmodels.optim import BFGS, NystromNewtonCG, QuasiNewton, SelfScaledBFGS, SelfScaledBroyden
 from tests.dkmodels.optim.problems import (
     beale,
     closure_of,
@@ -188,6 +188,31 @@ def test_parameters_without_a_gradient_stay():
     optimizer.step(closure_of(optimizer, rosenbrock, x))
     assert unused.tolist() == [5.0]
     torch.testing.assert_close(x.detach(), torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("make", [QuasiNewton, NystromNewtonCG])
+def test_parameters_may_be_frozen_and_thawed(make):
+    """A curvature learnt of others would move what is frozen."""
+    matrix, f = quadratic(4)
+    parts = parameter([1.0, -2.0]), parameter([0.5, 3.0])
+    optimizer = make(parts)
+    closure = closure_of(optimizer, lambda *given: f(torch.cat(given)), *parts)
+    optimizer.step(closure)
+    parts[0].requires_grad_(False)
+    frozen = parts[0].detach().clone()
+    for _ in range(20):
+        optimizer.step(closure)
+    assert torch.equal(parts[0], frozen)
+    wanted = -torch.linalg.solve(matrix[2:, 2:], matrix[2:, :2] @ frozen)
+    torch.testing.assert_close(parts[1].detach(), wanted, atol=1e-6, rtol=1e-6)
+    parts[0].requires_grad_(True)
+    for _ in range(20):
+        optimizer.step(closure)
+    torch.testing.assert_close(torch.cat(parts).detach(), torch.zeros(4, dtype=torch.float64), atol=1e-6, rtol=0.0)
+    for part in parts:
+        part.requires_grad_(False)
+    with pytest.raises(SpecificationError, match="not frozen, got none"):
+        optimizer.step(closure)
 
 
 def test_refuses():

@@ -112,7 +112,23 @@ def test_refuses():
         SOAP([weight], lr=0.0)
     with pytest.raises(SpecificationError, match="refresh >= 1"):
         SOAP([weight], refresh=0)
-    weight.grad = torch.full((2, 2), torch.nan)
-    with pytest.raises(NonFiniteError, match="finite gradients"):
-        SOAP([weight]).step()
-    assert weight.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("entry", [torch.nan, torch.inf, 1e20])
+@pytest.mark.parametrize("which", [0, 1])
+def test_gradients_without_finite_squares_move_nothing(entry, which):
+    numbers = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2, 2))
+    for parameter in numbers:
+        parameter.grad = torch.ones_like(parameter)
+    numbers[which].grad.view(-1)[0] = entry
+    optimizer = SOAP(numbers)
+    with pytest.raises(NonFiniteError, match="finite squares"):
+        optimizer.step()
+    assert all(bool((parameter == 1.0).all()) for parameter in numbers) and not optimizer.state
+
+
+def test_parameters_without_entries_are_left_alone():
+    empty, full = nn.Parameter(torch.zeros(0, 3)), nn.Parameter(torch.ones(1))
+    empty.grad, full.grad = torch.zeros(0, 3), torch.ones(1)
+    SOAP([empty, full]).step()
+    assert float(full) < 1.0
