@@ -1,8 +1,8 @@
 """The shipped tasks: what rules are worth, measured. Not part of the wheel."""
 
 TASKS = {
+    "advection": "benchmarks.fields.advection_task:Advection",
     "allen_cahn": "benchmarks.fields.allen_cahn_task:AllenCahn",
-    "allen_cahn-emphasis": "benchmarks.fields.allen_cahn_emphasis_task:AllenCahnEmphasis",
     "burgers": "benchmarks.burgers.task:Burgers",
     "burgers-emphasis": "benchmarks.fields.burgers_emphasis_task:BurgersEmphasis",
     "burgers-forward": "benchmarks.fields.burgers_task:BurgersForward",

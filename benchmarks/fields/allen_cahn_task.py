@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, final
 
 import sympy
 from torch import Tensor
@@ -23,6 +23,7 @@ __all__ = ["AllenCahn"]
 BEST = ("equation_growth", "start", "periodic_hard", "even")
 
 
+@final
 class AllenCahn(FieldTask):
     """Allen and Cahn's equation, from what is known of it alone."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dkmodels.study.metric import Contrast
 
-__all__ = ["EMPHASES", "emphasis_contrasts"]
+__all__ = ["EMPHASES", "EVEN", "emphasis_contrasts"]
 
 EVEN = "even"
 EMPHASES: Mapping[str, str] = {
