@@ -250,7 +250,7 @@ class Chess(Task):
 
         return {
             "frame": Workload(run=live, unit="frame"),
-            "train_step": training_workload(module, *batch, unit="step of 4 boards"),
+            "train_step": training_workload(module, batch, unit="step of 4 boards"),
         }
 
     def exhibits(self, cells: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, Any]]) -> list[Exhibit]:

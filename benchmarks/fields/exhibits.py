@@ -88,9 +88,10 @@ def costs_beside_errors(task: _Titled, costs: Records) -> Exhibit:
     return Exhibit(
         f"{task.name}: costs",
         rows,
-        f"Ratios to '{task.titles[first]}', measured after the training, arms interleaved in one process. A training "
-        "step is one evaluation of the loss and its gradient, and a step of Adam, whatever the arm's own optimiser is: "
-        "what that takes is in the seconds above. Energy is estimated from the processor's time.",
+        f"Ratios to '{task.titles[first]}', measured after the training, arms interleaved in one process. A "
+        "training step is one evaluation of the loss and its gradient, with its share of what moves weights, and a "
+        "step of Adam, whatever the arm's own optimiser is: what that takes is in the seconds above. Energy is "
+        "estimated from the processor's time.",
     )
 
 

@@ -50,21 +50,23 @@ def _task(results: Path) -> FieldTask:
 
 
 def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
-    """The first field over two coordinates; a column an arm."""
+    """The first field over two coordinates, and the error of all; a column an arm."""
     (first, (a, b)), (second, (c, d)) = task.domain.items()
     x = torch.cartesian_prod(
         torch.linspace(c, d, SIDE, dtype=torch.float64), torch.linspace(a, b, SIDE, dtype=torch.float64)
     ).flip(1)
-    truth = task.solution(x)[:, :1]
+    whole = task.solution(x)
+    truth = whole[:, :1]
     told, rule = next((name, rule) for name, rule in task.judged().items() if isinstance(rule, FieldRule))
     figure = Figure(figsize=(3.0 * len(modules) + 1.8, 7.2), layout="constrained")
     panels = figure.subplots(3, len(modules), sharex=True, sharey=True, squeeze=False)
     placed: dict[str, Any] = {"extent": (c, d, a, b), "origin": "lower", "aspect": "auto"}
     limit = float(truth.abs().max())
-    parts = []
+    parts, relative = [], []
     for module in modules.values():
         y = answers(module, x, batch_size=8192)
         residual = rule.eval().evaluate(module, x, y).detach().norm(dim=-1, keepdim=True)
+        relative.append(float((y - whole).norm() / whole.norm()))
         parts.append((y[:, :1], (y[:, :1] - truth).abs(), residual))
     low, high = (_limits([part[row] for part in parts]) for row in (1, 2))
     for column, ((arm, _), (y, error, residual)) in enumerate(zip(modules.items(), parts, strict=True)):
@@ -72,8 +74,7 @@ def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
         for row, (values, ends) in enumerate(((error, low), (residual, high)), start=1):
             shown = np.clip(_image(values), ends[0], None)
             images.append(panels[row, column].imshow(shown, cmap="viridis", norm=LogNorm(*ends), **placed))
-        relative = float(error.norm() / truth.norm())
-        panels[0, column].set_title(f"{task.titles[arm]}\nrelative L2 {relative:.2g}", fontsize=9)
+        panels[0, column].set_title(f"{task.titles[arm]}\nrelative L2 {relative[column]:.2g}", fontsize=9)
         panels[2, column].set_xlabel(str(second))
         if column == len(modules) - 1:
             for row, (image, title) in enumerate(
@@ -139,9 +140,13 @@ def _label(panel: Axes, x: str, y: str) -> None:
 
 
 def _limits(parts: Sequence[Tensor]) -> tuple[float, float]:
-    """Limits of colours: from the median of the least to what one place in a thousand exceeds, at least a decade."""
+    """Limits of colours: from the median of the least to what one place in a thousand exceeds, at least a decade.
+
+    What is but rounding does not count as the least.
+    """
     high = max(float(part.quantile(0.999)) for part in parts)
-    low = min(float(part.median()) for part in parts)
+    medians = [float(part.median()) for part in parts]
+    low = min((middle for middle in medians if middle > 1e-12 * high), default=high)
     return max(min(low, high / 10.0), 1e-14) / 10.0, max(high, 1e-12)
 
 

@@ -44,7 +44,7 @@ class Kdv(FieldTask):
     titles: ClassVar[Mapping[str, str]] = {
         "soft": "all Soft",
         "hard": "start and period Hard",
-        "hard, adaptive": "the same, points where residuals are",
+        "hard, adaptive": "the same, fresh points, where residuals are",
         "Adam": "adaptive, Adam alone",
     }
     shown: ClassVar[Sequence[str]] = ("soft", "hard", "hard, adaptive", "Adam")

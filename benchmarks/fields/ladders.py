@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import TASKS
 from benchmarks.fields.task import FieldTask
+from dkmodels.study.errors import UsageError
 from dkmodels.study.task import load_task
 
 __all__ = ["ladders", "read_errors"]
@@ -34,9 +35,15 @@ def read_errors(results: Path, metric: str) -> dict[str, list[float]]:
 
 
 def ladders(docs: Path) -> Figure:
-    """A panel for each field task with values in the docs; its arms from the least to the most that is known."""
+    """A panel for each field task with values in the docs; its arms from the least to the most that is known.
+
+    Raises:
+        UsageError: no such task.
+    """
     tasks = [load_task(TASKS[name], "standard") for name in TASKS if (docs / name / "results.csv").exists()]
     shown = [task for task in tasks if isinstance(task, FieldTask)]
+    if not shown:
+        raise UsageError(f"a picture of field studies needs some with a results.csv in {docs}, got none")
     rows = (len(shown) + 1) // 2
     heights = [max(len(task.titles) for task in shown[2 * row : 2 * row + 2]) + 2 for row in range(rows)]
     figure = Figure(figsize=(13, 0.27 * sum(heights)), layout="constrained")
@@ -73,7 +80,10 @@ def main() -> None:
     parser.add_argument("docs", type=Path, help="folder with a folder for each study")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     options = parser.parse_args()
-    ladders(options.docs).savefig(options.out, dpi=110)
+    try:
+        ladders(options.docs).savefig(options.out, dpi=110)
+    except UsageError as error:
+        parser.error(str(error))
     print(options.out)
 
 

@@ -29,7 +29,8 @@ class NavierStokes(FieldTask):
 
     name = "navier_stokes"
     description = (
-        "Kovasznay's flow at Re = 40: velocity and pressure, from the equations and the velocity on the sides."
+        "Kovasznay's flow at Re = 40: velocity and pressure, from the equations, the velocity on the sides and the "
+        "pressure at the outflow."
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=4, rounds=2, cost_seeds=1),

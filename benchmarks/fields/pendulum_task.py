@@ -22,7 +22,7 @@ from dkmodels.study.task import Data, Profile
 __all__ = ["Pendulum", "SwingModule"]
 
 STEPS = 12  # from a sample, compared with as many samples after it
-LATE, AMPLITUDES = 30.0, (0.5, 1.5, 2.5)
+LATE, AMPLITUDES = 30.0, (0.5, 1.5, 2.5)  # 4.7, 4.1 and 2.9 periods
 
 
 @final
@@ -60,7 +60,7 @@ class Pendulum(FieldTask):
     """A vector field from swings."""
 
     name = "pendulum"
-    description = "A pendulum's rates from ten noisy swings; errors after five periods, and of energies never seen."
+    description = "A pendulum's rates from ten noisy swings; where others of like size are for 3 to 5 periods."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=2, rounds=2, cost_seeds=1),
         "standard": Profile(seeds=8, epochs=4, rounds=5, cost_seeds=2),
@@ -85,12 +85,12 @@ class Pendulum(FieldTask):
 
     @property
     def headline(self) -> tuple[str, str]:
-        """Where a swing is after a long time."""
-        return "late_error", "distance after 5 periods"
+        """Where a swing is for a long time."""
+        return "late_error", "mean distance over 30 units of time"
 
     @property
     def sought(self) -> Mapping[str, str]:
-        """After a long time."""
+        """For a long time."""
         return dict([self.headline]) | {"energy_drift": "largest change of energy"}
 
     def grid(self) -> Tensor:
@@ -155,7 +155,7 @@ class Pendulum(FieldTask):
         return SwingModule(network, rules, step=float(times[1] - times[0]), optimizer=self.optimizer)
 
     def metrics(self) -> Sequence[Metric]:
-        """How far a swing is off after a long time, then those of every field task."""
+        """How far a swing is off for a long time, then those of every field task."""
         others = [
             Metric(name=m.name, direction=m.direction, gain=m.gain) for m in super().metrics() if m.name != "log_error"
         ]

@@ -123,7 +123,7 @@ class FieldTask(Task, ABC):
         grid = self.grid()
         test = TensorDataset(grid, self.solution(grid))
         if self.steps > 1:
-            return Data(train=WholeBatches(x, self.steps), test=test, batch_size=1)
+            return Data(train=WholeBatches(x, self.steps), test=test, batch_size=1, large_batch=4 * len(x))
         return Data(train=TensorDataset(x), test=test, batch_size=len(x))
 
     def network(self, seed: int) -> nn.Module:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from constraints.sampling import ResidualAdaptive
@@ -27,6 +28,7 @@ from dkmodels.study.metric import Contrast
 
 __all__ = [
     "ITERATIONS",
+    "LargerLBFGS",
     "adaptive",
     "balanced",
     "by_adam",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 ITERATIONS = 50
+LARGER = 1e10  # of losses that end at 1e-20
 ADAM = partial(torch.optim.Adam, betas=(0.9, 0.99))
 
 
@@ -108,10 +111,33 @@ def by_bfgs(module: KnowledgeModule) -> None:
     module.optimizer = partial(quasi_newton, update=BFGS())
 
 
+@final
+class LargerLBFGS(torch.optim.LBFGS):
+    """torch's L-BFGS of the loss times `LARGER`, which is the same method where losses are small.
+
+    torch's learns nothing of a pair whose product of step and change of gradient is 1e-10 or less: as it is, it
+    would end as steepest descent where losses reach 1e-6.
+    """
+
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
+        """See `torch.optim.LBFGS`; the loss as it is."""
+
+        def larger() -> Tensor:
+            loss = closure()
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(LARGER)
+            return LARGER * loss
+
+        found: Tensor = super().step(larger)  # type: ignore[no-untyped-call]
+        return found / LARGER
+
+
 def by_lbfgs(module: KnowledgeModule) -> None:
     """torch's, with a memory of 100 pairs."""
     module.optimizer = partial(
-        torch.optim.LBFGS,
+        LargerLBFGS,
         max_iter=ITERATIONS,
         history_size=100,
         line_search_fn="strong_wolfe",

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Data:
         test: samples `(x, target)`, never seen in training.
         val: for the curves; none by default.
         batch_size: of training.
+        large_batch: samples at once when the cost of inference is measured; four batches by default.
         extra: whatever else `evaluate` needs (streams, whole games).
     """
 
@@ -61,6 +63,7 @@ class Data:
     test: Dataset[Any]
     val: Dataset[Any] | None = None
     batch_size: int = 64
+    large_batch: int | None = None
     extra: Any = None
 
     def loader(self, dataset: Dataset[Any], *, seed: int | None = None) -> DataLoader[Any]:
@@ -188,8 +191,9 @@ class Task(ABC):
 
     def workloads(self, module: KnowledgeModule, data: Data) -> dict[str, Workload]:
         """What is timed, by phase; by default a train step, and inference at batch 1 and at a large batch."""
-        x, target = (part.to(module.device) for part in module.unpack(next(iter(data.loader(data.train)))))
-        large, _ = module.unpack(next(iter(DataLoader(data.test, batch_size=4 * data.batch_size))))
+        batch = module.transfer_batch_to_device(next(iter(data.loader(data.train))), module.device, 0)
+        size = data.large_batch or 4 * data.batch_size
+        large, _ = module.unpack(next(iter(DataLoader(data.test, batch_size=size))))
         large = large.to(module.device)
 
         def infer(batch: Tensor, repeats: int) -> Callable[[], int]:
@@ -203,7 +207,7 @@ class Task(ABC):
             return run
 
         return {
-            "train_step": training_workload(module, x, target),
+            "train_step": training_workload(module, batch),
             "inference_batch_1": Workload(run=infer(large[:1], 20)),
             "inference_large_batch": Workload(run=infer(large, 1)),
         }
@@ -213,24 +217,31 @@ class Task(ABC):
         return []
 
 
-def training_workload(module: KnowledgeModule, x: Tensor, target: Tensor, *, unit: str = "step") -> Workload:
-    """One training step on one batch: all of its work, but the weights stay as they are."""
+def training_workload(module: KnowledgeModule, batch: Any, *, unit: str = "step") -> Workload:
+    """Training steps on one batch: all of their work, but the weights stay as they are.
+
+    As many steps as lie between two moves of the weights of a balance, so that these have their share.
+
+    Args:
+        module: what trains.
+        batch: as its `training_step` gets it.
+        unit: what a step is called.
+    """
     optimizer = torch.optim.Adam(module.parameters(), lr=0.0)
+    steps = 1 if module.balance is None else module.balance.every
 
-    def step() -> int:
+    def run() -> int:
         module.train()
-        optimizer.zero_grad()
-        y = module(x)
-        loss = module.task_loss(y, target)
-        for embedding in module.embeddings().values():
-            if embedding.penalises:
-                loss = loss + embedding.penalty(module.network, x, y)
-        loss.backward()
-        optimizer.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is logged without a trainer is lost, as it should be
+            for _ in range(steps):
+                optimizer.zero_grad()
+                module.training_step(batch, 0).backward()
+                optimizer.step()
         module.eval()
-        return 1
+        return steps
 
-    return Workload(run=step, unit=unit)
+    return Workload(run=run, unit=unit)
 
 
 def quiet_trainer(**options: Any) -> Trainer:

@@ -12,7 +12,15 @@ from benchmarks import TASKS
 from benchmarks.fields import gallery, heat_inverse
 from benchmarks.fields.exhibits import errors_beside_published
 from benchmarks.fields.task import FieldTask, WholeBatches, learnt_numbers
-from benchmarks.fields.training import by_adam, by_lbfgs, by_levenberg_marquardt, by_self_scaled_bfgs, by_soap, careful
+from benchmarks.fields.training import (
+    LargerLBFGS,
+    by_adam,
+    by_lbfgs,
+    by_levenberg_marquardt,
+    by_self_scaled_bfgs,
+    by_soap,
+    careful,
+)
 from constraints import FieldEquation, Hard
 from dkmodels.study import Store, Study, load_task
 from dkmodels.study.cell import build, fit_key, load_fit, run_cell
@@ -59,7 +67,9 @@ def test_costs_of_an_arm_can_be_measured(small, name):
     task = small(name)
     module = build(task, task.arms()[-1], 0)
     loads = task.workloads(module, task.data(0))
-    assert {phase: load.run() for phase, load in loads.items()}["train_step"] == 1
+    assert {phase: load.run() for phase, load in loads.items()}["train_step"] == (
+        1 if module.balance is None else module.balance.every
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,3 +160,24 @@ def test_learnt_numbers_begin_carefully():
 def _loss(module, data):
     terms = module.squares(next(iter(data.loader(data.train))))
     return float(torch.stack([term.loss().detach() for term in terms]).sum())
+
+
+def test_lbfgs_learns_where_losses_are_small():
+    """torch's own drops pairs by an absolute threshold, and creeps; ours takes the steps of a loss of ordinary size."""
+
+    def reached(kind, factor):
+        x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
+        optimizer = kind([x], max_iter=60, line_search_fn="strong_wolfe", tolerance_grad=0.0, tolerance_change=0.0)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = factor * ((1.0 - x[0]) ** 2 + 100.0 * (x[1] - x[0] ** 2) ** 2)
+            loss.backward()
+            return loss
+
+        first = optimizer.step(closure)
+        assert float(first) == pytest.approx(24.2 * factor)
+        return float((x.detach() - 1.0).norm())
+
+    assert reached(torch.optim.LBFGS, 1e-12) > 0.5
+    assert reached(LargerLBFGS, 1e-12) < 1e-6
