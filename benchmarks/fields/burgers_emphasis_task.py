@@ -23,10 +23,13 @@ __all__ = ["BurgersEmphasis"]
 
 @final
 class BurgersEmphasis(BurgersForward):
-    """The equation and its conditions as losses; the equation's points weighed alike, or not."""
+    """The equation and its conditions as losses; the equation's points weighed alike, or not.
+
+    There are fewer points than weights of the network: what is between them is free, whatever they weigh.
+    """
 
     name = "burgers-emphasis"
-    description = "Burgers' equation with a shock, all Soft, no sensors: weights of single points that move."
+    description = "Burgers' equation with a shock, all Soft, at 500 points: weights of single points that move."
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=12, rounds=2, cost_seeds=1),
         "standard": Profile(seeds=8, epochs=60, rounds=5, cost_seeds=2),

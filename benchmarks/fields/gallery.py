@@ -78,7 +78,7 @@ def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
         panels[2, column].set_xlabel(str(second))
         if column == len(modules) - 1:
             for row, (image, title) in enumerate(
-                zip(images, (task.names[0], "error", told.replace("_", " ")), strict=True)
+                zip(images, (task.names[0], f"error of {task.names[0]}", told.replace("_", " ")), strict=True)
             ):
                 figure.colorbar(image, ax=panels[row, :], label=title, shrink=0.9)
     for row in range(3):
