@@ -55,6 +55,10 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One step; the loss before it."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: torch's own keeps three attributes alone."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
     def forget(self) -> None:
         """Other parameters are frozen than before: drop from `memory` what was learnt; by default nothing."""
 

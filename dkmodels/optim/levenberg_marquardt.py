@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,10 @@ class LevenbergMarquardt(FullBatchOptimizer):
             )
         super().__init__(params, {"damping": damping, "trials": trials, "chunk": chunk}, dtype=dtype)
         self.module, self.terms = module, terms
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has to be told the squares anew: functions are not copied, and would speak of the old module."""
+        return {**super().__getstate__(), "module": None, "terms": None}
 
     def bind_squares(self, module: nn.Module, terms: Callable[[], Sequence[Squares]]) -> None:
         """Be told which squares the loss is; what was passed already stays."""

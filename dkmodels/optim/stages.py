@@ -104,6 +104,10 @@ class Stages(torch.optim.Optimizer):
         self.place = self.taken = 0
         self._enter(0, 0)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: torch's own keeps three attributes alone."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
     @property
     def current(self) -> torch.optim.Optimizer:
         """The optimiser that is next to step."""

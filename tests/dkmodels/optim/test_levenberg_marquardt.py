@@ -280,3 +280,23 @@ def test_frozen_parameters_stay():
     losses = [float(optimizer.step(closure)) for _ in range(5)]
     assert losses[-1] < losses[0]
     assert all(torch.equal(value, before[name]) == name.startswith("0") for name, value in model.state_dict().items())
+
+
+def test_a_copy_is_told_its_squares_anew():
+    """Those of the original speak of the original's network, of which no step would move the copy."""
+    model, rows = network(1), torch.rand(8, 1, dtype=torch.float64)
+    fit = Squares(lambda z: model(z) - z.exp(), rows, 1.0)
+    optimizer = LevenbergMarquardt(model.parameters(), module=model, terms=lambda: [fit])
+    other, again = copy.deepcopy((model, optimizer))
+    with pytest.raises(SpecificationError, match="needs the loss as squares"):
+        again.step(lambda: other(rows).sum())
+    own = Squares(lambda z: other(z) - z.exp(), rows, 1.0)
+    again.bind_squares(other, lambda: [own])
+
+    def closure():
+        again.zero_grad()
+        loss = own.loss()
+        loss.backward()
+        return loss
+
+    assert float(again.step(closure)) > float(closure().detach())

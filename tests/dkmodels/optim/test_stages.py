@@ -1,7 +1,10 @@
 """Stages alone and under Lightning: transitions, schedules, checkpoints."""
 
+import copy
 import gc
+import pickle
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from constraints import Box, FieldRule, Soft, SpecificationError
 from dkmodels import RegressionModule
-from dkmodels.optim import LevenbergMarquardt, NystromNewtonCG, QuasiNewton, Stage, StageMonitor, Stages
+from dkmodels.optim import SOAP, LevenbergMarquardt, NystromNewtonCG, QuasiNewton, Stage, StageMonitor, Stages
 from tests.dkmodels.optim.problems import closure_of, fitting, parameter, rosenbrock
 
 
@@ -60,6 +63,26 @@ def fit(tmp_path, epochs, checkpoint=None, **options):
 
 def weights(trained):
     return torch.nn.utils.parameters_to_vector(trained.parameters()).detach()
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("make", [QuasiNewton, NystromNewtonCG, SOAP, "stages"])
+def test_copies_go_on_alike(make, pickled):
+    """With the parameters they are of."""
+    if make == "stages":
+        make = partial(
+            Stages, stages=[Stage(torch.optim.Adam, 2, partial(ExponentialLR, gamma=0.9)), Stage(QuasiNewton)]
+        )
+    x = parameter([-1.2, 1.0, 0.5])
+    optimizer = make([x])
+    optimizer.step(closure_of(optimizer, rosenbrock, x))
+    x.grad = None
+    pair = (x, optimizer)
+    y, other = pickle.loads(pickle.dumps(pair)) if pickled else copy.deepcopy(pair)
+    for _ in range(3):
+        optimizer.step(closure_of(optimizer, rosenbrock, x))
+        other.step(closure_of(other, rosenbrock, y))
+    assert y is not x and torch.equal(x, y)
 
 
 def test_each_stage_does_what_its_optimizer_does_alone():
