@@ -13,7 +13,7 @@ from benchmarks.fields import poisson
 from benchmarks.fields.kept import kept
 from benchmarks.fields.poisson_task import FREQUENCY, Poisson
 from benchmarks.fields.training import balanced, first_order
-from constraints import AugmentedLagrangian, Embedding, Hard, Soft
+from constraints import AugmentedLagrangian, Embedding, Hard, ResidualAttention, SelfAdaptive, Soft
 from dkmodels.balance import GradientNorm, LearningRateAnnealing, NeuralTangentKernel, ReLoBRaLo, SoftAdapt
 from dkmodels.study.arm import Arm
 from dkmodels.study.metric import Contrast
@@ -47,6 +47,8 @@ class PoissonBalance(Poisson):
         "tangent kernel": "neural tangent kernel",
         "ReLoBRaLo": "ReLoBRaLo",
         "SoftAdapt": "SoftAdapt",
+        "attention": "residual attention to walls",
+        "self-adaptive": "self-adaptive walls",
         "Lagrangian": "walls by an augmented Lagrangian",
         "hard": "walls Hard",
     }
@@ -60,6 +62,8 @@ class PoissonBalance(Poisson):
             "equation": Soft(poisson.equation(FREQUENCY)),
             "equation_by_hand": Soft(poisson.equation(FREQUENCY), weight=0.01),
             "walls": Soft(poisson.walls()),
+            "walls_attention": Soft(poisson.walls(), emphasis=ResidualAttention(start=1.0)),
+            "walls_adaptive": Soft(poisson.walls(), emphasis=SelfAdaptive(rate=100.0)),
             "walls_lagrangian": AugmentedLagrangian(poisson.walls()),
             "walls_hard": Hard(poisson.walls()),
         }
@@ -78,20 +82,25 @@ class PoissonBalance(Poisson):
             Arm("tangent kernel", EQUAL, partial(balanced, make=NeuralTangentKernel)),
             Arm("ReLoBRaLo", EQUAL, partial(balanced, make=ReLoBRaLo)),
             Arm("SoftAdapt", EQUAL, partial(balanced, make=SoftAdapt)),
+            Arm("attention", ("equation", "walls_attention")),
+            Arm("self-adaptive", ("equation", "walls_adaptive")),
             Arm("Lagrangian", ("equation", "walls_lagrangian")),
             Arm("hard", ("equation", "walls_hard")),
         ]
 
     def contrasts(self) -> list[Contrast]:
-        """Each against equal weights: weights that move, and other embeddings of the walls."""
-        others = {"by hand", "Lagrangian", "hard"}
+        """Each against equal weights: weights of terms and of points that move, and other embeddings of the walls."""
+        families = {
+            **dict.fromkeys(("by hand", "Lagrangian", "hard"), "another embedding"),
+            **dict.fromkeys(("attention", "self-adaptive"), "emphasis"),
+        }
         return [
             Contrast(
                 rule="walls",
                 embedding=title,
                 arm=arm,
                 baseline="equal",
-                family="another embedding" if arm in others else "balance",
+                family=families.get(arm, "balance"),
             )
             for arm, title in self.titles.items()
             if arm != "equal"
