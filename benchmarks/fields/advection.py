@@ -3,7 +3,7 @@ r"""Advection: a wave is carried around a ring, several times.
     u_t + c u_x = 0,   c = 15 / pi,   x in [0, 1], periodic,   t in [0, 1],   u(x, 0) = sin(2 pi x)
 
 The wave, sin(2 pi (x - c t)), goes round nearly five times. At 0 the equation and the period hold as well: a field that
-leaves the start quickly for 0 breaks them almost nowhere, and training that treats all times alike ends there.
+leaves the start quickly for 0 breaks them almost nowhere, and training may end there.
 
 Source: Krishnapriyan, Gholami, Zhe, Kirby and Mahoney, "Characterizing possible failure modes in physics-informed
 neural networks", NeurIPS 2021, arXiv:2109.01050 (there 2 pi long, at a speed of 30).

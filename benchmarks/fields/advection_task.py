@@ -30,7 +30,9 @@ class Advection(FieldTask):
     """What is late rests on what is early; the equation's points weighed alike, or not."""
 
     name = "advection"
-    description = "Advection around a ring, nearly five rounds: weights of single points that move."
+    description = (
+        "Advection around a ring, nearly five rounds: weights of single points that move, conditions Soft or Hard."
+    )
     profiles: ClassVar[Mapping[str, Profile]] = {
         "quick": Profile(seeds=3, epochs=5, rounds=2, cost_seeds=1),
         "standard": Profile(seeds=8, epochs=20, rounds=5, cost_seeds=2),
