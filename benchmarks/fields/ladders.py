@@ -13,6 +13,7 @@ from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks import TASKS
 from benchmarks.fields.task import FieldTask
@@ -68,6 +69,7 @@ def _ladder(panel: Axes, task: FieldTask, errors: Mapping[str, Sequence[float]])
     for _, error in task.published:
         panel.axvline(float(error), color=PUBLISHED, linestyle=":", linewidth=1.2)
     panel.set_xscale("log")
+    panel.xaxis.set_minor_formatter(NullFormatter())  # within a decade they would cover each other
     panel.set_yticks(range(len(arms)), [task.titles[arm] for arm in arms], fontsize=7)
     panel.invert_yaxis()
     panel.tick_params(axis="x", labelsize=7)

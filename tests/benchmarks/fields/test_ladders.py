@@ -38,3 +38,10 @@ def test_a_panel_for_each_field(docs, monkeypatch):
     monkeypatch.setattr("sys.argv", ["ladders", str(docs), "--out", str(docs / "all.png")])
     main()
     assert (docs / "all.png").stat().st_size > 1000
+
+
+def test_a_folder_without_field_studies_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["ladders", str(tmp_path), "--out", str(tmp_path / "all.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "needs some with a results.csv" in capsys.readouterr().err
