@@ -170,15 +170,6 @@ class RandomStreams(nn.Module):
             places = {"cpu": saved} if isinstance(saved, Tensor) else saved  # as it was before accelerators
             self.of(owner, purpose).state = {kind: place.detach().cpu().clone() for kind, place in places.items()}
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        *rest: Any,
-    ) -> None:
-        known = len(missing_keys)
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
-        del missing_keys[known:]  # state dicts of before there were streams in them
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.setdefault(prefix + "_extra_state", self.get_extra_state())  # those of before there were streams
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -150,23 +150,13 @@ class AugmentedLagrangian(Embedding):
             moved, violated, seen = (part.detach().clone() for part in sums)
             self._sums = moved, violated, seen
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        *rest: Any,
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The number of conditions is only known at the first step: take it from the checkpoint.
         saved = state_dict.get(prefix + "multiplier")
         if saved is not None:
             self.multiplier = torch.zeros_like(saved, device=self.multiplier.device)
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
-        sums = prefix + "_extra_state"  # not in state dicts of before it was kept
-        if sums in missing_keys:
-            missing_keys.remove(sums)
+        state_dict.setdefault(prefix + "_extra_state", {"sums": None})  # those of before it was kept
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def settings(self) -> dict[str, float | str]:
         """How the weight grows."""
