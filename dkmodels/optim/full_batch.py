@@ -14,9 +14,14 @@ from torch import Tensor, nn
 from constraints.errors import NonFiniteError, SpecificationError
 from dkmodels.optim.processes import average_
 
-__all__ = ["Closure", "FullBatchOptimizer"]
+__all__ = ["Closure", "FullBatchOptimizer", "own_attributes"]
 
 Closure = Callable[[], Tensor]
+
+
+def own_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What copies and pickles of an optimiser keep: all but hooks, where torch's own keeps three attributes alone."""
+    return {name: value for name, value in vars(optimizer).items() if not name.startswith("_")}
 
 
 class FullBatchOptimizer(torch.optim.Optimizer, ABC):
@@ -56,8 +61,8 @@ class FullBatchOptimizer(torch.optim.Optimizer, ABC):
         """One step; the loss before it."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: torch's own keeps three attributes alone."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        """For copies and pickles."""
+        return own_attributes(self)
 
     def forget(self) -> None:
         """Other parameters are frozen than before: drop from `memory` what was learnt; by default nothing."""

@@ -124,7 +124,8 @@ class SOAP(torch.optim.Optimizer):
             squares = [gradient.square().sum().to(moving[0][1].device) for _, gradient, _ in moving]
             if not bool(torch.stack([one.isfinite() for one in squares]).all()):
                 raise NonFiniteError(
-                    "`SOAP` needs gradients with finite squares, got some without; the parameters are as before"
+                    "`SOAP` needs finite gradients with finite squares, got some that are not; the parameters are as "
+                    "before"
                 )
         for parameter, gradient, group in moving:
             self._move(parameter, gradient, group)

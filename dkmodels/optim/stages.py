@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from constraints import Squares
 from constraints.errors import SpecificationError
+from dkmodels.optim.full_batch import own_attributes
 from dkmodels.optim.normal_equations import AsksSquares
 
 __all__ = ["Stage", "Stages"]
@@ -105,8 +106,8 @@ class Stages(torch.optim.Optimizer):
         self._enter(0, 0)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: torch's own keeps three attributes alone."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        """For copies and pickles."""
+        return own_attributes(self)
 
     @property
     def current(self) -> torch.optim.Optimizer:

@@ -28,6 +28,7 @@ from constraints import (
 )
 from dkmodels import FieldModule, KnowledgeModule, RegressionModule
 from dkmodels.optim import LevenbergMarquardt, normal_equations
+from tests.dkmodels.optim.problems import closure_of
 
 X, T, NU = sympy.symbols("x t nu")
 NAME = sympy.Function("u")
@@ -248,13 +249,7 @@ def test_an_error_in_a_trial_leaves_the_parameters(error):
     fit = Squares(residual, rows, 1.0)
     optimizer = LevenbergMarquardt(model.parameters(), module=model, terms=lambda: [fit])
     before = copy.deepcopy(model.state_dict())
-
-    def closure():
-        optimizer.zero_grad()
-        loss = (model(rows) - rows.exp()).square().sum()
-        loss.backward()
-        return loss
-
+    closure = closure_of(optimizer, lambda: (model(rows) - rows.exp()).square().sum())
     if isinstance(error, NonFiniteError):
         first = float(optimizer.step(closure))
         assert float(closure().detach()) < first and optimizer.memory["evaluations"] >= 3
@@ -270,12 +265,7 @@ def test_frozen_parameters_stay():
     optimizer = LevenbergMarquardt(model.parameters(), module=model, terms=lambda: [fit])
     model[0].requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
-
-    def closure():
-        optimizer.zero_grad()
-        loss = fit.loss()
-        loss.backward()
-        return loss
+    closure = closure_of(optimizer, fit.loss)
 
     losses = [float(optimizer.step(closure)) for _ in range(5)]
     assert losses[-1] < losses[0]
@@ -292,11 +282,6 @@ def test_a_copy_is_told_its_squares_anew():
         again.step(lambda: other(rows).sum())
     own = Squares(lambda z: other(z) - z.exp(), rows, 1.0)
     again.bind_squares(other, lambda: [own])
-
-    def closure():
-        again.zero_grad()
-        loss = own.loss()
-        loss.backward()
-        return loss
+    closure = closure_of(again, own.loss)
 
     assert float(again.step(closure)) > float(closure().detach())

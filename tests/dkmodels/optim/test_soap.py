@@ -112,6 +112,10 @@ def test_refuses():
         SOAP([weight], lr=0.0)
     with pytest.raises(SpecificationError, match="refresh >= 1"):
         SOAP([weight], refresh=0)
+    weight.grad = torch.full((2, 2), torch.nan)
+    with pytest.raises(NonFiniteError, match="finite gradients"):
+        SOAP([weight]).step()
+    assert weight.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 @pytest.mark.parametrize("entry", [torch.nan, torch.inf, 1e20])
