@@ -23,6 +23,7 @@ import torch
 from scipy.special import roots_hermite
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from constraints import FieldRule, declare
 from constraints.sampling import Sampler
 
@@ -58,9 +59,7 @@ def solution(points: Tensor, *, order: int = 256) -> Tensor:
 
 def grid(columns: int = 201, rows: int = 101) -> Tensor:
     """Where answers are tested, `(columns * rows, 2)`, both ends of both coordinates among them."""
-    x = torch.linspace(-1.0, 1.0, columns, dtype=torch.float64)
-    t = torch.linspace(0.0, 1.0, rows, dtype=torch.float64)
-    return torch.cartesian_prod(t, x).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def equation(sampler: Sampler | None = None) -> FieldRule:

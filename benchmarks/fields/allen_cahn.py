@@ -26,6 +26,7 @@ import torch
 from scipy.fft import dct
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from benchmarks.fields.spectral import Array, History, evolve, series
 from constraints import FieldRule, OutputRule, declare
 from constraints.equations import allen_cahn
@@ -113,9 +114,7 @@ def solution(points: Tensor) -> Tensor:
 
 def grid(columns: int = 201, rows: int = 101) -> Tensor:
     """Where answers are tested, `(columns * rows, 2)`, both ends of both coordinates among them."""
-    x = torch.linspace(-1.0, 1.0, columns, dtype=torch.float64)
-    t = torch.linspace(0.0, 1.0, rows, dtype=torch.float64)
-    return torch.cartesian_prod(t, x).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def free_energy(coefficients: Array) -> float:

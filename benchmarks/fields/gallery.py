@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from benchmarks.fields.task import FieldTask
 from benchmarks.fits import draw, trained
 from benchmarks.strengths import answers
@@ -52,9 +53,7 @@ def _task(results: Path) -> FieldTask:
 def _fields(task: FieldTask, modules: dict[str, KnowledgeModule]) -> Figure:
     """The first field over two coordinates, and the error of all; a column an arm."""
     (first, (a, b)), (second, (c, d)) = task.domain.items()
-    x = torch.cartesian_prod(
-        torch.linspace(c, d, SIDE, dtype=torch.float64), torch.linspace(a, b, SIDE, dtype=torch.float64)
-    ).flip(1)
+    x = rectangle(task.domain, SIDE, SIDE)
     whole = task.solution(x)
     truth = whole[:, :1]
     told, rule = next((name, rule) for name, rule in task.judged().items() if isinstance(rule, FieldRule))

@@ -20,6 +20,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from constraints import FieldRule, Learnable, Measurements, OutputRule, declare
 from constraints.equations import heat
 
@@ -91,9 +92,7 @@ def temperature_and_flux(points: Tensor, conductivity: float | Tensor = CONDUCTI
 
 def grid(columns: int = 101, rows: int = 101) -> Tensor:
     """Where answers are tested, `(columns * rows, 2)`, both ends of both coordinates among them."""
-    x = torch.linspace(0.0, 1.0, columns, dtype=torch.float64)
-    t = torch.linspace(0.0, 1.0, rows, dtype=torch.float64)
-    return torch.cartesian_prod(t, x).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def sensors(

@@ -24,6 +24,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from constraints import FieldRule, declare
 from constraints.equations import navier_stokes, navier_stokes_stream
 
@@ -86,11 +87,7 @@ def stream(points: Tensor) -> Tensor:
 
 def grid(columns: int = 101, rows: int = 101) -> Tensor:
     """Where answers are tested, `(columns * rows, 2)`, the sides among them."""
-    x, y = (
-        torch.linspace(low, high, count, dtype=torch.float64)
-        for (low, high), count in zip(DOMAIN.values(), (columns, rows), strict=True)
-    )
-    return torch.cartesian_prod(y, x).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def momentum() -> FieldRule:

@@ -24,6 +24,7 @@ import torch
 from scipy.special import ellipj, ellipk
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from constraints import FieldRule, OutputRule, declare
 from constraints.errors import SpecificationError
 
@@ -154,11 +155,7 @@ def roll_out(rates: Callable[[Tensor], Tensor], start: Tensor, times: Tensor, *,
 
 def grid(columns: int = 81, rows: int = 81) -> Tensor:
     """States at which the field is tested, `(columns * rows, 2)`, the bounds among them."""
-    angle, speed = (
-        torch.linspace(low, high, count, dtype=torch.float64)
-        for (low, high), count in zip(DOMAIN.values(), (columns, rows), strict=True)
-    )
-    return torch.cartesian_prod(speed, angle).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def hamiltonian() -> FieldRule:

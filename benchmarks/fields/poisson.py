@@ -16,6 +16,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from benchmarks.fields.rectangle import rectangle
 from constraints import FieldRule, declare
 from constraints.equations import poisson
 from constraints.errors import SpecificationError
@@ -48,9 +49,7 @@ def solution(points: Tensor, frequency: int = 1) -> Tensor:
 
 def grid(columns: int = 101, rows: int = 101) -> Tensor:
     """Where answers are tested, `(columns * rows, 2)`, the sides among them."""
-    x = torch.linspace(0.0, 1.0, columns, dtype=torch.float64)
-    y = torch.linspace(0.0, 1.0, rows, dtype=torch.float64)
-    return torch.cartesian_prod(y, x).flip(1)
+    return rectangle(DOMAIN, columns, rows)
 
 
 def equation(frequency: int = 1) -> FieldRule:
