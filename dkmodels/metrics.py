@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import cast, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
-__all__ = ["RuleViolation", "SatisfactionRate"]
+__all__ = ["RuleMeters", "RuleViolation", "SatisfactionRate"]
 
 
 @final
@@ -86,3 +86,49 @@ class SatisfactionRate(Metric):
     def compute(self) -> Tensor:
         """The share, `()`; NaN before any sample."""
         return self.satisfied / self.samples
+
+
+@final
+class RuleMeters(nn.Module):
+    """Both metrics of each rule, by its name.
+
+    Example:
+        >>> meters = RuleMeters()
+        >>> meters.add("shares")
+        >>> meters.update("shares", torch.tensor([0.0, 2.0]), atol=1e-6)
+        >>> {key: float(value) for key, value in meters.flush().items()}
+        {'violation/shares/mean': 1.0, 'violation/shares/max': 2.0, 'satisfaction/shares': 0.5}
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.violations = nn.ModuleDict()
+        self.satisfactions = nn.ModuleDict()
+
+    def add(self, name: str) -> None:
+        """Measure a rule from now on."""
+        self.violations[name] = RuleViolation()
+        self.satisfactions[name] = SatisfactionRate()
+
+    def update(self, name: str, violation: Tensor, atol: float | Tensor = 0.0) -> None:
+        """Add samples of a rule.
+
+        Args:
+            name: one that was added.
+            violation: `(*batch,)`, >= 0.
+            atol: tolerance, in the rule's unit, `()` or `(*batch,)`.
+        """
+        cast(RuleViolation, self.violations[name]).update(violation)
+        cast(SatisfactionRate, self.satisfactions[name]).update(violation, atol)
+
+    def flush(self) -> dict[str, Tensor]:
+        """Every figure, `()` each, and begin anew: `violation/<rule>/mean`, `.../max`, `satisfaction/<rule>`."""
+        measured: dict[str, Tensor] = {}
+        for name in self.violations:
+            violation = cast(RuleViolation, self.violations[name])
+            satisfaction = cast(SatisfactionRate, self.satisfactions[name])
+            measured |= {f"violation/{name}/{kind}": value for kind, value in violation.compute().items()}
+            measured[f"satisfaction/{name}"] = satisfaction.compute()
+            violation.reset()
+            satisfaction.reset()
+        return measured

@@ -31,7 +31,7 @@ from dkmodels.checks import (
     require_no_conflict,
     require_whole_gradients,
 )
-from dkmodels.metrics import RuleViolation, SatisfactionRate
+from dkmodels.metrics import RuleMeters
 from dkmodels.optim import AsksSquares
 from dkmodels.random import RandomStreams
 
@@ -112,8 +112,7 @@ class KnowledgeModule(LightningModule, ABC):
         self.inputs = None if inputs is None else tuple(inputs)
         self.learning_rate = learning_rate
         self.optimizer = optimizer
-        self.violations = nn.ModuleDict()
-        self.satisfactions = nn.ModuleDict()
+        self.meters = RuleMeters()
         for name in embeddings:
             self._meter(name)
         self.metrics = metrics if isinstance(metrics, MetricCollection) else MetricCollection(dict(metrics or {}))
@@ -360,8 +359,7 @@ class KnowledgeModule(LightningModule, ABC):
     def _meter(self, name: str) -> None:
         """Give a rule its metrics, where single samples can be measured."""
         if not self.embeddings()[name].rule.sequential:
-            self.violations[name] = RuleViolation()
-            self.satisfactions[name] = SatisfactionRate()
+            self.meters.add(name)
 
     def decode(self, y: Tensor, x: Tensor) -> Tensor:
         """The answer given at inference: every Decode rule applied in turn."""
@@ -410,22 +408,13 @@ class KnowledgeModule(LightningModule, ABC):
         if len(self.metrics):
             self.metrics.update(self.answer(decided), target)
         for name, (violation, atol) in self._assess(x, decided).items():
-            sizes, rates = self.violations[name], self.satisfactions[name]
-            assert isinstance(sizes, RuleViolation) and isinstance(rates, SatisfactionRate)
-            sizes.update(violation)
-            rates.update(violation, atol)
+            self.meters.update(name, violation, atol)
 
     def _report(self, stage: str) -> None:
         logged: dict[str, Tensor] = {}
         if len(self.metrics):
             logged |= {f"{stage}/{name}": value for name, value in self.metrics.compute().items()}
             self.metrics.reset()
-        for name in self.violations:
-            violation, satisfaction = self.violations[name], self.satisfactions[name]
-            assert isinstance(violation, RuleViolation) and isinstance(satisfaction, SatisfactionRate)
-            logged |= {f"{stage}/violation/{name}/{kind}": v for kind, v in violation.compute().items()}
-            logged[f"{stage}/satisfaction/{name}"] = satisfaction.compute()
-            violation.reset()
-            satisfaction.reset()
+        logged |= {f"{stage}/{key}": value for key, value in self.meters.flush().items()}
         # Metrics are already the same on every process.
         self.log_dict({key: value.float() for key, value in logged.items()}, rank_zero_only=False)

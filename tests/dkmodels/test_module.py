@@ -259,7 +259,7 @@ def _in_process(rank, folder):
     for _ in range(2):
         (module.task_loss(ddp(x), y) + al.penalty(module.network, x, ddp(x) * 0 + y)).backward()
     al.update()
-    metric = module.violations["al"]
+    metric = module.meters.violations["al"]
     metric.update(al.measure(module.network, x, y))
     torch.save({"multiplier": al.multiplier, **metric.compute()}, f"{folder}/{rank}.pt")
     torch.distributed.barrier()
