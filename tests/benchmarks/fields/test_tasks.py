@@ -88,6 +88,8 @@ def test_a_cell_from_end_to_end(small, name, tmp_path):
     assert budgets.rows[1][0] == costs.rows[1 + list(task.titles).index(arm.name)][0] == task.titles[arm.name]
     assert float(budgets.rows[1][-1]) == pytest.approx(curves["error"][-1][1], rel=0.01)
     assert len(table.rows) == 2 + len(task.published) and task.titles[arm.name] == table.rows[1][0]
+    column = table.rows[0].index("relative L2")
+    assert [(row[0], row[column]) for row in table.rows[2:]] == list(task.published)
 
 
 def test_pictures_are_drawn_of_a_study(small, tmp_path, monkeypatch):
