@@ -33,7 +33,7 @@ class NavierStokes(FieldTask):
         "pressure at the outflow."
     )
     profiles: ClassVar[Mapping[str, Profile]] = {
-        "quick": Profile(seeds=3, epochs=4, rounds=2, cost_seeds=1),
+        "quick": Profile(seeds=3, epochs=2, rounds=2, cost_seeds=1),
         "standard": Profile(seeds=8, epochs=20, rounds=5, cost_seeds=2),
         "full": Profile(seeds=15, epochs=60, rounds=10, cost_seeds=5),
     }
