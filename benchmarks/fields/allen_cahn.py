@@ -28,7 +28,7 @@ from torch import Tensor
 
 from benchmarks.fields.rectangle import rectangle
 from benchmarks.fields.spectral import Array, History, evolve, series
-from constraints import FieldRule, OutputRule, declare
+from constraints import FieldRule, OutputRule, SpecificationError, declare
 from constraints.equations import allen_cahn
 from constraints.sampling import Sampler
 
@@ -141,7 +141,12 @@ def equation(sampler: Sampler | None = None, *, growth: float = 0.0) -> FieldRul
     Args:
         sampler: of points.
         growth: a rate, >= 0.
+
+    Raises:
+        SpecificationError: a rate that is negative or not finite.
     """
+    if not 0.0 <= growth < math.inf:
+        raise SpecificationError(f"`equation` needs a finite growth >= 0, got {growth}")
     statement, draws = allen_cahn(U, DIFFUSIVITY, REACTION), 0 if sampler is None else 1
     if growth:
         weight = sympy.exp(sympy.nsimplify(growth) * (sympy.Rational(1, 2) - T))

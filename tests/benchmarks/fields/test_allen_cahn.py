@@ -22,7 +22,7 @@ from benchmarks.fields.allen_cahn import (
     start,
 )
 from benchmarks.fields.spectral import series
-from constraints import Hard, InfeasibleError
+from constraints import Hard, InfeasibleError, SpecificationError
 from constraints.embeddings import join
 from tests.benchmarks.fields.laws import held, inside, is_hard, network, violation
 
@@ -132,3 +132,9 @@ def test_growth_weighs_the_same_residual():
     assert (
         torch.allclose(weighed, plain * torch.exp(2.0 * (0.5 - x[:, 1:])), rtol=1e-12) and float(plain.abs().max()) > 0
     )
+
+
+@pytest.mark.parametrize("growth", [-1.0, math.inf, math.nan])
+def test_a_rate_that_is_none_is_refused(growth):
+    with pytest.raises(SpecificationError, match="finite growth >= 0, got"):
+        equation(growth=growth)
