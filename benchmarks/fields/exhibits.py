@@ -43,9 +43,9 @@ def errors_beside_published(task: _Titled, cells: Records) -> Exhibit:
         row = [task.titles[arm], *(median_and_range(done, name) for name in names)]
         spent, asked = ([_last(cell, name) for cell in done] for name in ("seconds", "evaluations"))
         rows.append([*row, f"{median(spent):.0f}", f"{median(asked):.0f}", time_to(done, 1e-3)])
-    place = rows[0].index("relative L2")
-    left, right = ["-"] * (place - 1), ["-"] * (len(rows[0]) - place - 1)
-    rows += [[name, *left, error, *right] for name, error in task.published]
+    for name, error in task.published:
+        known = {"arm": name, "relative L2": error}
+        rows.append([known.get(column, "-") for column in rows[0]])
     seeds = len({cell["seed"] for cell in cells})
     return Exhibit(
         f"{task.name}: errors",
