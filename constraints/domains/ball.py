@@ -53,6 +53,11 @@ class Ball(Domain):
         self.unit_dimension = 1 if d == 1 else 1 + direction_dimension(d)
 
     @property
+    def contractible(self) -> bool:
+        """See `Domain`."""
+        return True
+
+    @property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """See `Domain`."""
         return self.center - self.radius, self.center + self.radius

@@ -63,6 +63,11 @@ class Cuboid(Domain):
         self.unit_dimension = len(self.free)
 
     @property
+    def contractible(self) -> bool:
+        """See `Domain`."""
+        return True
+
+    @property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """See `Domain`."""
         return self.low, self.high

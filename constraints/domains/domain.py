@@ -53,6 +53,11 @@ class Domain(nn.Module, ABC):
         """The lowest and the highest of each coordinate, `(d,)` each; of combinations a box that may be too wide."""
 
     @property
+    def contractible(self) -> bool:
+        """Whether it is known to be in one piece without holes, so that it can shrink to a point within itself."""
+        return False
+
+    @property
     def reach(self) -> float:
         """The measure of all that `place` gives, of which what is kept has the measure `volume`."""
         return self.volume

@@ -61,6 +61,11 @@ class Polygon(Domain):
         self.dimension, self.unit_dimension, self.volume = 2, 2, abs(area)
 
     @property
+    def contractible(self) -> bool:
+        """See `Domain`."""
+        return True
+
+    @property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """See `Domain`."""
         return self.corners.amin(dim=0), self.corners.amax(dim=0)

@@ -44,6 +44,11 @@ class Product(Domain):
         self.volume = first.volume * second.volume
 
     @property
+    def contractible(self) -> bool:
+        """See `Domain`."""
+        return self.first.contractible and self.second.contractible
+
+    @property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """See `Domain`."""
         return _side_by_side(self.first, self.second)

@@ -1,6 +1,7 @@
 """Fields: functions of coordinates, and their derivatives by forward Taylor arithmetic."""
 
 from constraints.fields.blocks import FourierFeatures, GatedNetwork, Mirrored, Product, Residual, Sine
+from constraints.fields.constrained_expression import ConstrainedExpression, PlaceFunctional
 from constraints.fields.derivatives import Derivatives
 from constraints.fields.derived import DerivedField, hamiltonian, stream_function
 from constraints.fields.jet import Jet, LinearLayer
@@ -10,6 +11,7 @@ from constraints.fields.plain import plain_operations
 from constraints.fields.transformed import TransformedNetwork
 
 __all__ = [
+    "ConstrainedExpression",
     "Derivatives",
     "DerivedField",
     "DifferentialOperator",
@@ -20,6 +22,7 @@ __all__ = [
     "LinearLayer",
     "Mirrored",
     "NoJetRuleError",
+    "PlaceFunctional",
     "Product",
     "Residual",
     "Sine",

@@ -88,6 +88,7 @@ class FourierFeatures(nn.Module):
             raise SpecificationError(
                 f"`FourierFeatures` needs inputs >= 1, count >= 1 and 0 < scale < inf, got {inputs}, {count}, {scale}"
             )
+        self.in_features = inputs
         rows = scale * torch.randn(count, inputs, generator=generator)
         self.register_buffer("frequencies", torch.cat([rows, rows]))  # random: saved with the weights
         self.register_buffer("phases", torch.cat([torch.zeros(count), torch.full((count,), math.pi / 2)]))
@@ -162,7 +163,7 @@ class Mirrored(nn.Module):
         module: `(*batch, d)` to `(*batch, n)`.
         axis: along which coordinate.
         center: where the plane is.
-        signs: of each output, 1 for even and -1 for odd.
+        signs: of each output, 1 for even, -1 for odd and 0 for one that stays as it is.
 
     Raises:
         SpecificationError: other signs, or none, a negative axis, a center that is not finite.
@@ -177,9 +178,10 @@ class Mirrored(nn.Module):
 
     def __init__(self, module: nn.Module, *, axis: int, center: float, signs: Sequence[int]) -> None:
         super().__init__()
-        if axis < 0 or not math.isfinite(center) or not signs or set(signs) - {1, -1}:
+        if axis < 0 or not math.isfinite(center) or not any(signs) or set(signs) - {1, 0, -1}:
             raise SpecificationError(
-                f"`Mirrored` needs axis >= 0, a finite center and signs 1 or -1, got {axis}, {center}, {list(signs)}"
+                f"`Mirrored` needs axis >= 0, a finite center and signs 1, 0 or -1, not all 0, got {axis}, {center}, "
+                f"{list(signs)}"
             )
         self.module, self.axis, self.center = module, axis, float(center)
         self.register_buffer("signs", torch.tensor(list(signs), dtype=torch.float32), persistent=False)
@@ -190,7 +192,8 @@ class Mirrored(nn.Module):
         there = nn.functional.linear(x, weight, bias)
         here: Tensor = self.module(x)
         self._require_width(here.shape[-1])
-        y: Tensor = 0.5 * (here + self.signs.to(x) * self.module(there))
+        share = self._share(x)
+        y: Tensor = (1.0 - share.abs()) * here + share * self.module(there)
         return y
 
     def forward_jet(self, jet: Jet) -> Jet:
@@ -198,7 +201,12 @@ class Mirrored(nn.Module):
         there = jet.linear(*self._mirror(jet.stack[0, 0, :1].expand(jet.width)))
         here = push(self.module, jet)
         self._require_width(here.width)
-        return (here + push(self.module, there) * self.signs.to(jet.stack)) * 0.5
+        share = self._share(jet.stack)
+        return here * (1.0 - share.abs()) + push(self.module, there) * share
+
+    def _share(self, like: Tensor) -> Tensor:
+        """Of what is mirrored: half, with its sign, or nothing."""
+        return 0.5 * self.signs.to(like)
 
     def _require_width(self, outputs: int) -> None:
         if outputs != len(self.signs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 import sympy
@@ -13,8 +14,9 @@ from constraints.domains import Boundary, Domain
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.fields import DerivedField
 from constraints.symbolic.conditioned import ConditionedNetwork
-from constraints.symbolic.conditions import Condition, read_conditions, read_surfaces
-from constraints.symbolic.construction import Bounds, construct
+from constraints.symbolic.conditions import Condition, Period, Surface, read_conditions, read_surfaces
+from constraints.symbolic.construction import construct
+from constraints.symbolic.extent import Bounds
 from constraints.symbolic.potential import Row, annihilates, find_potentials
 from constraints.symbolic.terms import Equation
 
@@ -56,13 +58,20 @@ class Conditioned(Architecture):
         UnsupportedError: conditions for which no construction is known.
     """
 
-    cost = "a change of coordinates, a factor and an offset"
-    why = "a field obeys it by construction, whatever the network is"
-
     def __init__(
         self, conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int, bounds: Bounds
     ) -> None:
-        construct(conditions, coordinates, fields, bounds)
+        construction = construct(conditions, coordinates, fields, bounds)
+        places = sum(len({at for _, f in one.functionals for at, _ in f}) for one in construction.corrections)
+        periods = any(isinstance(c, Period) for c in conditions)
+        self.cost = "a factor and an offset"
+        self.why = "a field obeys it by construction, whatever the network is"
+        if places:
+            many = f"{places} places" if places > 1 else "one place"
+            self.cost += f"; an evaluation of the network with derivatives at {many} more"
+        if periods:
+            self.cost += ", or none where the network is given cosine and sine"
+            self.why += "; given cosine and sine (one input more), all derivatives repeat, also those not stated"
         self.conditions, self.coordinates = tuple(conditions), tuple(coordinates)
         self.fields, self.bounds = fields, bounds
 
@@ -90,8 +99,8 @@ class Conditioned(Architecture):
         unshared = network.construction.unshared
         if unshared:
             raise UnsupportedError(
-                f"slopes, periods and mirrors along {', '.join(map(str, unshared))} must be those of all fields, as "
-                f"one network gives them all: state them for each field, or embed them as Soft"
+                f"periods along {', '.join(map(str, unshared))} must be those of all fields, as one network of cosines "
+                f"and sines gives them all: state them for each field, or give the network the coordinates themselves"
             )
         return True
 
@@ -111,7 +120,7 @@ class Potentials(Architecture):
         self.equations, self.outputs = equations, outputs
         self.potentials = 1 + max(j for output in outputs for j in output)
         many = f"{self.potentials} potentials" if self.potentials > 1 else "one potential"
-        self.why = f"all solutions are derivatives of {many}, which the network gives"
+        self.why = f"all solutions on a domain without holes are derivatives of {many}, which the network gives"
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """See `Architecture.wrap`."""
@@ -165,21 +174,36 @@ def find_architecture(
     else:
         found = read_conditions(renamed, coordinates)
     if not isinstance(found, str):
+        bounds = _bounds(domain)
         try:
-            return Conditioned(found, coordinates, fields, _bounds(domain))
+            return Conditioned([_on_part(one, bounds) for one in found], coordinates, fields, bounds)
         except UnsupportedError as error:
             return str(error)
     everywhere = all(term.place == tuple(coordinates) for one in renamed for term in one.terms.values())
     if fields == 1 or not everywhere or isinstance(domain, Boundary):
         return found
     potentials = find_potentials(renamed, coordinates, fields)
-    return potentials if isinstance(potentials, str) else Potentials(*potentials)
+    if isinstance(potentials, str):
+        return potentials
+    if domain is not None and not domain.contractible:
+        return "not all of its solutions are derivatives of potentials where the domain has holes, as this one may have"
+    return Potentials(*potentials)
 
 
 def _hull(one: Bounds, other: Bounds) -> Bounds:
     """The bounds of both together; where only one knows them, they are its."""
     both = {axis: (min(one[axis][0], other[axis][0]), max(one[axis][1], other[axis][1])) for axis in {*one} & {*other}}
     return {**one, **other, **both}
+
+
+def _on_part(condition: Condition, bounds: Bounds) -> Condition:
+    """The condition on the part of its side that the domain spans."""
+    if isinstance(condition, Surface):
+        return condition
+    extent = tuple((i, low, high) for i, (low, high) in sorted(bounds.items()) if i != condition.axis)
+    if any(low == high for _, low, high in extent):
+        raise UnsupportedError("no field is known with a condition at a single place of several coordinates")
+    return replace(condition, extent=extent)
 
 
 def _bounds(domain: Domain | None) -> dict[int, tuple[float, float]]:

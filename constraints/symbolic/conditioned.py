@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -11,10 +12,19 @@ from torch import Tensor, nn
 
 from constraints.domains import Distance
 from constraints.errors import SpecificationError
-from constraints.fields import Jet, Mirrored, Product, TransformedNetwork, push
-from constraints.symbolic.conditions import Condition, Surface
-from constraints.symbolic.construction import Bounds, construct
-from constraints.symbolic.formula_field import FormulaField
+from constraints.fields import (
+    ConstrainedExpression,
+    Jet,
+    Mirrored,
+    PlaceFunctional,
+    Product,
+    TransformedNetwork,
+    push,
+)
+from constraints.symbolic.conditions import Condition, Period, Surface
+from constraints.symbolic.construction import construct
+from constraints.symbolic.extent import Bounds
+from constraints.symbolic.formula_field import FormulaField, Piecewise
 
 __all__ = ["ConditionedNetwork"]
 
@@ -24,7 +34,10 @@ class ConditionedNetwork(nn.Module):
     """A network whose fields obey conditions exactly, whatever its weights are.
 
     Args:
-        network: takes the coordinates; two numbers, a cosine and a sine, for each with a period.
+        network: takes the coordinates. Given one input more for each coordinate with a period, it takes the cosine and
+            the sine of that: all derivatives repeat then, also those of which no condition speaks. Its number of
+            inputs is its attribute `in_features`, or that of its first layer; where there is none, it takes the
+            coordinates.
         conditions: of all fields.
         coordinates: their symbols, real.
         fields: how many outputs.
@@ -55,24 +68,35 @@ class ConditionedNetwork(nn.Module):
         super().__init__()
         self.conditions, self.coordinates, self.fields = tuple(conditions), tuple(coordinates), fields
         self.bounds: Bounds = dict(bounds or {})
-        self.construction = found = construct(conditions, coordinates, fields, bounds)
-        # features that come before the first layer have a width of their own
-        first = next((part for part in network.modules() if not list(part.children())), None)
-        width = first.in_features if isinstance(first, nn.Linear) else len(found.inputs)
-        if found.inputs != self.coordinates and width != len(found.inputs):
+        width = _inputs(network)
+        periods = {c.axis for c in conditions if isinstance(c, Period)}
+        widths = sorted({len(self.coordinates), len(self.coordinates) + len(periods)})
+        if width is not None and (periods or width < widths[0]) and width not in widths:
             raise SpecificationError(
-                f"these conditions need a network of {len(found.inputs)} inputs, {', '.join(map(str, found.inputs))}, "
-                f"got one of {width}"
+                f"these conditions need a network of {' or '.join(map(str, widths))} inputs, of the coordinates "
+                f"{', '.join(map(str, self.coordinates))}"
+                + (f" or of cosine and sine instead of each of {self._named(periods)}" if periods else "")
+                + f", got one of {width}"
             )
+        self.construction = found = construct(
+            conditions, coordinates, fields, bounds, angles=bool(periods) and width == widths[-1]
+        )
         self._given = (network,)  # a part of `body`, which is not to be a part twice
         inner = network
         if found.inputs != self.coordinates:
             inner = TransformedNetwork(inner, inputs=FormulaField(found.inputs, coordinates))
         for axis, center, signs in found.mirrors:
             inner = Mirrored(inner, axis=axis, center=center, signs=signs)
+        for one in found.corrections:
+            functionals = [
+                PlaceFunctional(k, tuple((float(at), n, float(a)) for (at, n), a in functional.items()))
+                for k, functional in one.functionals
+            ]
+            switching = self._formulas(one.switching, one.beyond)
+            inner = ConstrainedExpression(inner, one.axis, len(self.coordinates), functionals, switching)
         factor: nn.Module | None = None
-        if any(f != 1 for f in found.factors):
-            factor = FormulaField(found.factors, coordinates)
+        if any(f != 1 for f in found.beyond):
+            factor = self._formulas(found.factors, found.beyond)
         surfaces = [c for c in conditions if isinstance(c, Surface)]
         if surfaces:
             distances = _Distances({c.field: c.domain.distance() for c in surfaces}, fields)
@@ -82,6 +106,16 @@ class ConditionedNetwork(nn.Module):
             factor=factor,
             offset=FormulaField(found.offsets, coordinates) if any(g != 0 for g in found.offsets) else None,
         )
+
+    def _formulas(self, within: Sequence[sympy.Expr], beyond: Sequence[sympy.Expr]) -> nn.Module:
+        field = FormulaField(within, self.coordinates)
+        if tuple(within) == tuple(beyond):
+            return field
+        known = [self.bounds.get(axis, (-math.inf, math.inf)) for axis in range(len(self.coordinates))]
+        return Piecewise(field, FormulaField(beyond, self.coordinates), known)
+
+    def _named(self, axes: set[int]) -> str:
+        return ", ".join(str(self.coordinates[axis]) for axis in sorted(axes))
 
     @property
     def network(self) -> nn.Module:
@@ -96,6 +130,16 @@ class ConditionedNetwork(nn.Module):
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
         return push(self.body, jet)
+
+
+def _inputs(network: nn.Module) -> int | None:
+    """How many inputs a network takes, where it, or its first layer, has the attribute."""
+    first = next((part for part in network.modules() if not list(part.children())), None)
+    for module in (network, first):
+        width = getattr(module, "in_features", None)
+        if isinstance(width, int):
+            return width
+    return None
 
 
 @final

@@ -9,6 +9,8 @@ from typing import TypeAlias, final
 import sympy
 
 from constraints.domains import Boundary, Domain, Part, Sides
+from constraints.symbolic.extent import Extent
+from constraints.symbolic.place_conditions import Functional
 from constraints.symbolic.statement import exact
 from constraints.symbolic.terms import Equation, Term
 
@@ -29,6 +31,7 @@ class Pin:
         at: its value, a number.
         factors: :math:`a_k` by order `k`, numbers.
         value: `g`, of the other coordinates.
+        extent: on which part of that side.
     """
 
     field: int
@@ -36,6 +39,12 @@ class Pin:
     at: sympy.Expr
     factors: tuple[tuple[int, sympy.Expr], ...]
     value: sympy.Expr
+    extent: Extent = ()
+
+    @property
+    def functional(self) -> Functional:
+        """:math:`a_k` by place and order."""
+        return {(self.at, k): a for k, a in self.factors if a != 0}
 
     def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         """What the condition wants to be 0, of a known field."""
@@ -53,6 +62,12 @@ class Period:
     low: sympy.Expr
     high: sympy.Expr
     order: int
+    extent: Extent = ()
+
+    @property
+    def functional(self) -> Functional:
+        """Its factors by place and order."""
+        return {(self.low, self.order): sympy.Integer(1), (self.high, self.order): sympy.Integer(-1)}
 
     def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         """What the condition wants to be 0, of a known field."""
@@ -70,6 +85,7 @@ class Mirror:
     axis: int
     center: sympy.Expr
     sign: int
+    extent: Extent = ()
 
     def apply(self, u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         """What the condition wants to be 0, of a known field."""

@@ -1,60 +1,101 @@
-"""Fields that obey conditions whatever the network is: u = g + phi N(xi), made of the conditions."""
+"""Fields that obey conditions whatever the network is: u = g + phi (N - what N breaks of the slopes)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import sympy
 
-from constraints.errors import InfeasibleError, UnsupportedError
+from constraints.errors import UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Condition, Mirror, Period, Pin, Surface
+from constraints.symbolic.extent import Bounds, Extent, covers, ramp
+from constraints.symbolic.pins import distinct_pins
+from constraints.symbolic.place_conditions import Functional, independent, multiply, split, switching_functions
 from constraints.symbolic.statement import exact
 from constraints.symbolic.trial import try_conditions, try_surfaces
 
-__all__ = ["Construction", "construct", "require_agreement"]
+__all__ = ["Construction", "Correction", "construct"]
 
-Bounds = Mapping[int, tuple[float, float]]
+TOGETHER = "no field is known with slopes together with these conditions on parts of sides: embed one of them as Soft"
+
+
+@final
+@dataclass(frozen=True)
+class Correction:
+    r"""What is taken off the network along one axis: :math:`\sum_j s_j\,L_j(N)`.
+
+    Attributes:
+        axis: the coordinate that the places fix.
+        functionals: the field of each :math:`L_j`, and what it is.
+        switching: :math:`s_j` within all extents, and beyond them, too.
+    """
+
+    axis: int
+    functionals: tuple[tuple[int, Functional], ...]
+    switching: tuple[sympy.Expr, ...]
+    beyond: tuple[sympy.Expr, ...]
+
+    def apply(self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """The field of a known network."""
+        x = coordinates[self.axis]
+        for (k, functional), s in zip(self.functionals, self.switching, strict=True):
+            if k == field:
+                broken = sum(a * network.diff(x, n).subs(x, at) for (at, n), a in functional.items())
+                network -= s * broken
+        return network
 
 
 @final
 @dataclass(frozen=True)
 class Construction:
-    r""":math:`u_k = g_k + \varphi_k\,N_k(\xi)`.
+    r""":math:`u_k = g_k + \varphi_k\,\tilde N_k(\xi)`, :math:`\tilde N` without what breaks slopes.
 
     Attributes:
         inputs: :math:`\xi`, what the network is given, of the coordinates.
-        factors: :math:`\varphi_k` by field.
+        factors: :math:`\varphi_k` by field, within all extents.
+        beyond: the same, which also leaves free what is beyond them.
         offsets: :math:`g_k` by field.
-        mirrors: axis, center, and the sign of each :math:`N_k` when mirrored there.
+        mirrors: axis, center, and the sign of each :math:`N_k` when mirrored there; 0 where it is not.
+        corrections: what is taken off the network, one axis after the other.
         unshared: the axes along which :math:`\xi` also binds fields of which no condition speaks; it should be empty.
+        extents: within which the conditions hold.
     """
 
     inputs: tuple[sympy.Expr, ...]
     factors: tuple[sympy.Expr, ...]
+    beyond: tuple[sympy.Expr, ...]
     offsets: tuple[sympy.Expr, ...]
     mirrors: tuple[tuple[int, float, tuple[int, ...]], ...]
+    corrections: tuple[Correction, ...]
     unshared: tuple[sympy.Symbol, ...]
+    extents: tuple[Extent, ...]
 
 
 def construct(
-    conditions: Sequence[Condition], coordinates: Sequence[sympy.Symbol], fields: int, bounds: Bounds | None = None
+    conditions: Sequence[Condition],
+    coordinates: Sequence[sympy.Symbol],
+    fields: int,
+    bounds: Bounds | None = None,
+    *,
+    angles: bool = False,
 ) -> Construction:
     r"""The field that obeys all conditions.
 
-    The offset interpolates the values along one coordinate after the other (a Boolean sum, as Coons patches), the
-    factor vanishes where values are given, and :math:`\xi` has slope 0 where a slope is given, repeats itself with the
-    period, is averaged over mirrors. What is found is tried on a function in the network's place before it is returned.
+    The offset interpolates the values along one coordinate after the other (a Boolean sum, as Coons patches), and the
+    factor vanishes where values are given. What the network breaks of slopes, of higher derivatives and of periods is
+    taken off it (a constrained expression); it is averaged over mirrors. So every field that obeys is within reach.
+    What is found is tried on a function in the network's place before it is returned.
 
     Args:
         conditions: of all fields.
         coordinates: their symbols.
         fields: how many there are.
-        bounds: of the coordinates by place, where known: factors are scaled by them, and within them a field must not
-            be mirrored or repeated. A fixed coordinate, `low == high`, has none.
+        bounds: of the coordinates by place, where known: factors are scaled by them. A fixed coordinate,
+            `low == high`, has none.
+        angles: whether the network is given the cosine and the sine of each coordinate with a period. All derivatives
+            repeat then, also those of which no condition speaks.
 
     Raises:
         InfeasibleError: conditions that contradict each other, also where their places meet.
@@ -75,44 +116,57 @@ def construct(
     known = {axis: ends for axis, ends in (bounds or {}).items() if ends[0] < ends[1]}
     surfaces = [c for c in conditions if isinstance(c, Surface)]
     lines: list[AxisCondition] = [c for c in conditions if not isinstance(c, Surface)]
+    _require_whole(lines, known, angles)
     full = _mirrored(lines)
     inputs: list[sympy.Expr] = []
     factors, offsets = [sympy.Integer(1)] * fields, [sympy.Integer(0)] * fields
+    beyond = list(factors)
+    corrections: list[Correction] = []
     for surface in surfaces:
         if offsets[surface.field] != 0 or sum(one.field == surface.field for one in surfaces) > 1:
             raise UnsupportedError("no field is known that has values on several boundaries: join the domains")
         offsets[surface.field] = surface.value
     for axis, x in enumerate(coordinates):
         own = [c for c in full if c.axis == axis]
-        inputs += _features(own, x, known.get(axis))
+        inputs += _angles(own, x, known.get(axis)) if angles else [x]
+        rest: list[tuple[int, Extent, Functional]] = []
         for k in range(fields):
-            pins = _distinct([c for c in own if isinstance(c, Pin) and c.field == k], x)
-            offsets[k] += _interpolate(pins, offsets[k], coordinates)
-            factors[k] *= _factor(pins, x, known.get(axis))
+            pins = distinct_pins([c for c in own if isinstance(c, Pin) and c.field == k], x)
+            periods = [] if angles else [c for c in own if isinstance(c, Period) and c.field == k]
+            offsets[k] += _interpolate([*pins, *periods], offsets[k], coordinates)
+            factor, free, left = _factor(pins, periods, coordinates, axis, known)
+            factors[k] *= factor
+            beyond[k] *= free
+            rest += [(k, extent, functional) for extent, functional in left]
+        if rest:
+            corrections.append(_correction(rest, axis, coordinates, own, known))
+    offsets = [_average(offset, k, lines, coordinates) for k, offset in enumerate(offsets)]
+    on_parts = any(f.has(sympy.Max) for f in factors)
+    slopes_on_parts = any(s.has(sympy.Max) for one in corrections for s in one.switching)
+    if (corrections and on_parts) or (len(corrections) > 1 and slopes_on_parts):
+        raise UnsupportedError(TOGETHER)
     found = Construction(
         tuple(inputs),
         tuple(factors),
+        tuple(beyond),
         tuple(map(sympy.expand_mul, offsets)),
         _mirrors(lines, factors, coordinates),
-        _unshared(full, coordinates, fields),
+        tuple(corrections),
+        _unshared(full, coordinates, fields) if angles else (),
+        tuple(dict.fromkeys(c.extent for c in full if c.extent)),
     )
     try_conditions(found, lines, coordinates, known)
     try_surfaces(found, surfaces, lines, coordinates)
     return found
 
 
-def require_agreement(pins: Sequence[Pin], coordinates: Sequence[sympy.Symbol]) -> None:
-    """Refuse pins that want different values of the same at the same place.
-
-    Raises:
-        InfeasibleError: two that do.
-
-    Example:
-        >>> require_agreement([], [])
-    """
-    for axis, x in enumerate(coordinates):
-        for field in {pin.field for pin in pins}:
-            _distinct([pin for pin in pins if (pin.axis, pin.field) == (axis, field)], x)
+def _require_whole(lines: Sequence[AxisCondition], known: Bounds, angles: bool) -> None:
+    """Refuse mirrors and angles that would also bind the field beyond the part on which they hold."""
+    for c in lines:
+        if (isinstance(c, Mirror) or (angles and isinstance(c, Period))) and not covers(c.extent, known):
+            raise UnsupportedError(
+                "no field is known that is mirrored, or repeats itself, on a part of the domain alone: embed it as Soft"
+            )
 
 
 def _mirrored(conditions: Sequence[AxisCondition]) -> list[AxisCondition]:
@@ -122,23 +176,20 @@ def _mirrored(conditions: Sequence[AxisCondition]) -> list[AxisCondition]:
         for c in conditions:
             if isinstance(mirror, Mirror) and isinstance(c, Pin) and (c.axis, c.field) == (mirror.axis, mirror.field):
                 factors = tuple((k, a * (-1) ** k) for k, a in c.factors)
-                found.append(Pin(c.field, c.axis, 2 * mirror.center - c.at, factors, mirror.sign * c.value))
+                found.append(Pin(c.field, c.axis, 2 * mirror.center - c.at, factors, mirror.sign * c.value, c.extent))
     return found
 
 
-def _distinct(pins: Sequence[Pin], x: sympy.Symbol) -> list[Pin]:
-    """Each condition once, its highest derivative with the factor 1."""
-    found: dict[tuple[sympy.Expr, tuple[tuple[int, sympy.Expr], ...]], Pin] = {}
-    for pin in pins:
-        lead = pin.factors[-1][1]
-        factors = tuple((k, sympy.simplify(a / lead)) for k, a in pin.factors if a != 0)
-        one = Pin(pin.field, pin.axis, sympy.simplify(pin.at), factors, pin.value / lead)
-        old = found.setdefault((one.at, factors), one)
-        if sympy.simplify(old.value - one.value) != 0:
-            raise InfeasibleError(
-                f"conditions contradict each other: one wants {old.value} at {x} = {one.at}, another {one.value}"
-            )
-    return list(found.values())
+def _average(
+    offset: sympy.Expr, field: int, conditions: Sequence[AxisCondition], coordinates: Sequence[sympy.Symbol]
+) -> sympy.Expr:
+    """The offset with the mirrors of its field."""
+    for c in conditions:
+        if isinstance(c, Mirror) and c.field == field:
+            there = c.sign * offset.subs(coordinates[c.axis], 2 * c.center - coordinates[c.axis])
+            if sympy.simplify(there - offset) != 0:
+                offset = (offset + there) / 2
+    return offset
 
 
 def _mirrors(
@@ -154,72 +205,46 @@ def _mirrors(
         parity = next((s for s in (1, -1) if sympy.simplify(there - s * factor) == 0), 0)
         if not parity:
             raise UnsupportedError(f"no field is known that holds a mirror along {x} with these conditions")
-        signs.setdefault((c.axis, c.center), [1] * len(factors))[c.field] = c.sign * parity
+        signs.setdefault((c.axis, c.center), [0] * len(factors))[c.field] = c.sign * parity
     return tuple((axis, float(center), tuple(several)) for (axis, center), several in signs.items())
 
 
 def _unshared(
     full: Sequence[AxisCondition], coordinates: Sequence[sympy.Symbol], fields: int
 ) -> tuple[sympy.Symbol, ...]:
-    """Along which axes not all fields have the same periods, mirrors and places of slopes."""
-    pins = [c for c in full if isinstance(c, Pin)]
-    shapes: dict[tuple[int, int], set[object]] = {}
+    """Along which axes not all fields have the same periods."""
+    periods: dict[tuple[int, int], set[object]] = {}
     for c in full:
         if isinstance(c, Period):
-            shape: object = (c.low, c.high)
-        elif isinstance(c, Mirror):
-            shape = (c.center, "mirror")
-        elif _is_slope(c, pins):
-            shape = c.at
-        else:
-            continue
-        shapes.setdefault((c.axis, c.field), set()).add(shape)
+            periods.setdefault((c.axis, c.field), set()).add((c.low, c.high))
     return tuple(
         x
         for axis, x in enumerate(coordinates)
-        if any(shapes.get((axis, k), set()) != shapes.get((axis, 0), set()) for k in range(fields))
+        if any(periods.get((axis, k), set()) != periods.get((axis, 0), set()) for k in range(fields))
     )
 
 
-def _features(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
-    """What the network is given of one coordinate."""
-    periods = sorted({(c.low, c.high) for c in own if isinstance(c, Period)}, key=str)
-    pins = [c for c in own if isinstance(c, Pin)]
-    slopes = sorted({c.at for c in pins if _is_slope(c, pins)}, key=float)
-    if (len(periods) > 0) + (len(slopes) > 0) > 1 or len(periods) > 1:
-        raise UnsupportedError(f"no field is known that holds several periods, or periods and slopes, along {x}")
-    if periods:
-        (low, high) = periods[0]
-        repeated = [c for c in own if isinstance(c, Period)]
-        if {c.field for c in repeated} != {c.field for c in repeated if c.order == 0}:
-            raise UnsupportedError(
-                f"no field is known of which only slopes are the same at {x} = {low} and {high}: say in the same rule "
-                f"that its values are"
-            )
-        if bounds is not None and not _encloses(low, high, bounds):
-            raise UnsupportedError(
-                f"no field is known that is the same at {x} = {low} and {high} alone: it would repeat itself within "
-                f"{bounds[0]:g} <= {x} <= {bounds[1]:g}"
-            )
-        angle = 2 * sympy.pi * (x - low) / (high - low)
-        return [sympy.cos(angle), sympy.sin(angle)]
-    if len(slopes) > 2:
-        raise UnsupportedError(f"no field is known with slopes at more than two places along {x}")
-    # the field is mirrored where a slope is given, which must not be seen
-    around = list(pairwise([-math.inf, *slopes, math.inf])) if len(slopes) == 1 else [tuple(slopes)]
-    if slopes and bounds is not None and not any(_encloses(low, high, bounds) for low, high in around):
+def _angles(own: Sequence[AxisCondition], x: sympy.Symbol, bounds: tuple[float, float] | None) -> list[sympy.Expr]:
+    """What the network is given of one coordinate: the cosine and the sine of its angle, where it has a period."""
+    repeated = [c for c in own if isinstance(c, Period)]
+    periods = sorted({(c.low, c.high) for c in repeated}, key=str)
+    if not periods:
+        return [x]
+    if len(periods) > 1:
+        raise UnsupportedError(f"no field is known that holds several periods along {x}")
+    (low, high) = periods[0]
+    if {c.field for c in repeated} != {c.field for c in repeated if c.order == 0}:
         raise UnsupportedError(
-            f"no field is known with a slope given at {', '.join(f'{x} = {at}' for at in slopes)} and no value, but at "
-            f"the ends of the domain, {bounds[0]:g} <= {x} <= {bounds[1]:g}: it would be mirrored there"
+            f"no field is known of which only slopes are the same at {x} = {low} and {high}, and whose network is "
+            f"given cosines and sines: say in the same rule that its values are"
         )
-    if len(slopes) == 2:
-        low, high = slopes
-        return [(low + high) / 2 - (high - low) / 2 * sympy.cos(sympy.pi * (x - low) / (high - low))]
-    if slopes:
-        (at,) = slopes
-        sign = -1 if bounds is not None and float(at) >= bounds[1] else 1
-        return [at + sign * (x - at) ** 2 / _length(bounds)]
-    return [x]
+    if bounds is not None and not _encloses(low, high, bounds):
+        raise UnsupportedError(
+            f"no field is known that is the same at {x} = {low} and {high} alone, and whose network is given cosines "
+            f"and sines: it would repeat itself within {bounds[0]:g} <= {x} <= {bounds[1]:g}"
+        )
+    angle = 2 * sympy.pi * (x - low) / (high - low)
+    return [sympy.cos(angle), sympy.sin(angle)]
 
 
 def _encloses(low: sympy.Expr | float, high: sympy.Expr | float, bounds: tuple[float, float]) -> bool:
@@ -233,64 +258,96 @@ def _length(bounds: tuple[float, float] | None) -> sympy.Expr:
     return sympy.Integer(1) if bounds is None else exact(sympy.Float(bounds[1])) - exact(sympy.Float(bounds[0]))
 
 
-def _is_slope(pin: Pin, others: Sequence[Pin]) -> bool:
-    """Whether a pin gives a slope where the value is free."""
-    orders = [k for k, a in pin.factors if a != 0]
-    given = any([k for k, _ in one.factors] == [0] and (one.at, one.field) == (pin.at, pin.field) for one in others)
-    return max(orders) == 1 and not given
-
-
-def _interpolate(pins: Sequence[Pin], u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
-    """What to add to `u` so that it has the values that pins of one coordinate ask for."""
-    if not pins:
+def _interpolate(conditions: Sequence[Pin | Period], u: sympy.Expr, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """What to add to `u` so that it has the values that conditions of one coordinate ask for."""
+    own: list[Pin | Period] = list({(c.at, c.factors) if isinstance(c, Pin) else c: c for c in conditions}.values())
+    own = [own[i] for i in independent([c.functional for c in own])]
+    if not own:
         return sympy.Integer(0)
-    x = coordinates[pins[0].axis]
-    lacking = sympy.Matrix([-pin.apply(u, coordinates) for pin in pins])
-    for start in range(3):  # pure slopes say nothing of a constant
-        powers = [x**k for k in range(start, start + len(pins))]
-        matrix = sympy.Matrix(
-            [[sum(a * p.diff(x, k).subs(x, pin.at) for k, a in pin.factors) for p in powers] for pin in pins]
-        )
-        if matrix.det() != 0:
-            return (sympy.Matrix([powers]) * matrix.inv() * lacking)[0]
-    raise UnsupportedError(f"no interpolation is known for the {len(pins)} conditions along {x}")
+    x = coordinates[own[0].axis]
+    lacking = sympy.Matrix([-c.apply(u, coordinates) for c in own])
+    if not any(lacking):
+        return sympy.Integer(0)
+    highest = max(order for c in own for _, order in c.functional)
+    powers = [x**k for k in range(len(own) + highest + 1)]
+    table = sympy.Matrix(
+        [[sum(a * p.diff(x, k).subs(x, at) for (at, k), a in c.functional.items()) for p in powers] for c in own]
+    )
+    columns = list(table.rref()[1])  # the least powers that the conditions tell apart
+    if len(columns) < len(own):
+        raise UnsupportedError(f"no interpolation is known for the {len(own)} conditions along {x}")
+    basis = sympy.Matrix([[powers[j] for j in columns]])
+    return (basis * table.extract(list(range(len(own))), columns).inv() * lacking)[0]
 
 
-def _factor(pins: Sequence[Pin], x: sympy.Symbol, bounds: tuple[float, float] | None) -> sympy.Expr:
-    """What vanishes where values are given, and has the slopes that make the product with an even function right."""
-    slopes = [pin for pin in pins if _is_slope(pin, pins)]
-    blocks: dict[sympy.Expr, int] = {}
-    for pin in pins:
-        if pin not in slopes:
-            blocks[pin.at] = blocks.get(pin.at, 0) + 1
-    for at, count in blocks.items():
-        orders = sorted(k for pin in pins if pin.at == at for k, _ in pin.factors)
-        if orders != list(range(count)):
-            raise UnsupportedError(f"no field is known with derivatives of orders {orders} given at {x} = {at}")
-    length, factor = _length(bounds), sympy.Integer(1)
-    for at, count in blocks.items():
-        beyond = bounds is not None and float(at) >= bounds[1]
-        factor *= ((at - x if beyond else x - at) / length) ** count
-    if bounds is not None and len(blocks) == 2:
-        factor *= 4  # 1 in the middle
-    if slopes:
-        factor *= sympy.exp(_exponent(slopes, factor, x))
-    return factor
+def _factor(
+    pins: Sequence[Pin],
+    periods: Sequence[Period],
+    coordinates: Sequence[sympy.Symbol],
+    axis: int,
+    known: Bounds,
+) -> tuple[sympy.Expr, sympy.Expr, list[tuple[Extent, Functional]]]:
+    """What vanishes where values are given; the same with what is beyond the parts left free; and what is left to hold.
 
-
-def _exponent(slopes: Sequence[Pin], factor: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
-    r"""`p` such that :math:`e^p` times the factor has at each place the logarithmic derivative `-a0/a1`.
-
-    Between the places it stays in [-1, 1], however steep: of a Robin condition `u_x + 1000 u = 0` a linear `p` would
-    not be a number.
+    The last are functionals of the network, not of its product with the factor.
     """
-    wanted = []
-    for pin in sorted(slopes, key=lambda pin: float(pin.at)):
-        a = dict(pin.factors)
-        wanted.append((pin.at, (-a.get(0, sympy.Integer(0)) / a[1] - factor.diff(x) / factor).subs(x, pin.at)))
-    if len(wanted) == 1:
-        (at, slope) = wanted[0]
-        return sympy.tanh(slope * (x - at))
-    ((low, first), (high, last)) = next(pairwise(wanted))
-    left, right = (high - x) / (high - low), (x - low) / (high - low)
-    return left**2 * sympy.tanh(first * (x - low)) + right**2 * sympy.tanh(last * (x - high))
+    x, bounds = coordinates[axis], known.get(axis)
+    blocks, rest = split([*(pin.functional for pin in pins), *(period.functional for period in periods)])
+    factor, free = sympy.Integer(1), sympy.Integer(1)
+    length = _length(bounds)
+    for at, count in blocks.items():
+        upper = bounds is not None and float(at) >= bounds[1]
+        distance = (at - x if upper else x - at) / length
+        extents = list(dict.fromkeys(pin.extent for pin in pins if pin.at == at)) or [()]
+        at_end = bounds is not None and (upper or float(at) <= bounds[0])
+        for extent in extents:
+            partial = not covers(extent, known)
+            if partial and not at_end:
+                raise UnsupportedError(
+                    f"no field is known with a value on a part of {x} = {at}, within the domain: embed it as Soft"
+                )
+            beyond = distance + ramp(extent, coordinates) if at_end else distance
+            factor *= (beyond if partial else distance) ** count
+            free *= beyond**count
+    if bounds is not None and len(blocks) == 2:
+        factor, free = 4 * factor, 4 * free  # 1 in the middle
+    left = []
+    sources: list[Pin | Period] = [*pins, *periods]
+    if rest and factor.has(sympy.Max):
+        raise UnsupportedError(TOGETHER)
+    for functional in rest:
+        extents = list(dict.fromkeys(c.extent for c in sources if set(functional) & set(c.functional)))
+        inner = multiply(functional, factor, x)
+        if inner:
+            left.append((extents[0] if len(extents) == 1 else (), inner))
+    return factor, free, [left[i] for i in independent([functional for _, functional in left])]
+
+
+def _correction(
+    rest: Sequence[tuple[int, Extent, Functional]],
+    axis: int,
+    coordinates: Sequence[sympy.Symbol],
+    own: Sequence[AxisCondition],
+    known: Bounds,
+) -> Correction:
+    """What to take off the network so that it obeys functionals along one axis."""
+    x = coordinates[axis]
+    centers = [c.center for c in own if isinstance(c, Mirror)]
+    places = [at for _, _, functional in rest for at, _ in functional]
+    if axis in known:
+        low, high = (exact(sympy.Float(end)) for end in known[axis])
+    else:
+        low, high = min(places, key=float) - 1, max(places, key=float) + 1
+    center = centers[0] if centers else (low + high) / 2
+    switching: list[sympy.Expr] = []
+    ordered: list[tuple[int, Extent, Functional]] = []
+    for field in dict.fromkeys(k for k, _, _ in rest):
+        several = [one for one in rest if one[0] == field]
+        switching += switching_functions([functional for _, _, functional in several], x, center, (high - low) / 2)
+        ordered += several
+    within = [
+        s / (1 + ramp(e, coordinates)) if not covers(e, known) else s
+        for s, (_, e, _) in zip(switching, ordered, strict=True)
+    ]
+    beyond = [s / (1 + ramp(e, coordinates)) for s, (_, e, _) in zip(switching, ordered, strict=True)]
+    return Correction(axis, tuple((k, f) for k, _, f in ordered), tuple(within), tuple(beyond))

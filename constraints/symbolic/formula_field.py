@@ -16,7 +16,7 @@ from constraints.fields import Jet, NoJetRuleError
 from constraints.fields.smooth import Tower, cosine, exponential, logarithm, power, reciprocal, sine, tanh
 from constraints.functional.real_functions import RealFunction, real_number
 
-__all__ = ["FormulaField"]
+__all__ = ["FormulaField", "Piecewise"]
 
 TOWERS: dict[type[sympy.Basic], Tower] = {
     sympy.exp: exponential,
@@ -84,6 +84,53 @@ class FormulaField(nn.Module):
         return ", ".join(map(str, self.expressions))
 
 
+@final
+class Piecewise(nn.Module):
+    """Formulas that are the same within bounds, where the first are faster: these are used where all points are.
+
+    Args:
+        within: what is used where all points are within the bounds.
+        everywhere: what is used otherwise, and where points cannot be looked at (compiled, vectorised, on a GPU).
+        bounds: of each coordinate.
+
+    Example:
+        >>> x = sympy.Symbol("x", real=True)
+        >>> grows = Piecewise(FormulaField([x], [x]), FormulaField([x + sympy.Max(0, x - 1)], [x]), [(0.0, 1.0)])
+        >>> grows(torch.tensor([[0.5]])).item(), grows(torch.tensor([[2.0]])).item()
+        (0.5, 3.0)
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, within: FormulaField, everywhere: FormulaField, bounds: Sequence[tuple[float, float]]) -> None:
+        super().__init__()
+        self.within, self.everywhere = within, everywhere
+        low, high = zip(*bounds, strict=True)
+        self.register_buffer("low", torch.tensor(low, dtype=torch.float64), persistent=False)
+        self.register_buffer("high", torch.tensor(high, dtype=torch.float64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The values, `(*batch, n)`."""
+        y: Tensor = self._for(x)(x)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        """See `JetModule`."""
+        return self._for(jet.value).forward_jet(jet)
+
+    def _for(self, x: Tensor) -> FormulaField:
+        if (
+            x.device.type != "cpu"
+            or torch.compiler.is_compiling()
+            or torch._C._functorch.is_functorch_wrapped_tensor(x)
+        ):
+            return self.everywhere
+        points = x.detach()
+        inside = bool(((points >= self.low.to(x)) & (points <= self.high.to(x))).all())
+        return self.within if inside else self.everywhere
+
+
 def _evaluate(e: sympy.Expr, leaves: Mapping[sympy.Symbol, Jet]) -> Jet | float:
     if isinstance(e, sympy.Symbol):
         return leaves[e]
@@ -92,6 +139,8 @@ def _evaluate(e: sympy.Expr, leaves: Mapping[sympy.Symbol, Jet]) -> Jet | float:
     if isinstance(e, sympy.Add | sympy.Mul):
         fold = operator.add if isinstance(e, sympy.Add) else operator.mul
         return reduce(fold, [_evaluate(part, leaves) for part in e.args])
+    if isinstance(e, sympy.Max) and len(e.args) == 2 and e.args[0] == 0:
+        return _jet(e.args[1], leaves).compose(_positive_part)
     if isinstance(e, sympy.Pow) and e.exp.is_number:
         return _raise(_jet(e.base, leaves), real_number(e.exp))
     tower = TOWERS.get(e.func)
@@ -102,6 +151,12 @@ def _jet(e: sympy.Expr, leaves: Mapping[sympy.Symbol, Jet]) -> Jet:
     found = _evaluate(e, leaves)
     assert isinstance(found, Jet)  # numbers without symbols are numbers already
     return found
+
+
+def _positive_part(z: Tensor, order: int) -> list[Tensor]:
+    """`max(z, 0)` with its derivatives almost everywhere; a power of it has as many as it is high."""
+    step = (z > 0).to(z)
+    return [z.clamp(min=0.0), step, *[torch.zeros_like(z)] * (order - 1)][: order + 1]
 
 
 def _by_known(e: sympy.Expr) -> sympy.Expr:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from constraints.domains import Cuboid
 from constraints.errors import InfeasibleError, SpecificationError
 from constraints.symbolic.conditions import Pin
-from constraints.symbolic.construction import require_agreement
 from constraints.symbolic.field_equation import FieldEquation
+from constraints.symbolic.pins import require_agreement
 
 __all__ = ["ProblemReport", "check_problem", "require_consistent"]
 

@@ -12,10 +12,11 @@ import torch
 
 from constraints.errors import InfeasibleError, UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Period, Pin, Surface
+from constraints.symbolic.extent import Bounds, covers
 from constraints.symbolic.statement import exact
 
 if TYPE_CHECKING:
-    from constraints.symbolic.construction import Bounds, Construction
+    from constraints.symbolic.construction import Construction
 
 __all__ = ["try_conditions", "try_surfaces"]
 
@@ -26,32 +27,66 @@ def try_conditions(
     """Refuse a field that does not obey: where its offset does not, the conditions contradict each other."""
     waves = [sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)]
     network = sympy.sin(sum(waves, sympy.Integer(1)))
-    fields = [factor * _average(network, found, coordinates, k) for k, factor in enumerate(found.factors)]
+    fields = [factor * _stand_in(network, found, coordinates, k) for k, factor in enumerate(found.factors)]
     draw = random.Random(0)
-    places = []
-    for _ in range(3):
-        ends = [bounds.get(i, (0.0, 1.0)) for i in range(len(coordinates))]
-        places.append(
-            {s: low + (high - low) * draw.uniform(0.05, 0.95) for s, (low, high) in zip(coordinates, ends, strict=True)}
-        )
+    shares = [[draw.uniform(0.05, 0.95) for _ in coordinates] for _ in range(3)]
     for c in conditions:
+        own = dict(bounds) | {axis: (low, high) for axis, low, high in c.extent}
+        ends = [own.get(i, (0.0, 1.0)) for i in range(len(coordinates))]
+        places = [
+            {s: low + (high - low) * share for s, (low, high), share in zip(coordinates, ends, several, strict=True)}
+            for several in shares
+        ]
         homogeneous = Pin(c.field, c.axis, c.at, c.factors, sympy.Integer(0)) if isinstance(c, Pin) else c
         offset, x = found.offsets[c.field], coordinates[c.axis]
         orders = c.factors if isinstance(c, Pin) else ((c.order if isinstance(c, Period) else 0, sympy.Integer(1)),)
         sides = [sum(a * offset.diff(x, k) for k, a in orders), *([c.value] if isinstance(c, Pin) else [])]
         rounding = _rounding(sides, places)
-        for at in places:
-            if abs(_number(c.apply(offset, coordinates), at)) > rounding:
-                where = {str(s): round(v, 3) for s, v in at.items() if s != x}
-                raise InfeasibleError(
-                    f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
-                    f"together with those along other coordinates"
+        lacking = c.apply(offset, coordinates)
+        if any(abs(_number(lacking, at)) > rounding for at in places):
+            if any(not covers(one.extent, bounds) for one in conditions):
+                raise UnsupportedError(
+                    f"no field is known that holds these conditions along {x} and along other coordinates on parts of "
+                    f"sides: embed one of them as Soft"
                 )
-            if abs(_number(homogeneous.apply(fields[c.field], coordinates), at)) > 1e-8:
+            where = _meeting(c, lacking, conditions, coordinates, places, rounding)
+            raise InfeasibleError(
+                f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
+                f"together with those along other coordinates"
+            )
+        for at in places:
+            if abs(_number(homogeneous.apply(fields[c.field], coordinates), at)) > 1e-8 * _size(c):
                 raise UnsupportedError(
                     f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
-                    f"{c.field + 1} together: conditions on slopes, periods and mirrors must be those of all fields"
+                    f"{c.field + 1} together: periods must be those of all fields"
                 )
+
+
+def _size(c: AxisCondition) -> float:
+    """The largest factor of a condition, at least 1."""
+    return max([1.0, *(abs(float(a)) for _, a in c.factors)]) if isinstance(c, Pin) else 1.0
+
+
+def _meeting(
+    c: AxisCondition,
+    lacking: sympy.Expr,
+    conditions: Sequence[AxisCondition],
+    coordinates: Sequence[sympy.Symbol],
+    places: Sequence[Mapping[sympy.Symbol, float]],
+    rounding: float,
+) -> dict[str, float]:
+    """A place where a condition does not hold, if possible one where it meets another."""
+    fixed = {coordinates[c.axis]: float(c.at)} if isinstance(c, Pin) else {}
+    corners = [
+        {**at, coordinates[other.axis]: float(other.at)}
+        for other in conditions
+        if isinstance(other, Pin) and other.field == c.field and other.axis != c.axis
+        for at in places
+    ]
+    broken = [at for at in (*corners, *places) if abs(_number(lacking, at)) > rounding]
+    return {
+        str(s): round(v, 3) for s, v in {**broken[0], **fixed}.items() if isinstance(c, Pin) or s != coordinates[c.axis]
+    }
 
 
 def _rounding(sides: Sequence[sympy.Expr], places: Sequence[Mapping[sympy.Symbol, float]]) -> float:
@@ -85,11 +120,14 @@ def try_surfaces(
                 )
 
 
-def _average(network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int) -> sympy.Expr:
-    """What stands for the network, averaged over the mirrors."""
+def _stand_in(network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int) -> sympy.Expr:
+    """What a function in the network's place becomes: averaged over the mirrors, without what breaks slopes."""
     for axis, center, signs in found.mirrors:
         x = coordinates[axis]
-        network = (network + signs[field] * network.subs(x, 2 * exact(sympy.Float(center)) - x)) / 2
+        if signs[field]:
+            network = (network + signs[field] * network.subs(x, 2 * exact(sympy.Float(center)) - x)) / 2
+    for correction in found.corrections:
+        network = correction.apply(network, field, coordinates)
     return network
 
 
