@@ -7,6 +7,8 @@ from typing import Any, overload
 
 import sympy
 from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.logic.inference import satisfiable
 
 from constraints.errors import ConstraintError, InfeasibleError, SpecificationError
 from constraints.functional.partial_order import find_cycle
@@ -95,8 +97,10 @@ def declare(
     inequality, of fields and their derivatives, also at places such as `u.subs(t, 0)`, is a `FieldEquation`: Soft or
     measured, its derivatives by forward Taylor arithmetic.
 
-    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`; where each part
-    of a statement is a child that implies a parent it is a `Hierarchy`, which holds at every threshold. Signs that
+    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`, and their negation
+    a score below it, by `margin` or 1e-4 of the threshold (of 1, if that is more), whichever is more: labels read as
+    `score >= threshold` obey. Where each part of a statement is a child that implies a parent it is a `Hierarchy`, which
+    holds at every threshold. Signs that
     outputs are declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide
     for which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
     include their boundary: strict ones are refused, unless `margin` says how far from it to stay.
@@ -117,7 +121,8 @@ def declare(
             inside the statement may differ (km/h here, metres there): all is brought to SI units, in which violations
             are then measured. Places of fields need theirs, `u.subs(x, 2 * meter)`. Without this argument nothing is
             checked.
-        margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count.
+        margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count. How
+            far below the threshold the score of a label that does not hold stays.
         threshold: from which score a label counts as true.
         fallback: what to do with samples that no output can satisfy; see the sets.
         name: how tables and errors call the rule; by default the statement itself.
@@ -178,6 +183,8 @@ def declare(
         )
     if domain is not None:
         raise SpecificationError(f"rule `{title}` needs fields=[...] for its domain, got none")
+    if whole.atoms(sympy.Symbol) and not whole.atoms(Relational) and not satisfiable(sympy.Not(whole)):
+        whole = sympy.true
     if whole in (sympy.true, sympy.false):
         kind = SpecificationError if whole == sympy.true else InfeasibleError
         raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+LABEL_MARGIN = 1e-4  # of the threshold
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -173,13 +176,19 @@ class Reading:
         real: the real symbol that stands for each symbol of the user.
         outputs: the real symbols of the outputs.
         margin: what `<` leaves free; None where strict conditions on outputs are refused.
-        threshold: a name used as a statement, such as `cat` in `Implies(cat, animal)`, means a score of at least this.
+        threshold: a name used as a statement, such as `cat` in `Implies(cat, animal)`, means a score of at least this;
+            `Not(cat)` a score below it, by at least `label_margin`.
     """
 
     real: dict[sympy.Symbol, sympy.Symbol]
     outputs: frozenset[sympy.Symbol]
     margin: float | None
     threshold: float
+
+    @property
+    def label_margin(self) -> float:
+        """How far below the threshold a label is false: more than rounding of float32, and at least the margin."""
+        return max(self.margin or 0.0, LABEL_MARGIN * max(1.0, abs(self.threshold)))
 
     def read(self, statement: sympy.Basic) -> Node:
         """The normal form.
@@ -193,9 +202,11 @@ class Reading:
         if s in (sympy.true, sympy.false):
             return TRUE if bool(s) == positive else FALSE
         if isinstance(s, sympy.Symbol):
-            # A score exactly at the threshold counts as either: both sets are closed.
             gap = s - exact(sympy.Float(self.threshold))
-            return self._guard(Condition(-gap if positive else gap))
+            if s not in self.outputs:
+                return self._guard(Condition(-gap if positive else gap), strict=not positive)
+            # Sets are closed: a score at the threshold is a label that holds, so one that does not stays below.
+            return Condition(-gap if positive else gap + exact(sympy.Float(self.label_margin)))
         if isinstance(s, Relational):
             return self._relation(s, positive=positive)
         if isinstance(s, sympy.Not):
