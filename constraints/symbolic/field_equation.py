@@ -23,6 +23,7 @@ from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.architecture import Architecture, Conditioned, find_architecture
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.field_residual import FieldResidual
+from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
 from constraints.symbolic.terms import Equation, read_equation
@@ -108,12 +109,19 @@ class FieldEquation(FieldRule):
         self._compiled: Callable[..., Tensor] | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
-        equations = [read_equation(gap, fields) for gap in gaps]
+        with naming(f"rule `{self.name}`"):
+            equations = [self._read(gap) for gap in gaps]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual(equations, known)
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal))
+
+    def _read(self, gap: sympy.Expr) -> Equation:
+        require_no_jump_derivatives(gap)
+        equation = read_equation(gap, self.fields)
+        require_smooth_coefficients(equation, self.coordinates)
+        return equation
 
     def _region(self, domain: Region) -> Domain:
         if not isinstance(self.draws, int) or self.draws < 0:

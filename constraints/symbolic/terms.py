@@ -103,8 +103,19 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
             raise SpecificationError(f"an equation needs fields and their derivatives at places, got {e}")
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
-    expression = walk(_by_quadrature(gap).doit())
+    expression = walk(_by_quadrature(_as_real(gap)).doit())
     return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap))
+
+
+def _as_real(e: sympy.Expr) -> sympy.Expr:
+    """The same of real coordinates and fields: what sympy makes of the derivative of `Abs` has real parts in it."""
+    if not e.has(sympy.re, sympy.im, sympy.conjugate):
+        return e
+    return (
+        e.replace(sympy.re, lambda z: z)
+        .replace(sympy.im, lambda z: sympy.Integer(0))
+        .replace(sympy.conjugate, lambda z: z)
+    )
 
 
 def _by_quadrature(e: sympy.Expr) -> sympy.Expr:

@@ -1,0 +1,119 @@
+"""Derivatives through jumps are refused by name; kinks, sources and the mixed form are let pass."""
+
+import pytest
+import torch
+from sympy import (
+    Abs,
+    Derivative,
+    Eq,
+    Function,
+    Heaviside,
+    Max,
+    Piecewise,
+    Rational,
+    ceiling,
+    floor,
+    frac,
+    sign,
+    symbols,
+)
+from torch import nn
+
+from constraints import FieldEquation, SpecificationError, declare
+
+X, T = symbols("x t")
+F, Q = Function("F")(X), Function("Q")(X)
+U, H = Function("U")(X, T), Function("H")(X, T)
+K = Piecewise((1, X < Rational(1, 2)), (10, True))
+ENTHALPY = Piecewise((2 * U + 80, U > 0), (U, True))
+CONDUCTIVITY = Piecewise((3, U > 1), (1, True))
+KINK = Piecewise((1, X < Rational(1, 2)), (X + Rational(1, 2), True))
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        (K * F.diff(X)).diff(X),
+        (-K * F.diff(X)).diff(X) + F,
+        Derivative(K * F.diff(X), X),
+        Derivative(K * F, X),
+        (K * F).diff(X),
+        K.subs(X, 2 * X - 1) * F.diff(X, 2) - 1,
+        Piecewise((1, X < 0.2), (2, X < 0.8), (1, True)) * F.diff(X, 2),
+        (Heaviside(X - 1) * F.diff(X)).diff(X),
+        (sign(X) * F).diff(X),
+        (floor(X) * F).diff(X),
+        (ceiling(X) * F).diff(X),
+        (frac(X) * F).diff(X),
+        floor(F).diff(X),
+        sign(F).diff(X),
+        Heaviside(F).diff(X) - 1,
+    ],
+    ids=str,
+)
+def test_jumps_along_a_coordinate_or_of_the_field(gap):
+    with pytest.raises(SpecificationError, match=r"jump.*field of its own|is lost.*mixed form"):
+        declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        Derivative(Piecewise((U + 80, U > 0), (U, True)), T) - U.diff(X, 2),
+        ENTHALPY.diff(T) - U.diff(X, 2),
+        U.diff(T) - (CONDUCTIVITY * U.diff(X)).diff(X),
+        U.diff(T) - (K * U.diff(X)).diff(X),
+        (K * U.diff(T)).diff(X),
+        U.diff(T) + (K * U).diff(X),
+    ],
+    ids=str,
+)
+def test_jumps_over_time(gap):
+    with pytest.raises(SpecificationError, match=r"rule `.*jump.*mixed form"):
+        declare(Eq(gap, 0), fields=[U], domain={X: (0, 1), T: (0, 1)})
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        ([Eq(Q, -K * F.diff(X)), Eq(Q.diff(X), 0)], [F, Q]),
+        ([Eq((KINK * F.diff(X)).diff(X), 0)], [F]),
+        ([Eq(F.diff(X, 2), K)], [F]),
+        ([Eq(F.diff(X, 2), K * F)], [F]),
+        ([Eq(F.diff(X, 2), 1 / K)], [F]),
+        ([Eq(Abs(X - 2) * F.diff(X, 2), 1)], [F]),
+        ([Eq((Abs(X - Rational(1, 2)) * F.diff(X)).diff(X), 1)], [F]),
+        ([Eq(Abs(F).diff(X), 1)], [F]),
+        ([Eq(F.diff(X, 2) + Max(0, F), 0)], [F]),
+        ([Eq(K * U.diff(T), U.diff(X, 2))], [U]),  # a heat capacity: nothing is differentiated along x
+        ([Eq(H.diff(T), U.diff(X, 2)), Eq(H, ENTHALPY)], [U, H]),
+    ],
+    ids=str,
+)
+def test_what_has_no_derivative_of_a_jump_is_let_pass(parts, fields):
+    rule = declare(parts, fields=fields)
+    assert isinstance(rule, FieldEquation)
+    value = rule.quantity(nn.Linear(len(fields[0].args), len(fields)), torch.rand(4, len(fields[0].args)))
+    assert bool(value.isfinite().all())
+
+
+def test_the_mixed_form_tells_the_right_temperature_from_the_wrong_one():
+    """T(0) = 0, T(1) = 1 and a tenfold conductivity on the right: T(1/2) = 10/11; T = x has two fluxes."""
+    rule = declare([Eq(Q, -K * F.diff(X)), Eq(Q.diff(X), 0)], fields=[F, Q], domain={X: (0, 1)}, draws=0)
+
+    class Rod(nn.Module):
+        def __init__(self, middle):
+            super().__init__()
+            self.middle = middle
+
+        def forward(self, x):
+            left = 2 * self.middle * x
+            right = self.middle + (1 - self.middle) * (2 * x - 1)
+            flux = -torch.where(x < 0.5, 0.0 * x + 2 * self.middle, 0.0 * x + 20 * (1 - self.middle))
+            return torch.cat([torch.where(x < 0.5, left, right), flux], dim=-1)
+
+    x = torch.tensor([[0.2], [0.8]], dtype=torch.float64)
+    true, wrong = Rod(10 / 11), Rod(0.5)
+    assert float(rule.quantity(true, x).detach().abs().max()) < 1e-12
+    assert float((true(x)[0, 1] - true(x)[1, 1]).abs()) < 1e-12
+    assert float((wrong(x)[0, 1] - wrong(x)[1, 1]).abs()) > 5  # what q' = 0 in the mean sees
