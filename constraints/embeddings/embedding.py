@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
-from constraints.errors import SpecificationError
+from constraints.errors import NonFiniteError, SpecificationError
 from constraints.rules import Rule, Squares
 
 __all__ = ["Embedding", "Monitor"]
@@ -80,6 +81,30 @@ class Embedding(nn.Module, ABC):
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Violation of each sample, `(*batch,)`."""
         return self.rule.measure(model, x, y)
+
+    @final
+    def differentiable(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The rule's quantity for a penalty: a gradient that is not finite raises, before any weight is written.
+
+        Raises:
+            NonFiniteError: in the backward pass; names the rule and the first sample.
+        """
+        value = self.rule.evaluate(model, x, y)
+        if not value.requires_grad:
+            return value
+        value = value.view_as(value)
+
+        def check(gradient: Tensor) -> None:
+            broken = ~gradient.flatten(1).isfinite().all(dim=1) if gradient.dim() > 1 else ~gradient.isfinite()
+            if gradient.device.type == "cpu" and bool(broken.any()):
+                raise NonFiniteError(
+                    f"rule `{self.rule.name}` needs a finite gradient of its penalty, got {int(broken.sum())} of "
+                    f"{len(broken)} samples without one, the first {int(broken.nonzero()[0])}"
+                )
+
+        if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(value):
+            value.register_hook(check)
+        return value
 
     def settings(self) -> dict[str, float | str]:
         """The numbers that define this embedding, for records."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
-from constraints.errors import SpecificationError
+from constraints.errors import SpecificationError, naming
 from constraints.rules import Rule
 
 __all__ = ["AugmentedLagrangian"]
@@ -82,7 +82,9 @@ class AugmentedLagrangian(Embedding):
         It may be negative, as a Lagrangian is.
         """
         constraint = self.rule.constraint
-        residual = constraint.residual(self.rule.evaluate(model, x, y), self.rule.context(x))
+        value, context = self.differentiable(model, x, y), self.rule.context(x)
+        with naming(f"rule `{self.rule.name}`"):
+            residual = constraint.residual(value, context)
         residual = residual.reshape(-1, residual.shape[-1])
         self._fit(residual)
         equal = torch.arange(residual.shape[-1], device=residual.device) < constraint.equalities

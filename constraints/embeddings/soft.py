@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.emphasis import Emphasis
-from constraints.errors import SpecificationError
+from constraints.errors import SpecificationError, naming
 from constraints.rules import FieldRule, Rule, Squares
 from constraints.symbolic import FieldEquation
 
@@ -87,7 +87,9 @@ class Soft(Embedding):
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The weighted penalty, `()`."""
-        excess = self.rule.constraint.excess(self.rule.evaluate(model, x, y), self.rule.context(x))
+        value, context = self.differentiable(model, x, y), self.rule.context(x)
+        with naming(f"rule `{self.rule.name}`"):
+            excess = self.rule.constraint.excess(value, context)
         losses = self.penalised(excess).sum(dim=-1)
         if self.emphasis is not None and self.training:
             points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x[..., None].flatten(losses.dim())

@@ -191,7 +191,12 @@ def fragile_symbols(expression: sympy.Basic) -> list[sympy.Symbol]:
 def _power(base: Tensor, exponent: float) -> Tensor:
     if exponent == int(exponent):
         return base ** int(exponent)  # exact products, and derivatives at 0
-    return torch.sqrt(base) if exponent == 0.5 else base**exponent
+    if not 0.0 < exponent < 1.0:
+        return base**exponent
+    # The slope is infinite at 0. What multiplies it may vanish there, too, so it is 0; `SlopeLimits` tells where not.
+    zero = base == 0
+    safe = torch.where(zero, 1.0, base)
+    return torch.where(zero, 0.0, torch.sqrt(safe) if exponent == 0.5 else safe**exponent)
 
 
 def _gamma(x: Tensor) -> Tensor:

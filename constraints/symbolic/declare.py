@@ -97,13 +97,13 @@ def declare(
     inequality, of fields and their derivatives, also at places such as `u.subs(t, 0)`, is a `FieldEquation`: Soft or
     measured, its derivatives by forward Taylor arithmetic.
 
-    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`, and their negation
-    a score below it, by `margin` or 1e-4 of the threshold (of 1, if that is more), whichever is more: labels read as
-    `score >= threshold` obey. Where each part of a statement is a child that implies a parent it is a `Hierarchy`, which
-    holds at every threshold. Signs that
-    outputs are declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide
-    for which samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs
-    include their boundary: strict ones are refused, unless `margin` says how far from it to stay.
+    Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`, and their
+    negation a score below it, by `margin`, and by 1e-4 of the threshold (of 1, if that is more) at least: labels read
+    as `score >= threshold` obey. Where each part of a statement is a child that implies a parent it is a `Hierarchy`,
+    which holds at every threshold. Signs that outputs are declared with (`Symbol("q", nonnegative=True)`) are
+    conditions too. Conditions on inputs alone decide for which samples the rest holds (`Implies(temperature > 100, y <=
+    5)`); they may be strict. Conditions on outputs include their boundary: strict ones are refused, unless `margin`
+    says how far from it to stay.
 
     Args:
         statement: what holds.

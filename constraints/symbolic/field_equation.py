@@ -243,8 +243,18 @@ class FieldEquation(FieldRule):
             except Exception as error:  # of the compiler, or ours, which comes again below
                 self._compiled = None
                 warnings.warn(f"rule `{self.name}` is not compiled, runs eagerly: {error}", stacklevel=2)
+        watched = torch.is_grad_enabled() and not torch._C._functorch.is_functorch_wrapped_tensor(points)
+
+        def check(broken: Tensor) -> None:
+            if bool(broken.any()):
+                raise NonFiniteError(
+                    f"rule `{self.name}` needs finite slopes of its residuals, which have no limit at "
+                    f"{int(broken.sum())} of {len(points)} points, the first {self._shown(points[broken][0])}: where "
+                    f"the argument of a root is 0, square the equation, or add a small number below the root"
+                )
+
         try:
-            return self._residual(field, points, leaves)
+            return self._residual.evaluate(field, points, leaves, check=check if watched else None)
         except ShapeError as error:
             raise ShapeError(f"rule `{self.name}`: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import sympy
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.fields import Derivatives, DifferentialOperator
-from constraints.functional.real_functions import RealFunction, real_number
+from constraints.functional.real_functions import RealFunction, fragile_symbols, real_number
+from constraints.functional.slope_limits import SlopeLimits
 from constraints.symbolic.statement import exact
 from constraints.symbolic.terms import Equation, Place
 
@@ -48,6 +49,8 @@ class FieldResidual:
 
     def __init__(self, equations: Sequence[Equation], known: Mapping[sympy.Symbol, sympy.Symbol]) -> None:
         functions: list[tuple[RealFunction, list[Asked]]] = []
+        self._limits: list[SlopeLimits] = []
+        self._fragile: list[bool] = []
         places: dict[Place, list[DifferentialOperator]] = {}
         for equation in equations:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
@@ -62,7 +65,11 @@ class FieldResidual:
             if not equation.terms:
                 raise SpecificationError(f"an equation needs to speak of a field, got {equation.expression}")
             expression, asked = _collapse(equation)
-            functions.append((RealFunction(exact(expression, dict(known))), asked))
+            read = exact(expression, dict(known))
+            functions.append((RealFunction(read), asked))
+            differentiated = {name for name, *_ in asked} | {s.name for s in list(known.values())[len(asked[0][1]) :]}
+            self._limits.append(SlopeLimits(read, [s for s in read.free_symbols if s.name in differentiated]))
+            self._fragile.append(any(s.name in differentiated for s in fragile_symbols(read)))
             for _, place, operator, _ in asked:
                 several = places.setdefault(place, [])
                 if operator not in several:
@@ -105,6 +112,20 @@ class FieldResidual:
         Raises:
             ShapeError: a model with too few outputs.
         """
+        return self.evaluate(field, points, leaves)
+
+    def evaluate(
+        self,
+        field: nn.Module,
+        points: Tensor,
+        leaves: Mapping[str, Tensor],
+        *,
+        check: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """The residuals, `(n, m)`; `check` is given at which points slopes of them are not finite, `(n,)` bool.
+
+        It is called now where slopes have no limit, and in the backward pass where they are not finite otherwise.
+        """
         like = points[:, 0]
         found: list[Tensor] = []
         for _, group, derivatives in self._passes:
@@ -115,10 +136,23 @@ class FieldResidual:
             for value in derivatives(field, where[0] if len(where) == 1 else torch.cat(where)):
                 found += value.split(len(points))
         columns = []
-        for residual, terms in self._columns:
+        for (residual, terms), limit, fragile in zip(self._columns, self._limits, self._fragile, strict=True):
             own = {name: _column(found[at], column) for name, at, column in terms}
+            if check is not None and limit:
+                check(limit.missing({**leaves, **own}, like))
+            if check is not None and fragile:
+                own = {name: _watched(value, check) for name, value in own.items()}
             columns.append(residual({**leaves, **own}, like).expand_as(like))
         return torch.stack(columns, dim=-1)
+
+
+def _watched(value: Tensor, check: Callable[[Tensor], None]) -> Tensor:
+    """The same; `check` is given where its gradient is not finite, before it goes further back."""
+    if not value.requires_grad:
+        return value
+    value = value.view_as(value)
+    value.register_hook(lambda gradient: check(~gradient.isfinite()))
+    return value
 
 
 def _collapse(equation: Equation) -> tuple[sympy.Expr, list[Asked]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import sympy
 from sympy.core.function import AppliedUndef
@@ -14,8 +15,8 @@ __all__ = ["require_no_jump_derivatives", "require_smooth_coefficients"]
 
 STEPS = (sympy.Heaviside, sympy.sign, sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
 ADVICE = (
-    "State what is differentiated as a field of its own, as in [Eq(q, -k*T.diff(x)), Eq(q.diff(x), 0)] (the mixed form), "
-    "or the weak form by integrals"
+    "State what is differentiated as a field of its own, as in [Eq(q, -k*T.diff(x)), Eq(q.diff(x), 0)] (the mixed "
+    "form), or the weak form by integrals"
 )
 
 
@@ -84,8 +85,8 @@ def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.
                 )
                 if through and not first:
                     raise SpecificationError(
-                        f"{_shown(piece, equation)} jumps along {x} and multiplies {_name(symbol, equation)} in "
-                        f"{equation.shown}: a derivative through the jump is lost. {ADVICE}; where none was meant, divide "
+                        f"{_shown(piece, equation)} jumps along {x} and multiplies {_name(symbol, equation)} "
+                        f"in {equation.shown}: a derivative through the jump is lost. {ADVICE}; where none was meant, divide "
                         f"by the coefficient"
                     )
 
@@ -95,20 +96,20 @@ def _jumps(part: sympy.Basic) -> bool:
     if not isinstance(part, sympy.Piecewise):
         return True
     pieces = list(part.args)
-    for (one, condition), (other, _) in zip(pieces, pieces[1:], strict=False):
+    for (one, condition), (other, _) in pairwise(pieces):
         for relation in condition.atoms(sympy.core.relational.Relational) or {condition}:
             if not isinstance(relation, sympy.core.relational.Relational):
                 return True
             gap = sympy.simplify(one - other)
             edge = relation.lhs - relation.rhs
-            variable = next(iter(sorted(edge.free_symbols | edge.atoms(AppliedUndef), key=str)), None)
-            slope = None if variable is None else sympy.diff(edge, variable)
+            variables = sorted(edge.free_symbols | edge.atoms(AppliedUndef), key=str)
             if gap == 0:
                 continue
-            if variable is None or not slope.is_number or slope == 0:
+            slope = edge.diff(variables[0]) if variables else sympy.Integer(0)
+            if not slope.is_number or slope == 0:
                 return True
-            at = sympy.solve(edge, variable)
-            if len(at) != 1 or sympy.simplify(gap.subs(variable, at[0])) != 0:
+            (at,) = sympy.solve(edge, variables[0])
+            if sympy.simplify(gap.subs(variables[0], at)) != 0:
                 return True
     return False
 

@@ -9,8 +9,9 @@ import sympy
 import torch
 from torch import Tensor
 
-from constraints.errors import SpecificationError
+from constraints.errors import NonFiniteError, SpecificationError
 from constraints.functional.real_functions import RealFunction, fragile_symbols, shield
+from constraints.functional.slope_limits import SlopeLimits
 from constraints.symbolic.statement import Condition, Every, Node, Some, conditions
 
 __all__ = ["Residuals", "StatementResiduals"]
@@ -39,6 +40,7 @@ class Residuals:
     ) -> None:
         self.conditions, self.outputs, self.given = conditions, outputs, given
         self._functions = [RealFunction(c.expression) for c in conditions]
+        self._limits = [limit for c in conditions if (limit := SlopeLimits(c.expression, (*outputs, *given)))]
 
     def __reduce__(self) -> tuple[type[Residuals], tuple[object, ...]]:
         """Pickled and copied as its conditions."""
@@ -49,6 +51,9 @@ class Residuals:
         leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
         leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
         like = value[..., 0]
+        if value.requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(value):
+            for limit in self._limits:
+                _require_slopes(limit, limit.missing(leaves, like))
         parts = [function(leaves, like) for function in self._functions]
         return torch.stack([part.expand(like.shape) for part in parts], dim=-1)
 
@@ -115,6 +120,7 @@ class _Signed:
         self._value, self._domain = RealFunction(c.expression), _domain(c.expression)
         self._holds = None if c.when is sympy.true else RealFunction(c.when)
         self._fragile = fragile_symbols(c.expression)
+        self._limits = SlopeLimits(c.expression, sorted(c.expression.free_symbols, key=str))
 
     def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
         gaps = [gap(argument(leaves, like)).expand(like.shape) for gap, argument in self._domain]
@@ -125,9 +131,22 @@ class _Signed:
             inside = holds if inside is None else holds & inside
         given = leaves if inside is None else shield(leaves, self._fragile, inside)
         value = self._value(given, like).expand(like.shape)
+        if self._limits and value.requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(like):
+            missing = self._limits.missing(leaves, like)
+            _require_slopes(self._limits, missing if inside is None else missing & inside)
         if outside is not None:
             value = torch.where(outside > 0, outside, value)
         return value if holds is None else torch.where(holds, value, 0.0)
+
+
+def _require_slopes(limits: SlopeLimits, missing: Tensor) -> None:
+    """Refuse samples at which an expression has no slope."""
+    if bool(missing.any()):
+        raise NonFiniteError(
+            f"a penalty needs finite slopes, which {limits.expression} has not at {int(missing.sum())} of "
+            f"{missing.numel()} samples, the first {int(missing.flatten().nonzero()[0])}: square both sides, or add a "
+            f"small number below the root"
+        )
 
 
 Gap = Callable[[Tensor], Tensor]

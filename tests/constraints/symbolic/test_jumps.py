@@ -24,10 +24,10 @@ from constraints import FieldEquation, SpecificationError, declare
 X, T = symbols("x t")
 F, Q = Function("F")(X), Function("Q")(X)
 U, H = Function("U")(X, T), Function("H")(X, T)
-K = Piecewise((1, X < Rational(1, 2)), (10, True))
+K = Piecewise((1, Rational(1, 2) > X), (10, True))
 ENTHALPY = Piecewise((2 * U + 80, U > 0), (U, True))
 CONDUCTIVITY = Piecewise((3, U > 1), (1, True))
-KINK = Piecewise((1, X < Rational(1, 2)), (X + Rational(1, 2), True))
+KINK = Piecewise((1, Rational(1, 2) > X), (X + Rational(1, 2), True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,121 @@
+"""A finite penalty has a finite gradient, the limit where there is one; else the step is refused by rule and point."""
+
+import pytest
+import torch
+from sympy import Abs, Eq, Function, Rational, acos, sqrt, symbols
+from torch import nn
+
+from constraints import AugmentedLagrangian, NonFiniteError, Soft, declare
+from constraints.functional.slope_limits import SlopeLimits
+from dkmodels.optim.normal_equations import normal_equations
+
+X, Y, A, B = symbols("x y a b")
+U, V = (Function(n)(X, Y) for n in "UV")
+SQUARE = {X: (0, 1), Y: (0, 1)}
+GRID = torch.cartesian_prod(torch.linspace(0, 1, 4), torch.linspace(0, 1, 4)).double()
+
+
+def at_rest(outputs):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, outputs)).double()
+    with torch.no_grad():
+        network[2].weight.zero_()
+        network[2].bias.zero_()
+    return network
+
+
+FRICTION = [
+    Eq(U.diff(X, 2) - U * sqrt(U**2 + V**2), -1),
+    Eq(V.diff(X, 2) - V * sqrt(U**2 + V**2), 0),
+]
+
+
+@pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
+@pytest.mark.parametrize(
+    ("equations", "fields"),
+    [
+        (FRICTION, [U, V]),
+        ([Eq(sqrt(Abs(U)) * U + U.diff(X, 2), 1)], [U]),
+        ([Eq((U**2) ** Rational(1, 3) * U.diff(X), 1 + U)], [U]),
+        ([Eq(Abs(U) ** Rational(3, 2) + U.diff(X), 1 + U)], [U]),
+    ],
+    ids=str,
+)
+def test_slopes_at_rest_are_their_limit(embedding, equations, fields):
+    network = at_rest(len(fields))
+    rule = declare(equations, fields=fields, domain=SQUARE, draws=0)
+    embedding(rule).penalty(network, GRID, network(GRID)).backward()
+    found = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+    assert found and all(bool(g.isfinite().all()) for g in found)
+    torch.manual_seed(1)
+    with torch.no_grad():  # nearby the gradient is nearly the same
+        network[2].bias.add_(1e-9 * torch.randn(len(fields), dtype=torch.float64))
+    network.zero_grad()
+    embedding(rule).penalty(network, GRID, network(GRID)).backward()
+    near = [p.grad for p in network.parameters() if p.grad is not None]
+    for one, two in zip(found, near, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+
+
+def take_step(optimizer, embedding, network):
+    embedding.penalty(network, GRID, network(GRID)).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
+@pytest.mark.parametrize(
+    "equation",
+    [Eq(sqrt(U.diff(X) ** 2 + U.diff(Y) ** 2), 1), Eq(U.diff(X), sqrt(U)), Eq(acos(1 - U) + U.diff(X), 1)],
+    ids=str,
+)
+def test_slopes_without_a_limit_are_refused_before_a_weight_is_written(embedding, equation):
+    network = at_rest(1)
+    rule = declare(equation, fields=[U], domain=SQUARE, draws=0, name="front")
+    before = [p.detach().clone() for p in network.parameters()]
+    optimizer = torch.optim.Adam(network.parameters())
+    with pytest.raises(NonFiniteError, match=r"rule `front` needs finite slopes.*16 of 16 points, the first \{'x': 0"):
+        take_step(optimizer, embedding(rule), network)
+    assert all(torch.equal(one, two) for one, two in zip(before, network.parameters(), strict=True))
+
+
+def test_newton_steps_from_rest():
+    network = at_rest(2)
+    soft = Soft(declare(FRICTION, fields=[U, V], domain=SQUARE, draws=0))
+    squares = [soft.squares(network, GRID)]
+    found = normal_equations(network, list(network.parameters()), squares)
+    assert bool(found.matrix.isfinite().all()) and bool(found.vector.isfinite().all())
+
+
+@pytest.mark.parametrize("statement", [sqrt(A**2 + B**2) >= 1, sqrt(A) >= B + 1], ids=str)
+def test_outputs_without_a_slope_are_refused(statement):
+    rule = declare(statement, outputs=[A, B], name="root")
+    rule.bind(["a", "b"])
+    y = torch.tensor([[1.0, 1.0], [0.0, 0.0]], requires_grad=True)
+    with pytest.raises(NonFiniteError, match=r"rule `root`.*1 of 2 samples.*the first 1"):
+        Soft(rule).penalty(nn.Identity(), y, y).backward()
+
+
+def test_outputs_whose_slopes_have_a_limit():
+    rule = declare(A * sqrt(A**2 + B**2) <= -1, outputs=[A, B])
+    rule.bind(["a", "b"])
+    y = torch.zeros(3, 2, requires_grad=True)
+    Soft(rule).penalty(nn.Identity(), y, y).backward()
+    assert y.grad.tolist() == [[0.0, 0.0]] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_limits_of_slopes(dtype):
+    u, v = symbols("u v", real=True)
+    zero = torch.zeros(2, dtype=dtype)
+    some = torch.tensor([0.0, 2.0], dtype=dtype)
+    cases = {
+        sqrt(u): [True, True],
+        u * sqrt(u): [False, False],
+        sqrt(u**2 + v**2): [True, False],
+        u * sqrt(u**2 + v**2): [False, False],
+        sqrt(u**2 + v**2) ** 3: [False, False],
+        u**2 + 1: [False, False],
+        sqrt(u**2): [False, False],  # |u|: a kink, whose slope autograd gives as 0
+    }
+    for expression, missing in cases.items():
+        assert SlopeLimits(expression, [u, v]).missing({u: zero, v: some}, zero).tolist() == missing, expression
