@@ -86,8 +86,8 @@ def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.
                 if through and not first:
                     raise SpecificationError(
                         f"{_shown(piece, equation)} jumps along {x} and multiplies {_name(symbol, equation)} "
-                        f"in {equation.shown}: a derivative through the jump is lost. {ADVICE}; where none was meant, divide "
-                        f"by the coefficient"
+                        f"in {equation.shown}: a derivative through the jump is lost. {ADVICE}; where none was meant, "
+                        f"divide by the coefficient"
                     )
 
 
