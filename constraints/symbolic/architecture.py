@@ -13,6 +13,7 @@ from torch import nn
 from constraints.domains import Boundary, Domain
 from constraints.errors import SpecificationError, UnsupportedError
 from constraints.fields import DerivedField
+from constraints.rules import FieldRule, OutputRule
 from constraints.symbolic.conditioned import ConditionedNetwork
 from constraints.symbolic.conditions import Condition, Period, Surface, read_conditions, read_surfaces
 from constraints.symbolic.construction import construct
@@ -20,7 +21,7 @@ from constraints.symbolic.extent import Bounds
 from constraints.symbolic.potential import Row, annihilates, find_potentials
 from constraints.symbolic.terms import Equation
 
-__all__ = ["Architecture", "Conditioned", "Potentials", "find_architecture"]
+__all__ = ["Architecture", "Conditioned", "Potentials", "Structured", "find_architecture"]
 
 
 class Architecture(ABC):
@@ -41,6 +42,10 @@ class Architecture(ABC):
     @abstractmethod
     def guaranteed(self, network: nn.Module) -> bool:
         """Whether a network obeys by its construction."""
+
+    def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
+        """See `FieldRule.survives`."""
+        return False
 
 
 @final
@@ -145,6 +150,35 @@ class Potentials(Architecture):
             and network.coordinates == next(iter(self.outputs[0].values())).coordinates
             and annihilates(self.equations, network.operators)
         )
+
+
+@final
+class Structured(Architecture):
+    """By architectures of shape: monotone, convex, of bounded slope.
+
+    Args:
+        rules: what holds, on all outputs, their inputs bound.
+    """
+
+    why = "an architecture has the shape, whatever its weights are"
+
+    def __init__(self, rules: Sequence[FieldRule]) -> None:
+        self.rules = tuple(rules)
+        self.cost = "; ".join(dict.fromkeys(rule.explain().cost.removeprefix("Hard: ") for rule in rules))
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """See `Architecture.wrap`."""
+        for rule in self.rules:
+            network = network if rule.guaranteed(network) else rule.wrap(network)
+        return network
+
+    def guaranteed(self, network: nn.Module) -> bool:
+        """Whether the network has every shape."""
+        return all(rule.guaranteed(network) for rule in self.rules)
+
+    def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
+        """Whether every shape does."""
+        return all(own.survives(rule, smooth=smooth) for own in self.rules)
 
 
 def find_architecture(

@@ -40,7 +40,7 @@ def declare(
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     margin: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     fallback: Fallback | None = None,
     name: str | None = None,
     unit: str = "",
@@ -55,7 +55,7 @@ def declare(
     fields: Sequence[AppliedUndef],
     inputs: Symbols = (),
     domain: Region | None = None,
-    draws: int = 1,
+    draws: int | None = None,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Expr, sympy.Expr] | None = None,
@@ -72,12 +72,12 @@ def declare(
     inputs: Symbols = (),
     fields: Sequence[AppliedUndef] = (),
     domain: Region | None = None,
-    draws: int = 1,
+    draws: int | None = None,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     margin: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     fallback: Fallback | None = None,
     name: str | None = None,
     unit: str = "",
@@ -114,7 +114,8 @@ def declare(
             of its columns. Symmetries and equations take the arguments as all inputs of the model, in their order.
         domain: of fields: bounds of each coordinate, or domains of several of them (`constraints.domains`), in which
             the points of an equation are drawn; by default it is tested at the model's inputs.
-        draws: how many points for each sample; 0 for the model's inputs, which must lie in the domain.
+        draws: how many points of the domain for each sample, by default 1; 0 for the model's inputs, which must lie in
+            it.
         sampler: how they are chosen in training (`constraints.sampling`); uniformly by default.
         parameters: symbols of numbers that are learnt with the network.
         units: the unit of each symbol, and of fields, of `sympy.physics.units`; those left out are pure numbers. Units
@@ -123,7 +124,7 @@ def declare(
             checked.
         margin: what a strict condition leaves free, >= 0, in the unit of the condition; 0 lets the boundary count. How
             far below the threshold the score of a label that does not hold stays.
-        threshold: from which score a label counts as true.
+        threshold: from which score a label counts as true, by default 0.5.
         fallback: what to do with samples that no output can satisfy; see the sets.
         name: how tables and errors call the rule; by default the statement itself.
         unit: see `Rule`.
@@ -133,8 +134,9 @@ def declare(
         The rule.
 
     Raises:
-        SpecificationError: a symbol that nobody declared, a strict condition without a margin, a statement that always
-            holds, one that does not speak of any output, or one that adds or compares different units.
+        SpecificationError: an argument that has no meaning beside the others, a symbol that nobody declared, a
+            strict condition without a margin, a statement that always holds, one that does not speak of any output,
+            or one that adds or compares different units.
         InfeasibleError: a statement that no output satisfies.
 
     Example:
@@ -158,8 +160,9 @@ def declare(
     title = name or _short(str(whole))
     if fields:
         columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
-        if outputs or fallback is not None or margin is not None:
-            raise SpecificationError("`declare` needs either outputs or fields, got fields and arguments of outputs")
+        _refuse(title, "fields", outputs=outputs or None, margin=margin, threshold=threshold, fallback=fallback)
+        if domain is None:
+            _refuse(title, "fields without a domain", draws=draws or None, sampler=sampler)
         parts = list(statement) if isinstance(statement, list | tuple) else [whole]
         parts = list(map(sympy.sympify, parts))
         if units is not None:
@@ -174,15 +177,15 @@ def declare(
             fields,
             columns_of,
             domain=domain,
-            draws=draws,
+            draws=1 if draws is None else draws,
             sampler=sampler,
             parameters=parameters,
             name=title,
             unit=unit,
             source=source,
         )
-    if domain is not None:
-        raise SpecificationError(f"rule `{title}` needs fields=[...] for its domain, got none")
+    _refuse(title, "outputs", domain=domain, draws=draws, sampler=sampler)
+    threshold = 0.5 if threshold is None else threshold
     if whole.atoms(sympy.Symbol) and not whole.atoms(Relational) and not satisfiable(sympy.Not(whole)):
         whole = sympy.true
     if whole in (sympy.true, sympy.false):
@@ -283,6 +286,13 @@ def _whole(statement: Any) -> sympy.Basic:
             )
     found = [sympy.sympify(part) for part in parts]
     return found[0] if len(found) == 1 else sympy.And(*found, evaluate=False)
+
+
+def _refuse(title: str, beside: str, **arguments: object) -> None:
+    """Refuse arguments that have no meaning beside others."""
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise SpecificationError(f"rule `{title}` needs arguments that have a meaning beside {beside}, got {given[0]}=")
 
 
 def _short(text: str) -> str:

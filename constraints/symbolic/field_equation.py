@@ -17,10 +17,11 @@ from constraints.domains import Boundary, Domain
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.field_rule import FieldRule
+from constraints.rules.output_rule import OutputRule
 from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
-from constraints.symbolic.architecture import Architecture, Conditioned, find_architecture
+from constraints.symbolic.architecture import Architecture, Conditioned, Structured, find_architecture
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.field_residual import FieldResidual
 from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients
@@ -50,6 +51,7 @@ class FieldEquation(FieldRule):
         sampler: chooses the points in training (see `constraints.sampling`), by default uniformly; points at which the
             rule is measured are always uniform.
         parameters: numbers that are learnt.
+        structure: rules of shape that together are the relations, by which an architecture can hold them.
         name: see `Rule`.
         unit: see `Rule`; of the residual.
         source: see `Rule`.
@@ -79,6 +81,7 @@ class FieldEquation(FieldRule):
         draws: int = 1,
         sampler: Sampler | None = None,
         parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+        structure: Sequence[FieldRule] = (),
         name: str | None = None,
         unit: str = "",
         source: str = "",
@@ -115,7 +118,7 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual(equations, known)
-        self.architecture, self.soft_because = self._find_architecture(equations, all(equal))
+        self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
 
     def _read(self, gap: sympy.Expr) -> Equation:
         require_no_jump_derivatives(gap)
@@ -129,8 +132,14 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             return read_region(domain, self.coordinates)
 
-    def _find_architecture(self, equations: Sequence[Equation], equal: bool) -> tuple[Architecture | None, str]:
+    def _find_architecture(
+        self, equations: Sequence[Equation], equal: bool, structure: Sequence[FieldRule]
+    ) -> tuple[Architecture | None, str]:
         """What holds the equations, or why nothing does."""
+        if structure:
+            for rule in structure:
+                rule.bind_inputs([str(x) for x in self.coordinates])
+            return Structured(structure), ""
         if not equal:
             return None, "an inequality"
         names = {s: _real(s) for s in self.coordinates}
@@ -160,6 +169,10 @@ class FieldEquation(FieldRule):
             return False
         with naming(f"hard rule `{self.name}`"):
             return self.architecture.guaranteed(network)
+
+    def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
+        """See `Architecture.survives`."""
+        return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
 
     @property
     def order(self) -> int:

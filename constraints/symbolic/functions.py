@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import sympy
@@ -13,14 +13,16 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from torch import nn
 
+from constraints.domains import Cuboid
 from constraints.errors import SpecificationError
 from constraints.functional.real_functions import real_number
 from constraints.networks import FiniteGroup, LinearAction, Permutation, SignChange
 from constraints.rules import ConvexIn, Equivariance, FieldRule, Invariance, LipschitzIn, MonotoneIn
 from constraints.sampling import Sampler
+from constraints.sets import Box
 from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.learnable import Learnable
-from constraints.symbolic.region import Region
+from constraints.symbolic.region import Region, read_region
 
 __all__ = ["declare_function"]
 
@@ -29,13 +31,33 @@ HALF = sympy.Rational(1, 2)
 
 @final
 @dataclass(frozen=True, slots=True)
-class _Sign:
-    """The sign of one derivative: `derivative >= 0`, or `<= 0` where `negative`."""
+class _Shape:
+    """What an architecture can hold: signs of first or second derivatives, or a bound of slopes.
 
-    field: AppliedUndef
-    variable: sympy.Symbol
+    Attributes:
+        order: 1 for a direction, 2 for a curvature, 0 for a bound of slopes.
+        negative: falls instead of grows, concave instead of convex.
+        inputs: names or columns, in the order of the statement.
+        outputs: places among the fields.
+        bound: of slopes.
+        norm: of the changes of inputs by which slopes are measured.
+    """
+
     order: int
     negative: bool
+    inputs: tuple[int | str, ...]
+    outputs: tuple[int, ...]
+    bound: float = math.inf
+    norm: float = 2.0
+
+    def rule(self, fields: Sequence[AppliedUndef], told: Mapping[str, Any], **sampling: Any) -> FieldRule:
+        """The rule of that shape."""
+        outputs = None if len(self.outputs) == len(fields) else list(self.outputs)
+        if self.order == 0:
+            return LipschitzIn(self.bound, self.inputs, norm=self.norm, outputs=outputs, **told)
+        if self.order == 1:
+            return MonotoneIn(self.inputs, decreasing=self.negative, outputs=outputs, **told)
+        return ConvexIn(self.inputs, concave=self.negative, outputs=outputs, **sampling, **told)
 
 
 def declare_function(
@@ -79,28 +101,40 @@ def declare_function(
     parts = [one for part in parts for one in (part.args if isinstance(part, sympy.And) else [part])]
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
 
-    def equation() -> FieldEquation:
-        return FieldEquation(parts, fields, domain=domain, draws=draws, sampler=sampler, parameters=parameters, **told)
+    def equation(structure: Sequence[FieldRule] = ()) -> FieldEquation:
+        return FieldEquation(
+            parts,
+            fields,
+            domain=domain,
+            draws=draws,
+            sampler=sampler,
+            parameters=parameters,
+            structure=structure,
+            **told,
+        )
 
-    if domain is not None or parameters:
+    if parameters:
         return equation()
-    symmetric = _symmetry(parts, fields, told) if len(parts) == 1 else None
+    symmetric = _symmetry(parts, fields, told) if len(parts) == 1 and domain is None else None
     if symmetric is not None:
         return symmetric
-    steep = _steepness(parts[0], fields, columns, told) if len(parts) == 1 else None
-    if steep is not None:
-        return steep
-    signs = [_sign(part, fields) for part in parts]
-    known = [sign for sign in signs if sign is not None]
-    if len(known) < len(signs) or len({(s.field, s.order, s.negative) for s in known}) != 1:
+    found = [_structure(part, fields, columns) for part in parts]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
         return equation()
-    first, inputs = known[0], [columns.get(s.variable, s.variable.name) for s in known]
-    outputs = None if len(fields) == 1 else [list(fields).index(first.field)]
-    if first.order == 1:
-        return MonotoneIn(inputs, decreasing=first.negative, outputs=outputs, **told)
-    if len(inputs) > 1:  # convex in each of them is less than convex in all together
+    shapes = _merge(known, fields)
+    if len(shapes) == 1 and domain is None:
+        return shapes[0].rule(fields, told)
+    if len(shapes) == 1 and shapes[0].order == 2 and sampler is None:  # by chords, which a network with kinks has, too
+        region = read_region(domain, fields[0].args) if domain is not None else None
+        if isinstance(region, Cuboid) and len(shapes[0].inputs) == 1:
+            box = Box(low=region.low, high=region.high)
+            return shapes[0].rule(fields, told, **({"region": box, "draws": draws} if draws else {}))
+    _require_positions(columns, fields)
+    # An architecture shapes all outputs, and is convex in several inputs together, which is more than in each.
+    if any(len(one.outputs) < len(fields) for one in shapes) or sum(one.order == 2 for one in shapes) > 1:
         return equation()
-    return ConvexIn(inputs, concave=first.negative, outputs=outputs, **told)
+    return equation([one.rule(fields, told) for one in shapes])
 
 
 def _require_fields(fields: Sequence[AppliedUndef]) -> None:
@@ -135,27 +169,55 @@ def _gap(relation: sympy.Basic) -> sympy.Expr | None:
     return None
 
 
-def _sign(relation: sympy.Basic, fields: Sequence[AppliedUndef]) -> _Sign | None:
-    gap = _gap(relation)
+def _structure(
+    relation: sympy.Basic, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int]
+) -> _Shape | None:
+    """What an architecture can hold of a relation; None where it is none."""
+    gap = _gap(relation) if isinstance(relation, Relational) else None
     if gap is None:
         return None
     factor, inner = gap.as_coeff_Mul()
     found = _derivative(inner, fields)
-    if found is None or found[2] > 2:
+    if found is None:
+        return _steepness(gap, fields, columns)
+    field, variable, order = found
+    if order > 2:
         return None
-    return _Sign(*found, negative=bool(factor > 0))
+    at = columns.get(variable, variable.name)
+    return _Shape(order, bool(factor > 0), (at,), (list(fields).index(field),))
 
 
-def _steepness(
-    relation: sympy.Basic,
-    fields: Sequence[AppliedUndef],
-    columns: Mapping[sympy.Symbol, int],
-    told: dict[str, Any],
-) -> LipschitzIn | None:
+def _merge(shapes: Sequence[_Shape], fields: Sequence[AppliedUndef]) -> list[_Shape]:
+    """Directions of the same fields in one, and fields of the same shape; curvatures of several inputs stay apart.
+
+    A function that is convex in each input need not be in all together.
+    """
+    by_inputs: dict[object, _Shape] = {}
+    for i, one in enumerate(dict.fromkeys(shapes)):
+        key = (one.negative, one.outputs) if one.order == 1 else i
+        old = by_inputs.get(key)
+        by_inputs[key] = one if old is None else replace(old, inputs=(*old.inputs, *one.inputs))
+    by_outputs: dict[object, _Shape] = {}
+    for one in by_inputs.values():
+        same = (one.order, one.negative, frozenset(one.inputs), one.bound, one.norm)
+        before = by_outputs.get(same)
+        outputs = tuple(sorted({*(before.outputs if before else ()), *one.outputs}))
+        by_outputs[same] = replace(one, outputs=outputs)
+    return list(by_outputs.values())
+
+
+def _require_positions(columns: Mapping[sympy.Symbol, int], fields: Sequence[AppliedUndef]) -> None:
+    """Refuse columns that are not the places of the fields' arguments, which an equation takes as all inputs."""
+    for symbol, column in columns.items():
+        if symbol not in fields[0].args or fields[0].args.index(symbol) != column:
+            raise SpecificationError(
+                f"`declare` needs the inputs of several relations, or of a domain, in the order of the fields' "
+                f"arguments {fields[0].args}, got column {column} for {symbol}"
+            )
+
+
+def _steepness(gap: sympy.Expr, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int]) -> _Shape | None:
     """A norm of slopes that is at most a number."""
-    gap = _gap(relation) if isinstance(relation, Relational) else None
-    if gap is None:
-        return None
     number, norm = gap.as_independent(*fields, as_Add=True)
     bound, slopes, p = -number, [], 2.0
     factor, norm = norm.as_coeff_Mul()
@@ -170,9 +232,9 @@ def _steepness(
     found = [part for slope in slopes if (part := _derivative(slope, fields)) is not None and part[2] == 1]
     if not found or len(found) < count or len({f for f, _, _ in found}) != 1 or not factor > 0:
         return None
-    inputs = [columns.get(variable, variable.name) for _, variable, _ in found]
-    outputs = None if len(fields) == 1 else [list(fields).index(found[0][0])]
-    return LipschitzIn(real_number(bound / factor), inputs, norm=p if len(inputs) > 1 else 2.0, outputs=outputs, **told)
+    inputs = tuple(columns.get(variable, variable.name) for _, variable, _ in found)
+    place = list(fields).index(found[0][0])
+    return _Shape(0, False, inputs, (place,), real_number(bound / factor), p if len(inputs) > 1 else 2.0)
 
 
 def _symmetry(parts: Sequence[sympy.Basic], fields: Sequence[AppliedUndef], told: dict[str, Any]) -> FieldRule | None:

@@ -19,6 +19,8 @@ from constraints import (
     declare,
     join,
 )
+from constraints.sampling import LatinHypercube
+from constraints.sets import Raise
 from constraints.testing import check_rule
 
 X, Y, Z = sympy.symbols("x y z")
@@ -124,7 +126,6 @@ def test_other_statements_are_refused(statement, told):
     "statement",
     [
         F.diff(X) + F.diff(Y) <= 1,
-        And(F.diff(X) >= 0, F.diff(Y) <= 0),
         And(F.diff(X, 2) >= 0, F.diff(Y, 2) >= 0),  # convex in each is less than convex in both together
         F.diff(X, 3) >= 0,
         Eq(F.diff(X), F.diff(Y, 2)),
@@ -139,13 +140,85 @@ def test_what_has_no_architecture_is_an_equation_of_fields(statement):
     assert isinstance(rule, FieldEquation) and "Hard" not in rule.explain().embeddings
 
 
+CUBE = {X: (0, 1), Y: (0, 1), Z: (0, 1)}
+STEEP = Abs(F.diff(X)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (F.diff(X) >= 0, {"domain": CUBE}),
+        (F.diff(X) >= 0, {"domain": CUBE, "draws": 3}),
+        (F.diff(X) >= 0, {"domain": CUBE, "draws": 0, "sampler": LatinHypercube()}),
+        (And(F.diff(X) >= 0, F.diff(Y) <= 0), {}),
+        (And(F.diff(X) >= 0, F.diff(Y) <= 0), {"domain": CUBE}),
+        (And(F.diff(X) >= 0, STEEP), {}),
+        (STEEP, {"domain": CUBE}),
+        (And(F.diff(X) >= 0, F.diff(Z) >= 0), {"domain": CUBE, "inputs": INPUTS}),
+    ],
+    ids=str,
+)
+def test_saying_more_keeps_an_architecture(statement, told):
+    rule = declare(statement, fields=[F], **told)
+    assert "Hard" in rule.explain().embeddings
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    network[0].weight.data.abs_()
+    network[2].weight.data.abs_().mul_(-9.0)  # falls steeply with each input
+    x = torch.rand(20, 3, dtype=torch.float64)
+    assert float(rule.measure(network, x, network(x)).detach().max()) > 0
+    obeying = join(network, {"shape": Hard(rule)})
+    assert float(rule.measure(obeying, x, obeying(x)).detach().max()) < 1e-12
+
+
+def test_curvature_in_a_domain_stays_convex():
+    rule = declare(F.diff(X, 2) >= 0, fields=[F], domain=CUBE, draws=2)
+    assert isinstance(rule, ConvexIn) and rule.scope.region is not None and rule.scope.draws == 2
+
+
+def test_the_same_direction_of_all_fields_is_one_rule():
+    rule = declare([F.diff(X) >= 0, G.diff(X) >= 0], fields=[F, G])
+    assert isinstance(rule, MonotoneIn) and rule.scope.outputs is None
+    obeying = join(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)), {"grows": Hard(rule_at(rule))})
+    x = torch.rand(20, 3)
+    assert float(rule.measure(obeying, x, obeying(x)).max()) == 0.0
+    mixed = declare([F.diff(X) >= 0, G.diff(X) <= 0], fields=[F, G])
+    assert "Hard" not in mixed.explain().embeddings  # no architecture is known, and it is said
+
+
+def rule_at(rule):
+    rule.bind_inputs(["x", "y", "z"])
+    return rule
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"threshold": 0.4}, {"margin": 0.1}, {"fallback": Raise()}, {"draws": 3}, {"sampler": LatinHypercube()}],
+    ids=lambda told: next(iter(told)),
+)
+def test_arguments_without_a_meaning_are_refused_beside_fields(told):
+    with pytest.raises(SpecificationError, match=f"beside fields.*{next(iter(told))}="):
+        declare(F.diff(X) >= 0, fields=[F], **told)
+
+
+@pytest.mark.parametrize("told", [{"draws": 3}, {"draws": 0}, {"sampler": LatinHypercube()}, {"domain": CUBE}], ids=str)
+def test_arguments_without_a_meaning_are_refused_beside_outputs(told):
+    with pytest.raises(SpecificationError, match=f"beside outputs, got {next(iter(told))}="):
+        declare(Eq(X + Y, 1), outputs=[X, Y], **told)
+
+
+def test_columns_that_are_not_places_are_refused_for_equations():
+    with pytest.raises(SpecificationError, match="order of the fields' arguments"):
+        declare(And(F.diff(X) >= 0, F.diff(Y) <= 0), fields=[F], inputs={X: 2})
+
+
 def test_fields_are_functions_of_symbols():
     for wrong in (X, NAME(X, X), NAME(X**2, Y)):
         with pytest.raises(SpecificationError, match="functions of distinct symbols"):
             declare(F.diff(X) >= 0, fields=[wrong])
     with pytest.raises(SpecificationError, match="distinct fields"):
         declare(F.diff(X) >= 0, fields=[F, F])
-    with pytest.raises(SpecificationError, match="either outputs or fields"):
+    with pytest.raises(SpecificationError, match="a meaning beside fields, got outputs="):
         declare(F.diff(X) >= 0, fields=[F], outputs=[Y])
 
 
