@@ -18,11 +18,13 @@ from constraints import (
     Embedding,
     Monitor,
     Rule,
+    ShapeError,
     SpecificationError,
     Squares,
     UnsupportedError,
     join,
 )
+from constraints.functional.precision import at_least_single, own_precision
 from dkmodels.balance import Balance, Term
 from dkmodels.checks import (
     bind,
@@ -172,7 +174,21 @@ class KnowledgeModule(LightningModule, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """The network's answer; hard rules hold."""
         y: Tensor = self.network(x)
+        self._require_width("output", self.outputs, y)
+        self._require_width("input", self.inputs, x)
         return y
+
+    def _require_width(self, what: str, names: tuple[str, ...] | None, tensor: Tensor) -> None:
+        """Refuse a tensor without a column for each name.
+
+        Raises:
+            ShapeError: it has others.
+        """
+        if names is not None and isinstance(tensor, Tensor) and tensor.shape[-1:] != (len(names),):
+            raise ShapeError(
+                f"`{type(self).__name__}` needs the {len(names)} {what}s {list(names)} along the last dimension, got "
+                f"shape {tuple(tensor.shape)}"
+            )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Task loss and the penalties of the rules; logged are those before a step, however often it asks."""
@@ -392,8 +408,8 @@ class KnowledgeModule(LightningModule, ABC):
             rule = embedding.rule
             if rule.sequential:
                 continue
-            with self._streams.of(name, "measure"):
-                observed, context = rule.observed(self.network, x, y).detach(), rule.context(x)
+            with self._streams.of(name, "measure"), own_precision(y):
+                observed, context = rule.observed(self.network, x, y).detach(), rule.context(at_least_single(x))
                 violation = rule.constraint.violation(observed, context).detach()
                 found[name] = (violation, rule.constraint.tolerance(observed, context).detach())
         return found

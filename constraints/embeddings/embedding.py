@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, SpecificationError
+from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules import Rule, Squares
 
 __all__ = ["Embedding", "Monitor"]
@@ -83,15 +84,18 @@ class Embedding(nn.Module, ABC):
         return self.rule.measure(model, x, y)
 
     @final
-    def differentiable(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The rule's quantity for a penalty: a gradient that is not finite raises, before any weight is written.
+    def differentiable(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The rule's quantity for a penalty and its context, in float32 at least.
+
+        A gradient that is not finite raises, before any weight is written.
 
         Raises:
             NonFiniteError: in the backward pass; names the rule and the first sample.
         """
-        value = self.rule.evaluate(model, x, y)
+        with own_precision(y):
+            value, context = self.rule.evaluate(model, x, y), self.rule.context(at_least_single(x))
         if not value.requires_grad:
-            return value
+            return value, context
         value = value.view_as(value)
 
         def check(gradient: Tensor) -> None:
@@ -104,7 +108,7 @@ class Embedding(nn.Module, ABC):
 
         if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(value):
             value.register_hook(check)
-        return value
+        return value, context
 
     def settings(self) -> dict[str, float | str]:
         """The numbers that define this embedding, for records."""

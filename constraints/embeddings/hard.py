@@ -86,6 +86,13 @@ class ConstrainedNetwork(nn.Module):
         network: the network, called with `x` alone.
         rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other).
         smooth: those of them to enforce by the smooth map of their set.
+        outputs: how many outputs the network must have, where that is known.
+
+    Under autocast rules compute in float32, and so is the answer. An answer of half precision holds the rule as far as
+    that precision does: to about 1/256 of its size in bfloat16, 1/2048 in float16.
+
+    Raises:
+        ShapeError: when called, a network of another number of outputs.
 
     Example:
         >>> import torch
@@ -94,19 +101,35 @@ class ConstrainedNetwork(nn.Module):
         tensor([[0., 2.]])
     """
 
-    def __init__(self, network: nn.Module, rules: Sequence[OutputRule], *, smooth: Sequence[OutputRule] = ()) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        rules: Sequence[OutputRule],
+        *,
+        smooth: Sequence[OutputRule] = (),
+        outputs: int | None = None,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.outputs = network, outputs
         self.enforced = nn.ModuleList(rules)
         self.smooth = tuple(any(rule is other for other in smooth) for rule in rules)
 
     def forward(self, x: Tensor) -> Tensor:
         """The obeying answer."""
         y: Tensor = self.network(x)
-        for rule, smooth in zip(self.enforced, self.smooth, strict=True):
-            assert isinstance(rule, OutputRule)
+        if self.outputs is not None and y.shape[-1:] != (self.outputs,):
+            named = next((list(rule.output_names) for rule in self.rules() if rule.output_names), "")
+            raise ShapeError(
+                f"hard rules {[rule.name for rule in self.rules()]} need the {self.outputs} outputs {named} along the "
+                f"last dimension, got shape {tuple(y.shape)}"
+            )
+        for rule, smooth in zip(self.rules(), self.smooth, strict=True):
             y = rule.squash(y, x) if smooth else rule.enforce(y, x)
         return y
+
+    def rules(self) -> list[OutputRule]:
+        """The rules that are enforced, in their order."""
+        return [rule for rule in self.enforced if isinstance(rule, OutputRule)]
 
     def forward_cells(self, x: Tensor, cells: Tensor) -> Tensor:
         """The answer for some cells only, of a network that has such a method itself, `(k, classes)`."""
@@ -163,7 +186,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     network = _wrap(
         network, {name: rule for name, rule in hard.items() if isinstance(rule, FieldRule)}, rules, smoothly
     )
-    return ConstrainedNetwork(network, rules, smooth=smoothly) if rules else network
+    return ConstrainedNetwork(network, rules, smooth=smoothly, outputs=outputs) if rules else network
 
 
 def _wrap(

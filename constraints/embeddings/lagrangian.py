@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
 from constraints.errors import SpecificationError, naming
+from constraints.functional.precision import own_precision
 from constraints.rules import Rule
 
 __all__ = ["AugmentedLagrangian"]
@@ -82,8 +83,8 @@ class AugmentedLagrangian(Embedding):
         It may be negative, as a Lagrangian is.
         """
         constraint = self.rule.constraint
-        value, context = self.differentiable(model, x, y), self.rule.context(x)
-        with naming(f"rule `{self.rule.name}`"):
+        value, context = self.differentiable(model, x, y)
+        with own_precision(y), naming(f"rule `{self.rule.name}`"):
             residual = constraint.residual(value, context)
         residual = residual.reshape(-1, residual.shape[-1])
         self._fit(residual)

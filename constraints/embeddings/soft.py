@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.emphasis import Emphasis
 from constraints.errors import SpecificationError, naming
+from constraints.functional.precision import own_precision
 from constraints.rules import FieldRule, Rule, Squares
 from constraints.symbolic import FieldEquation
 
@@ -87,8 +88,8 @@ class Soft(Embedding):
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The weighted penalty, `()`."""
-        value, context = self.differentiable(model, x, y), self.rule.context(x)
-        with naming(f"rule `{self.rule.name}`"):
+        value, context = self.differentiable(model, x, y)
+        with own_precision(y), naming(f"rule `{self.rule.name}`"):
             excess = self.rule.constraint.excess(value, context)
         losses = self.penalised(excess).sum(dim=-1)
         if self.emphasis is not None and self.training:

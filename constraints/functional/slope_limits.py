@@ -40,7 +40,8 @@ class SlopeLimits:
 
     def __init__(self, expression: sympy.Expr, symbols: Sequence[sympy.Symbol]) -> None:
         self.expression = expression
-        self.symbols = tuple(s for s in symbols if s in expression.free_symbols)
+        free = expression.free_symbols
+        self.symbols = tuple(s for s in symbols if s in free)
         own = set(self.symbols)
         roots = [p for p in expression.atoms(sympy.Pow) if p.free_symbols & own and p.exp.is_number]
         self._bases = [RealFunction(p.base) for p in roots if 0 < float(p.exp) < 1]

@@ -78,5 +78,6 @@ class GroupBalance(OutputRule):
         """The output brought to the balance by the form, of the shape of `y`."""
         if isinstance(self.form, Additive) or not self.enforceable:
             return super().enforce(y, x)
-        assert isinstance(self.constraint, GroupMean)
-        return self.constraint.balance(y, self.context(x), self.form)
+        constraint, form = self.constraint, self.form
+        assert isinstance(constraint, GroupMean)
+        return self._put(y, x, lambda value, coarse: constraint.balance(value, coarse, form))

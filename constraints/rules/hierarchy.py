@@ -158,8 +158,7 @@ class Hierarchy(OutputRule):
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Coherent scores, `(*batch, n)`, by the form; outputs without a place in the hierarchy stay as they are."""
-        coherent: Tensor = self.form(self.select(y), self.order)
-        return coherent if self.index is None else y.index_copy(-1, self.index, coherent)
+        return self._put(y, x, lambda scores, _: self.form(scores, self.order))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """The max constraint loss of each output, `(*batch, n)`: see `max_constraint_loss`.

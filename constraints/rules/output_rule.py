@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import sympy
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.rule import Rule
 from constraints.rules.squares import Squares
@@ -52,6 +53,7 @@ class OutputRule(Rule, ABC):
     ) -> None:
         super().__init__(constraint, name=name, unit=unit, source=source)
         self.outputs = None if outputs is None else tuple(outputs)
+        self.output_names: tuple[str, ...] | None = None
         self._last_column = max([o for o in self.outputs or () if isinstance(o, int)], default=-1)
         self.register_buffer("index", None, persistent=False)
         if self.outputs is not None:
@@ -74,12 +76,26 @@ class OutputRule(Rule, ABC):
         Raises:
             SpecificationError: the rule names an output that does not exist.
         """
+        if names is not None:
+            self.output_names = tuple(names)
         if self.outputs is None or (names is None and self.index is not None):
             return
         self.index = resolve_columns(self.name, "outputs", self.outputs, names, bound=self.index)
 
     def select(self, y: Tensor) -> Tensor:
-        """The outputs that the rule speaks of, `(*batch, k)`."""
+        """The outputs that the rule speaks of, in float32 at least, `(*batch, k)`.
+
+        Raises:
+            SpecificationError: names that have not been bound.
+            ShapeError: as many outputs as the module does not name.
+        """
+        y = at_least_single(y)
+        if self.output_names is not None and y.shape[-1:] != (len(self.output_names),):
+            names = list(self.output_names)
+            raise ShapeError(
+                f"rule `{self.name}` needs the {len(names)} outputs {names} along the last dimension, got shape "
+                f"{tuple(y.shape)}"
+            )
         if self.outputs is None:
             return y
         if self.index is None:
@@ -145,8 +161,15 @@ class OutputRule(Rule, ABC):
                 f"rule `{self.name}` cannot be guaranteed: no map onto it is known. "
                 f"Use Soft, AugmentedLagrangian or Monitor"
             )
-        obeying = constraint.project(self.select(y), self.context(x))
-        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+        return self._put(y, x, constraint.project)
+
+    def _put(self, y: Tensor, x: Tensor | None, into: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+        """The outputs with those mapped of which the rule speaks; in the dtype of `y`, or float32 under autocast."""
+        cast = torch.is_autocast_enabled(y.device.type)
+        with own_precision(y):
+            obeying = into(self.select(y), self.context(None if x is None else at_least_single(x)))
+            whole = obeying if self.index is None else at_least_single(y).index_copy(-1, self.index, obeying)
+        return whole if cast else whole.to(y.dtype)
 
     @property
     def squashable(self) -> bool:
@@ -167,8 +190,7 @@ class OutputRule(Rule, ABC):
                 f"rule `{self.name}` has no smooth map: its set `{type(constraint).__name__}` has no `squash`, or the "
                 f"rule has a `quantity` or a map of its own"
             )
-        obeying = constraint.squash(self.select(y), self.context(x))
-        return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
+        return self._put(y, x, constraint.squash)
 
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The obeying answer at inference; by default the enforced output."""

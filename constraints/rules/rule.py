@@ -10,6 +10,7 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints.errors import SpecificationError
+from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation
 from constraints.rules.squares import Squares
 from constraints.sets import Constraint
@@ -64,8 +65,9 @@ class Rule(nn.Module, ABC):
 
     @final
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied."""
-        return self.constraint.violation(self.observed(model, x, y), self.context(x))
+        """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied; in float32 at least."""
+        with own_precision(y):
+            return self.constraint.violation(self.observed(model, x, y), self.context(at_least_single(x)))
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
         """The mean over samples of the sum of squares of what is violated, row by row; None where no rows are known."""

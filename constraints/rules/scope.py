@@ -62,6 +62,7 @@ class Scope(nn.Module):
         if draws < 1:
             raise SpecificationError(f"rule `{rule}` needs draws >= 1, got {draws}")
         self.region, self.draws = region, draws
+        self.names: tuple[str, ...] | None = None
         self.register_buffer("index", None, persistent=False)
         self._columns: tuple[int, ...] = ()  # as the index, without waiting for a device
         columns = [i for i in self.inputs if isinstance(i, int)]
@@ -74,6 +75,7 @@ class Scope(nn.Module):
         Raises:
             SpecificationError: the rule names an input that does not exist, or one twice.
         """
+        self.names = self.names if names is None else tuple(names)
         if names is not None or self.index is None:
             self._resolve(resolve_columns(self.rule, "inputs", self.inputs, names, bound=self.index).tolist())
 
@@ -140,6 +142,11 @@ class Scope(nn.Module):
     def _within(self, points: Tensor) -> Tensor:
         """The index of the chosen inputs, all of which the points must have."""
         index = self._bound()
+        if self.names is not None and points.shape[-1] != len(self.names):
+            raise ShapeError(
+                f"rule `{self.rule}` needs the {len(self.names)} inputs {list(self.names)} along the last dimension, "
+                f"got shape {tuple(points.shape)}"
+            )
         if max(self._columns) >= points.shape[-1]:
             raise ShapeError(
                 f"rule `{self.rule}` speaks of input {max(self._columns)}, but the model has only {points.shape[-1]}"

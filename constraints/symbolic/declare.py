@@ -57,6 +57,7 @@ def declare(
     domain: Region | None = None,
     draws: int | None = None,
     sampler: Sampler | None = None,
+    nodes: int | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     name: str | None = None,
@@ -74,6 +75,7 @@ def declare(
     domain: Region | None = None,
     draws: int | None = None,
     sampler: Sampler | None = None,
+    nodes: int | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     units: Mapping[sympy.Expr, sympy.Expr] | None = None,
     margin: float | None = None,
@@ -117,6 +119,7 @@ def declare(
         draws: how many points of the domain for each sample, by default 1; 0 for the model's inputs, which must lie in
             it.
         sampler: how they are chosen in training (`constraints.sampling`); uniformly by default.
+        nodes: of quadrature along each axis of the integrals of fields (see `FieldEquation`).
         parameters: symbols of numbers that are learnt with the network.
         units: the unit of each symbol, and of fields, of `sympy.physics.units`; those left out are pure numbers. Units
             inside the statement may differ (km/h here, metres there): all is brought to SI units, in which violations
@@ -179,12 +182,13 @@ def declare(
             domain=domain,
             draws=1 if draws is None else draws,
             sampler=sampler,
+            nodes=nodes,
             parameters=parameters,
             name=title,
             unit=unit,
             source=source,
         )
-    _refuse(title, "outputs", domain=domain, draws=draws, sampler=sampler)
+    _refuse(title, "outputs", domain=domain, draws=draws, sampler=sampler, nodes=nodes)
     threshold = 0.5 if threshold is None else threshold
     if whole.atoms(sympy.Symbol) and not whole.atoms(Relational) and not satisfiable(sympy.Not(whole)):
         whole = sympy.true

@@ -73,6 +73,7 @@ class DeclaredRule(OutputRule):
         self.statement, self.found, self.notes = statement, found, tuple(notes)
         self.read, self.simple = read, simple
         self.inputs, self.learnables = dict(inputs), dict(learnables)
+        self.input_names: tuple[str, ...] | None = None
         self.reader = Reader(found.entries)
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in learnables.items()})
         self.register_buffer("columns", None, persistent=False)
@@ -102,6 +103,7 @@ class DeclaredRule(OutputRule):
         Raises:
             SpecificationError: the rule names an input that does not exist.
         """
+        self.input_names = self.input_names if names is None else tuple(names)
         if self.inputs and (names is not None or self.columns is None):
             self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names, bound=self.columns)
 
@@ -166,6 +168,11 @@ class DeclaredRule(OutputRule):
         if self.columns is None:
             names = list(self.inputs.values())
             raise SpecificationError(f"rule `{self.name}` names inputs {names}: call `bind_inputs(names)` first")
+        if self.input_names is not None and x.shape[-1:] != (len(self.input_names),):
+            raise ShapeError(
+                f"rule `{self.name}` needs the {len(self.input_names)} inputs {list(self.input_names)} along the last "
+                f"dimension, got shape {tuple(x.shape)}"
+            )
         last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
         if x.dim() == 0 or last >= x.shape[-1]:
             raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")

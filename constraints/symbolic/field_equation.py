@@ -31,6 +31,8 @@ from constraints.symbolic.terms import Equation, read_equation
 
 __all__ = ["FieldEquation"]
 
+UNRESOLVED = 1e-3  # Legendre coefficients of an integrand, by its size, above which its integral is not resolved
+
 
 @final
 class FieldEquation(FieldRule):
@@ -52,6 +54,9 @@ class FieldEquation(FieldRule):
             rule is measured are always uniform.
         parameters: numbers that are learnt.
         structure: rules of shape that together are the relations, by which an architecture can hold them.
+        nodes: of Gauss-Legendre quadrature along each axis of integrals, at least 3; by default 32 along a line, 10
+            along each side of a rectangle, 6 along more. Where the integrand is not resolved by them a warning gives
+            the estimated error.
         name: see `Rule`.
         unit: see `Rule`; of the residual.
         source: see `Rule`.
@@ -82,6 +87,7 @@ class FieldEquation(FieldRule):
         sampler: Sampler | None = None,
         parameters: Mapping[sympy.Symbol, Learnable] | None = None,
         structure: Sequence[FieldRule] = (),
+        nodes: int | None = None,
         name: str | None = None,
         unit: str = "",
         source: str = "",
@@ -112,17 +118,27 @@ class FieldEquation(FieldRule):
         self._compiled: Callable[..., Tensor] | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
+        if nodes is not None and (not isinstance(nodes, int) or nodes < 3):
+            raise SpecificationError(f"rule `{self.name}` needs a whole number of nodes >= 3, got {nodes}")
+        if nodes is not None and not any(gap.has(sympy.Integral) for gap in gaps):
+            raise SpecificationError(f"rule `{self.name}` needs an integral for its nodes, got none")
+        self.nodes, self._resolved = nodes, True
         with naming(f"rule `{self.name}`"):
             equations = [self._read(gap) for gap in gaps]
+        self._tails = [len(tail) for one in equations for tail in one.tails]
+        tails = [Equation(e, one.terms, one.shown) for one in equations for tail in one.tails for e in tail]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
-            self._residual = FieldResidual(equations, known)
+            self._residual = FieldResidual([*equations, *tails], known, len(self.fields))
+        self._equations = len(equations)
+        seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
+        self._constant = not seen & {*self.coordinates, *at_boundary}
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
 
     def _read(self, gap: sympy.Expr) -> Equation:
         require_no_jump_derivatives(gap)
-        equation = read_equation(gap, self.fields)
+        equation = read_equation(gap, self.fields, self.nodes)
         require_smooth_coefficients(equation, self.coordinates)
         return equation
 
@@ -175,6 +191,11 @@ class FieldEquation(FieldRule):
         return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
 
     @property
+    def constant(self) -> bool:
+        """Whether the residuals are the same at all points: none but fixed places, and no coordinates."""
+        return self._constant
+
+    @property
     def order(self) -> int:
         """The highest order of a derivative.
 
@@ -218,11 +239,13 @@ class FieldEquation(FieldRule):
             raise ShapeError(f"rule `{self.name}` needs points (*batch, {d}), got shape {tuple(points.shape)}")
         flat = points.reshape(-1, d)
         self._require_inside(flat)
-        result = self._at(field, flat)
+        whole = self._at(field, flat)
+        result = whole[:, : self._equations]
+        self._require_resolved(whole[:, self._equations :])
         self._require_finite(result, flat)
         if self.training and self._draws and type(self.sampler).learn is not Sampler.learn:
             self._seen = flat.detach(), self.constraint.violation(result.detach())
-        result = result.reshape(*points.shape[:-1], len(self._residual))
+        result = result.reshape(*points.shape[:-1], self._equations)
         return result.flatten(-2) if self._draws else result
 
     def after_step(self, model: nn.Module) -> None:
@@ -237,13 +260,17 @@ class FieldEquation(FieldRule):
         points = self.points(x).detach().reshape(-1, len(self.coordinates))
 
         def residual(rows: Tensor) -> Tensor:
-            found = self._at(model, rows)
+            found = self.residuals(model, rows)
             return found if isinstance(self.constraint, Zero) else found.clamp(min=0.0)
 
         return Squares(residual, points, 1.0 / math.prod(x.shape[:-1]))
 
+    def residuals(self, field: nn.Module, points: Tensor) -> Tensor:
+        """The residuals at points `(n, d)`, `(n, m)`; `quantity` also checks points and residuals."""
+        return self._at(field, points)[:, : self._equations]
+
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
-        """The residuals at points `(n, d)`, `(n, m)`."""
+        """The residuals at points `(n, d)`, `(n, m)`, and behind them how far integrals are resolved."""
         leaves = {s.name: points[:, i] for i, s in enumerate(self.coordinates)}
         for symbol, one in self.learnables.items():
             leaves[symbol.name] = one.value(self.raw[symbol.name]).to(points)
@@ -267,9 +294,24 @@ class FieldEquation(FieldRule):
                 )
 
         try:
-            return self._residual.evaluate(field, points, leaves, check=check if watched else None)
+            found = self._residual.evaluate(field, points, leaves, check=check if watched else None)
         except ShapeError as error:
             raise ShapeError(f"rule `{self.name}`: {error}") from error
+        return found
+
+    def _require_resolved(self, tails: Tensor) -> None:
+        """Warn, once, where quadrature does not resolve an integrand."""
+        if not tails.shape[1] or not self._resolved or torch._C._functorch.is_functorch_wrapped_tensor(tails):
+            return
+        parts = tails.detach().split(self._tails, dim=1)
+        error = max(float((part[:, 1:].abs() / part[:, :1].clamp(min=1e-300)).amax()) for part in parts)
+        if error > UNRESOLVED:
+            self._resolved = False
+            warnings.warn(
+                f"rule `{self.name}` does not resolve an integral: its estimated error is {error:.2g} of its size. Pass nodes=, more "
+                f"than {self.nodes or 'the default'}",
+                stacklevel=2,
+            )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the residuals, and with them their backward pass, by `torch.compile(..., *args, **kwargs)`.
@@ -286,7 +328,7 @@ class FieldEquation(FieldRule):
     def _sizes(self, field: nn.Module, points: Tensor) -> Tensor:
         """Violations elsewhere, without gradients; where jets do not pass, derivatives need them on the way."""
         with torch.enable_grad():
-            return self.constraint.violation(self._at(field, points.requires_grad_())).detach()
+            return self.constraint.violation(self.residuals(field, points.requires_grad_())).detach()
 
     @property
     def _draws(self) -> bool:
@@ -318,7 +360,7 @@ class FieldEquation(FieldRule):
 
     def explain(self) -> Explanation:
         """See `Rule.explain`."""
-        count = len(self._residual)
+        count = self._equations
         kinds = "equation" if isinstance(self.constraint, Zero) else "inequality"
         many = {"equation": "equations", "inequality": "inequalities"}[kinds]
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
@@ -341,6 +383,11 @@ class FieldEquation(FieldRule):
             cost=f"one evaluation of the model{' with its derivatives' if self.order else ''}{places}",
             why=f"derivatives up to order {self.order}" + learnt if self.order else "no derivatives" + learnt,
         )
+
+
+def _places(equation: Equation) -> list[sympy.Expr]:
+    """The coordinates of every place of an equation."""
+    return [sympy.sympify(p) for term in equation.terms.values() for p in term.place]
 
 
 def _gap(relation: sympy.Basic) -> tuple[sympy.Expr, bool]:

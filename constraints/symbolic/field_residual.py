@@ -32,6 +32,7 @@ class FieldResidual:
     Args:
         equations: what must be 0, or at most 0.
         known: the real symbol of each coordinate, in their order, and of each parameter after them.
+        fields: how many there are, one an output of the model; by default at least those of the equations.
 
     Raises:
         SpecificationError: a symbol that nobody declared, an equation that does not speak of a field.
@@ -47,7 +48,13 @@ class FieldResidual:
         torch.Size([3, 1])
     """
 
-    def __init__(self, equations: Sequence[Equation], known: Mapping[sympy.Symbol, sympy.Symbol]) -> None:
+    def __init__(
+        self,
+        equations: Sequence[Equation],
+        known: Mapping[sympy.Symbol, sympy.Symbol],
+        fields: int | None = None,
+    ) -> None:
+        self._fields = fields
         functions: list[tuple[RealFunction, list[Asked]]] = []
         self._limits: list[SlopeLimits] = []
         self._fragile: list[bool] = []
@@ -110,7 +117,7 @@ class FieldResidual:
             leaves: what each symbol is by its name, coordinates `(n,)` and parameters `()`.
 
         Raises:
-            ShapeError: a model with too few outputs.
+            ShapeError: a model with too few outputs, or others than fields.
         """
         return self.evaluate(field, points, leaves)
 
@@ -137,7 +144,7 @@ class FieldResidual:
                 found += value.split(len(points))
         columns = []
         for (residual, terms), limit, fragile in zip(self._columns, self._limits, self._fragile, strict=True):
-            own = {name: _column(found[at], column) for name, at, column in terms}
+            own = {name: _column(found[at], column, self._fields) for name, at, column in terms}
             if check is not None and limit:
                 check(limit.missing({**leaves, **own}, like))
             if check is not None and fragile:
@@ -187,7 +194,8 @@ def _place(place: Place, known: Mapping[sympy.Symbol, sympy.Symbol]) -> list[Rea
     return [RealFunction(exact(p, dict(known))) for p in place]
 
 
-def _column(values: Tensor, field: int) -> Tensor:
-    if values.shape[-1] <= field:
-        raise ShapeError(f"an equation speaks of field {field + 1}, but the model has {values.shape[-1]} outputs")
+def _column(values: Tensor, field: int, fields: int | None) -> Tensor:
+    if values.shape[-1] <= field or (fields is not None and values.shape[-1] != fields):
+        needed = f"{field + 1} or more" if fields is None else str(fields)
+        raise ShapeError(f"its {needed} fields need a model with an output for each, got {values.shape[-1]} outputs")
     return values[:, field]

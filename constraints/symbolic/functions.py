@@ -69,6 +69,7 @@ def declare_function(
     draws: int = 1,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
+    nodes: int | None = None,
     name: str | None,
     unit: str,
     source: str,
@@ -83,6 +84,7 @@ def declare_function(
         draws: see `FieldEquation`.
         sampler: see `FieldEquation`.
         parameters: see `FieldEquation`.
+        nodes: see `FieldEquation`.
         name: see `Rule`.
         unit: see `Rule`.
         source: see `Rule`.
@@ -110,10 +112,11 @@ def declare_function(
             sampler=sampler,
             parameters=parameters,
             structure=structure,
+            nodes=nodes,
             **told,
         )
 
-    if parameters:
+    if parameters or nodes is not None:
         return equation()
     symmetric = _symmetry(parts, fields, told) if len(parts) == 1 and domain is None else None
     if symmetric is not None:

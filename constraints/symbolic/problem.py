@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -23,6 +23,7 @@ LOW = 4  # the degree of polynomials that show the size of an equation: derivati
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
 LARGEST, TOGETHER, STEP = 160, 16, 1e-6
+SLOW = 3  # the degree of what varies slowly
 
 
 @final
@@ -103,12 +104,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
     try:
         for rule in training:  # whose samplers learn
             rule.eval()
-        coarse, _ = _seen(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
-        sizes, vectors = _seen(rules, _Polynomials(low, high, len(names), degree))
+        coarse = _linearise(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
+        fine = _linearise(rules, _Polynomials(low, high, len(names), degree))
     finally:
         for rule in training:
             rule.train()
-    before = torch.cat([sizes.new_full((max(len(sizes) - len(coarse), 0),), torch.inf), coarse])[-len(sizes) :]
+    contradiction = contradiction or _unsolvable(list(rules), coarse, fine)
+    (before_sizes, _), (sizes, vectors) = coarse.seen(), fine.seen()
+    missing = sizes.new_full((max(len(sizes) - len(before_sizes), 0),), torch.inf)
+    before = torch.cat([missing, before_sizes])[-len(sizes) :]
     free = (sizes < FREE) & ((sizes < ZERO) | (sizes < before / 5.0))
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(
@@ -156,31 +160,107 @@ def _degree(coordinates: int, fields: int) -> int:
     return min(12, int((LARGEST / fields) ** (1.0 / coordinates)) - 1)
 
 
-def _seen(rules: Mapping[str, FieldEquation], field: _Polynomials) -> tuple[Tensor, Tensor]:
-    """What the rules see of changes of unit size, falling, and these changes, `(n,)` and `(n, coefficients)`."""
-    _, sizes, vectors = torch.linalg.svd(_jacobian(rules, field), full_matrices=False)
-    return sizes, vectors
+@final
+@dataclass(frozen=True, slots=True)
+class _Linearised:
+    """Residuals about a random field: `residual + slopes (c - start)`, each equation by its unit.
+
+    Attributes:
+        slopes: how residuals change with each coefficient, `(residuals, coefficients)`.
+        residual: of the random field, `(residuals,)`.
+        start: its coefficients, `(coefficients,)`.
+        counts: how many equations each rule has.
+        linear: of each rule whether its residuals are linear in the fields.
+        bases: of each rule an orthonormal basis of what varies slowly over its points, `(points, m)`.
+    """
+
+    slopes: Tensor
+    residual: Tensor
+    start: Tensor
+    counts: tuple[int, ...]
+    linear: tuple[bool, ...]
+    bases: tuple[Tensor, ...]
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """What the rules see of changes of unit size, falling, and these changes, `(n,)` and `(n, coefficients)`."""
+        _, sizes, vectors = torch.linalg.svd(self.slopes, full_matrices=False)
+        return sizes, vectors
+
+    def least(self) -> tuple[Tensor, float]:
+        """What remains of the residuals of the linear rules for the best field, and the size of their sources."""
+        linear = torch.cat(
+            [torch.full((len(part),), one) for part, one in zip(self.split(self.residual), self.linear, strict=True)]
+        )
+        slopes, source = self.slopes[linear], (self.residual - self.slopes @ self.start)[linear]
+        best = torch.linalg.lstsq(slopes, -source[:, None], driver="gelsd").solution[:, 0]
+        left = torch.zeros_like(self.residual)
+        left[linear] = source + slopes @ best
+        return left, float(source.norm())
+
+    def split(self, residual: Tensor) -> tuple[Tensor, ...]:
+        """Residuals by rule."""
+        sizes = [len(basis) * count for basis, count in zip(self.bases, self.counts, strict=True)]
+        return tuple(torch.split(residual, sizes))
+
+    def smooth(self, residual: Tensor) -> float:
+        """The size of what of residuals varies slowly over the points."""
+        parts = zip(self.split(residual), self.bases, self.counts, strict=True)
+        return float(torch.cat([(basis.mT @ part.reshape(-1, count)).flatten() for part, basis, count in parts]).norm())
 
 
-def _jacobian(rules: Mapping[str, FieldEquation], field: _Polynomials) -> Tensor:
-    """How the residuals change with each coefficient, `(residuals, coefficients)`, by differences."""
-    points = field.nodes()
-    start, count = field.coefficients[0], field.coefficients[0].numel()
-    columns = []
-    for chunk in torch.arange(-1, count).split(TOGETHER):  # -1: none is changed
-        changed = start.expand(len(chunk), *start.shape).clone().flatten(1)
-        moved = chunk >= 0
-        changed[moved, chunk[moved]] += STEP
-        field.coefficients = changed.unflatten(1, start.shape)
-        several = points.repeat(len(chunk), 1)
-        parts = []
-        for rule in rules.values():
-            residual = rule.quantity(field, several).detach().reshape(len(chunk), len(points), -1)
-            parts.append(residual / len(points) ** 0.5)
-        columns.append(torch.cat(parts, dim=2))
-    found = torch.cat(columns)
-    slopes = (found[1:] - found[0]) / STEP
-    return (slopes / _unit(slopes, field)).flatten(1).mT
+def _unsolvable(names: Sequence[str], coarse: _Linearised, fine: _Linearised) -> str:
+    """Why the linear rules have no solution together; empty where they may have one.
+
+    What the best polynomials leave falls as their degree grows, or is as rough as the sources, where there is a
+    solution. Where it stays and is smooth, the sources break a condition of solvability.
+    """
+    (before, _), (left, size) = coarse.least(), fine.least()
+    remains, was = float(left.norm()), float(before.norm())
+    if not size or remains < 1e-2 * size or remains < 0.97 * was:
+        return ""
+    if fine.smooth(left) < 0.97 * remains:
+        return ""
+    parts = zip(names, fine.split(left), strict=True)
+    named = ", ".join(f"`{name}`" for name, part in parts if float(part.norm()) > 0.1 * remains)
+    return (
+        f"rules {named} have no solution together: whatever the fields are, {remains / size:.0%} of their sources remain. "
+        f"What flows in must flow out: check that sources and values at the boundary are in balance"
+    )
+
+
+def _linearise(rules: Mapping[str, FieldEquation], field: _Polynomials) -> _Linearised:
+    """How the residuals change with each coefficient, by differences."""
+    start = field.coefficients[0]
+    other = 0.1 * torch.randn(start.shape, generator=torch.Generator().manual_seed(1), dtype=start.dtype)
+    changes = STEP * torch.eye(start.numel(), dtype=start.dtype)
+    tried = torch.cat([torch.zeros_like(changes[:1]), changes, (other - start).reshape(1, -1)])
+    slopes, residuals, counts, linear, bases = [], [], [], [], []
+    for rule in rules.values():
+        points = field.nodes()[:1] if rule.constant else field.nodes()
+        found = _residuals(rule, field, start, tried, points)
+        steps = (found[1:-1] - found[0]) / STEP
+        predicted = found[0] + torch.einsum("c,cpk->pk", tried[-1], steps)
+        linear.append(bool((predicted - found[-1]).abs().max() <= 1e-4 * found.abs().max()))
+        unit = _unit(steps, field)
+        slopes.append((steps / unit).flatten(1).mT)
+        residuals.append((found[0] / unit).flatten())
+        counts.append(found.shape[2])
+        bases.append(torch.linalg.qr(field.table(points, SLOW))[0])
+    return _Linearised(
+        torch.cat(slopes), torch.cat(residuals), start.flatten(), tuple(counts), tuple(linear), tuple(bases)
+    )
+
+
+def _residuals(rule: FieldEquation, field: _Polynomials, start: Tensor, changes: Tensor, points: Tensor) -> Tensor:
+    """Of each change of the coefficients the residuals, by the root of the number of points, `(changes, points, m)`."""
+    parts = []
+    field.points = len(points)
+    for chunk in changes.split(TOGETHER):
+        field.coefficients = start + chunk.reshape(-1, *start.shape)
+        residual = rule.residuals(field, points.repeat(len(chunk), 1)).detach()
+        parts.append(residual.reshape(len(chunk), len(points), -1) / len(points) ** 0.5)
+    field.coefficients = start[None]
+    return torch.cat(parts)
 
 
 def _unit(slopes: Tensor, field: _Polynomials) -> Tensor:
@@ -197,6 +277,7 @@ class _Polynomials(nn.Module):
     def __init__(self, low: Tensor, high: Tensor, fields: int, degree: int) -> None:
         super().__init__()
         self.low, self.high, self.degree = low, high, degree
+        self.points = (degree + 3) ** len(low)
         exponents = torch.tensor(list(itertools.product(range(degree + 1), repeat=len(low))))
         self.exponents = exponents
         draw = torch.Generator().manual_seed(0)
@@ -204,17 +285,24 @@ class _Polynomials(nn.Module):
         self.coefficients = 0.1 * small * torch.randn(1, fields, len(exponents), generator=draw, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
+        basis = self.table(x, self.degree)
+        count = len(self.coefficients)  # points come in blocks, each with its own fields, once for each place
+        blocks = basis.reshape(-1, count, self.points, basis.shape[-1])
+        return torch.einsum("pkni,kfi->pknf", blocks, self.coefficients).flatten(0, 2)
+
+    def table(self, x: Tensor, degree: int) -> Tensor:
+        """All products of Legendre polynomials up to a degree, `(n, d)` to `(n, m)`."""
         z = (2.0 * x - self.low - self.high) / (self.high - self.low)
         along = [torch.ones_like(z), z]
-        for k in range(1, self.degree):
+        for k in range(1, degree):
             along.append(((2 * k + 1) * z * along[k] - k * along[k - 1]) / (k + 1))
-        scale = torch.arange(self.degree + 1, dtype=x.dtype).mul(2.0).add(1.0).sqrt()
-        table = torch.stack(along[: self.degree + 1], dim=-1) * scale  # (n, d, degree + 1)
-        basis = torch.ones_like(table[:, 0, self.exponents[:, 0]])
+        scale = torch.arange(degree + 1, dtype=x.dtype).mul(2.0).add(1.0).sqrt()
+        table = torch.stack(along[: degree + 1], dim=-1) * scale  # (n, d, degree + 1)
+        exponents = self.exponents[(self.exponents <= degree).all(dim=1)]
+        basis = torch.ones_like(table[:, 0, exponents[:, 0]])
         for axis in range(x.shape[-1]):
-            basis = basis * table[:, axis, self.exponents[:, axis]]
-        blocks = basis.reshape(-1, len(self.coefficients), (self.degree + 3) ** len(self.low), basis.shape[-1])
-        return torch.einsum("pkni,kfi->pknf", blocks, self.coefficients).flatten(0, 2)
+            basis = basis * table[:, axis, exponents[:, axis]]
+        return basis
 
     def nodes(self) -> Tensor:
         """Gauss's nodes, more along each coordinate than there are polynomials."""

@@ -42,11 +42,14 @@ class Equation:
         expression: with a symbol for each term.
         terms: what each symbol stands for.
         shown: as it was written.
+        tails: of each integral in it that of the integrand's size, and its highest Legendre coefficients along each axis
+            that quadrature tells: how far it is from resolved.
     """
 
     expression: sympy.Expr
     terms: dict[sympy.Symbol, Term]
     shown: str = ""
+    tails: tuple[tuple[sympy.Expr, ...], ...] = ()
 
     def renamed(self, names: Mapping[sympy.Symbol, sympy.Symbol]) -> Equation:
         """With other symbols of the coordinates."""
@@ -54,15 +57,18 @@ class Equation:
             s: Term(t.field, tuple(sympy.sympify(p).xreplace(dict(names)) for p in t.place), t.orders)
             for s, t in self.terms.items()
         }
-        return Equation(self.expression.xreplace(dict(names)), terms, self.shown)
+        tails = tuple(tuple(e.xreplace(dict(names)) for e in tail) for tail in self.tails)
+        return Equation(self.expression.xreplace(dict(names)), terms, self.shown, tails)
 
 
-def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
-    """Take the fields and their derivatives out of an expression.
+def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | None = None) -> Equation:
+    """Take the fields and their derivatives out of an expression, and integrals as sums.
 
     Args:
         gap: left side less right side.
         fields: the fields, all of the same coordinates: `Function("u")(x, t)`.
+        nodes: of Gauss-Legendre quadrature along each axis of an integral; by default 32 along a line, 10 along each
+            side of a rectangle, 6 along more.
 
     Raises:
         SpecificationError: a field with another number of arguments, a function that is not among the fields, a
@@ -103,8 +109,14 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef]) -> Equation:
             raise SpecificationError(f"an equation needs fields and their derivatives at places, got {e}")
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
-    expression = walk(_by_quadrature(_as_real(gap)).doit())
-    return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap))
+    real = _as_real(gap)
+    expression = walk(_by_quadrature(real, nodes).doit())
+    tails = tuple(
+        tuple(walk(e.doit()) for e in _tails(integral, nodes))
+        for integral in sorted(real.atoms(sympy.Integral), key=str)
+        if not integral.function.has(sympy.Integral)
+    )
+    return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap), tails)
 
 
 def _as_real(e: sympy.Expr) -> sympy.Expr:
@@ -118,24 +130,46 @@ def _as_real(e: sympy.Expr) -> sympy.Expr:
     )
 
 
-def _by_quadrature(e: sympy.Expr) -> sympy.Expr:
-    """Integrals as sums over the nodes of Gauss and Legendre's rule: 32 of a line, 10 x 10 of a rectangle."""
+def _by_quadrature(e: sympy.Expr, nodes: int | None) -> sympy.Expr:
+    """Integrals as sums over the nodes of Gauss-Legendre quadrature."""
     if not e.has(sympy.Integral):
         return e
     if not isinstance(e, sympy.Integral):
-        return e.func(*map(_by_quadrature, e.args))
-    inner = _by_quadrature(e.function)
-    count = {1: 32, 2: 10}.get(len(e.limits), 6)  # as many places as one pass takes
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    for limit in e.limits:
+        return e.func(*(_by_quadrature(part, nodes) for part in e.args))
+    return _sum(e, _by_quadrature(e.function, nodes), nodes, [None] * len(e.limits))
+
+
+def _tails(e: sympy.Integral, nodes: int | None) -> list[sympy.Expr]:
+    """The integral of the size, and along each axis the two highest Legendre coefficients that the nodes tell.
+
+    Of a resolved integrand these vanish, as the rest of its series does.
+    """
+    count = nodes or _count(e)
+    found = [_sum(e, sympy.Abs(e.function), nodes, [None] * len(e.limits))]
+    for axis in range(len(e.limits)):
+        for degree in (count - 1, count - 2):
+            degrees = [degree if i == axis else None for i in range(len(e.limits))]
+            found.append(_sum(e, e.function, nodes, degrees))
+    return found
+
+
+def _count(e: sympy.Integral) -> int:
+    return {1: 32, 2: 10}.get(len(e.limits), 6)  # as many places as one pass takes
+
+
+def _sum(e: sympy.Integral, inner: sympy.Expr, nodes: int | None, degrees: Sequence[int | None]) -> sympy.Expr:
+    """The integral of a product with Legendre polynomials of some degrees, one a limit."""
+    z, w = np.polynomial.legendre.leggauss(nodes or _count(e))
+    for limit, degree in zip(e.limits, degrees, strict=True):
         if len(limit) != 3 or any(end.is_infinite for end in limit[1:]):
             raise SpecificationError(f"an integral needs finite limits, got {e}")
         variable, low, high = limit
         half, middle = (high - low) / 2, (high + low) / 2
+        weights = w if degree is None else (2 * degree + 1) * w * np.polynomial.legendre.Legendre.basis(degree)(z)
         inner = sympy.Add(
             *(
-                half * sympy.Float(w) * inner.subs(variable, middle + half * sympy.Float(z))
-                for z, w in zip(nodes.tolist(), weights.tolist(), strict=True)
+                half * sympy.Float(weight) * inner.subs(variable, middle + half * sympy.Float(node))
+                for node, weight in zip(z.tolist(), weights.tolist(), strict=True)
             )
         )
     return inner
