@@ -12,6 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from dkmodels.study.advice import Advice, advise
+from dkmodels.study.audit import require_one_study
 from dkmodels.study.effect import Effect, effects, write_effects
 from dkmodels.study.energy import WATTS_PER_CORE, CpuTimeEstimate
 from dkmodels.study.errors import UsageError
@@ -19,7 +20,7 @@ from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Contrast, Measurement, Metric
 from dkmodels.study.report import render_report
 from dkmodels.study.statistics import FactorialEffect, ShapleyValue, interactions, shapley
-from dkmodels.study.store import Store, write_atomic
+from dkmodels.study.store import FORMAT, Store, write_atomic
 
 __all__ = ["Analysis"]
 
@@ -62,6 +63,7 @@ class Analysis:
         manifest = store.manifest()
         metrics = [Metric(**metric) for metric in manifest["metrics"]]
         contrasts = [Contrast(**contrast) for contrast in manifest["contrasts"]]
+        require_one_study(store, manifest)
         cells = store.cells()
         done = [cell for cell in cells if cell["status"] == "done"]
         if not done:
@@ -138,6 +140,11 @@ class Analysis:
 
     def _notes(self) -> list[str]:
         notes = []
+        if self.manifest.get("format", 1) < FORMAT:
+            notes.append(
+                f"Cells of format {self.manifest.get('format', 1)} do not record the code and the settings that they "
+                "were made with: whether these were the same for all of them cannot be checked."
+            )
         lost = [f"{cell['arm']}, seed {cell['seed']}" for cell in self.cells if cell["status"] == "failed"]
         if lost:
             notes.append(

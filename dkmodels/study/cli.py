@@ -95,6 +95,7 @@ def _parser(program: str, shipped: Mapping[str, str]) -> ArgumentParser:
     run.add_argument("--arms", type=list[str], default=None, help='only these, as ["none", "all"]')
     run.add_argument("--shard", type=str, default=None, help="i/N: only this part, for several machines")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
+    run.add_argument("--apart", action="store_true", help="where --out holds cells of other code: a folder of its own")
     run.add_argument("--costs", type=bool, default=True, help="measure time, memory, FLOPs and energy")
     run.add_argument("--track", type=bool, default=True, help="keep the runs in MLflow (sqlite, in the results folder)")
     run.add_argument("--logger", type=str, default="none", help="training curves besides: none, csv or tensorboard")
@@ -201,7 +202,7 @@ def _run(options: Namespace, shipped: Mapping[str, str], command: str, console: 
         console=console,
     )
     shard = None if options.shard is None else Shard.parse(options.shard)
-    study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command)
+    study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command, apart=options.apart)
     if shard is None or not study.missing():
         _show(study.analyse(), task.exhibits(study.store.cells(), study.store.costs()), console)
     return _failures(study.store, console)

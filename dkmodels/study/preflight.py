@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm
 from dkmodels.study.cell import build, cached_data
 from dkmodels.study.errors import UsageError
@@ -20,8 +21,8 @@ __all__ = ["check_study"]
 LOOKED_AT = 512  # samples of a dataset that is not in memory
 
 
-def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
-    """Build data and every module once.
+def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, KnowledgeModule]:
+    """Build data and every module once; returns the modules by the name of their arm.
 
     Raises:
         UsageError: fewer than two seeds, no arms, names that are there twice, an empty data set, values that are not
@@ -48,8 +49,7 @@ def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     for name, dataset in (("train", data.train), ("test", data.test), ("val", data.val)):
         if dataset is not None:
             _check_dataset(name, dataset)
-    for arm in arms:
-        build(task, arm, min(seeds))
+    return {arm.name: build(task, arm, min(seeds)) for arm in arms}
 
 
 def _check_dataset(name: str, dataset: Dataset[Any]) -> None:

@@ -273,7 +273,7 @@ def test_a_changed_task_is_not_mixed_into_an_old_study(tiny, tmp_path):
     changed = tiny()
     rules = type(changed).rules
     changed.rules = lambda: {**rules(changed), "positive": Soft(Bounds(low=0.0), weight=500.0)}
-    with pytest.raises(UsageError, match="holds a study with rules"):
+    with pytest.raises(UsageError, match=r"rules, positive, weight: 1\.0 became 500\.0"):
         study(changed, tmp_path, seeds=3).run(costs=False)
 
 
