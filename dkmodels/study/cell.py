@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 import time
 import traceback
@@ -25,6 +24,7 @@ from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm
 from dkmodels.study.errors import DifferentStudyError, StoreError, UsageError
 from dkmodels.study.fingerprint import describe
+from dkmodels.study.metric import LARGEST
 from dkmodels.study.origin import code_of, data_digest, origin_of, same_code, settings_of
 from dkmodels.study.store import FORMAT, Store, write_atomic
 from dkmodels.study.task import Data, Task, quiet_trainer
@@ -75,8 +75,10 @@ def _require_declared(task: Task, metrics: Mapping[str, float]) -> None:
     """A seed whose headline is missing or not a number has failed: left out of the pairs it would flatter its arm."""
     for metric in task.metrics():
         value = metrics.get(metric.name)
-        if metric.primary and (value is None or not math.isfinite(value)):
-            raise NonFiniteError(f"metric `{metric.name}` needs a finite value, got {value} of {sorted(metrics)}")
+        if metric.primary and (value is None or not metric.counts(value)):
+            raise NonFiniteError(
+                f"metric `{metric.name}` needs a finite value of at most {LARGEST:g}, got {value} of {sorted(metrics)}"
+            )
 
 
 def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DifferentStudyError", "StoreError", "UsageError"]
+__all__ = ["DifferentStudyError", "NothingDoneError", "StoreError", "UsageError"]
 
 
 class UsageError(ValueError):
@@ -11,6 +11,10 @@ class UsageError(ValueError):
 
 class DifferentStudyError(UsageError):
     """A folder holds cells of other rules, settings or code than those that are to be run."""
+
+
+class NothingDoneError(UsageError):
+    """All cells failed, or none was run: there is nothing to analyse."""
 
 
 class StoreError(RuntimeError):

@@ -21,7 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from dkmodels.study.effect import Effect, Verdict
-from dkmodels.study.metric import Measurement, Metric
+from dkmodels.study.metric import LARGEST, Measurement, Metric
 from dkmodels.study.statistics import Interval, ShapleyValue, paired_interval
 from dkmodels.study.table import amount, where
 
@@ -134,6 +134,12 @@ def _mean(values: Sequence[float]) -> Interval:
     return paired_interval(values) if len(values) > 1 else Interval(values[0], values[0], values[0])
 
 
+def _geometric_mean(values: Sequence[float]) -> Interval:
+    """The same of a cost: the geometric mean, with the interval of the logarithms."""
+    logs = _mean(np.log(values).tolist())
+    return Interval(*(float(np.exp(np.clip(bound, -300.0, 300.0))) for bound in (logs.mean, logs.low, logs.high)))
+
+
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices of the points that no other is at least as good as in both and better in one; more is better in both.
 
@@ -164,7 +170,7 @@ def pareto_plot(measurements: Sequence[Measurement], correctness: Metric, cost: 
     if len(arms) < 2:
         return ""
     figure, (axes,) = _axes(4.6)
-    points = [(_mean(xs[arm]), _mean(ys[arm])) for arm in arms]
+    points = [(_geometric_mean(xs[arm]), _mean(ys[arm])) for arm in arms]
     front = pareto_front([(cost.sign * x.mean, correctness.sign * y.mean) for x, y in points])
     ordered = sorted(front, key=lambda i: points[i][0].mean)
     axes.plot(
@@ -215,7 +221,7 @@ def _curves(cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, dict[flo
     found: dict[str, dict[float, list[float]]] = {}
     for cell in cells:
         for epoch, value in cell.get("curves", {}).get(name) or []:
-            if value is not None and math.isfinite(value):
+            if value is not None and math.isfinite(value) and abs(value) <= LARGEST:
                 found.setdefault(str(cell["arm"]), {}).setdefault(float(epoch), []).append(float(value))
     return found
 

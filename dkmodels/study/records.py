@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-__all__ = ["CELL", "COST", "FORMAT", "MANIFEST", "Shape", "decode_json"]
+__all__ = ["CELL", "COST", "EFFECT", "FORMAT", "MANIFEST", "Rows", "Shape", "decode_json"]
 
 #: Of the files that this version writes: 2 since cells keep what they were made with.
 FORMAT = 2
@@ -31,6 +31,7 @@ class Of(Shape):
     name: str
 
     def fault(self, value: Any, where: str = "") -> str:
+        """As of every shape."""
         if isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool)):
             return ""
         return _fault(where, self.name, value)
@@ -44,6 +45,7 @@ class Number(Shape):
     null: bool = False
 
     def fault(self, value: Any, where: str = "") -> str:
+        """As of every shape."""
         if value is None and self.null:
             return ""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -63,7 +65,10 @@ class Among(Shape):
     choices: tuple[str, ...]
 
     def fault(self, value: Any, where: str = "") -> str:
-        return "" if value in self.choices else _fault(where, " or ".join(self.choices), value)
+        """As of every shape."""
+        return (
+            "" if isinstance(value, str) and value in self.choices else _fault(where, " or ".join(self.choices), value)
+        )
 
 
 @final
@@ -75,6 +80,7 @@ class Rows(Shape):
     length: int | None = None
 
     def fault(self, value: Any, where: str = "") -> str:
+        """As of every shape."""
         if not isinstance(value, list) or self.length not in (None, len(value)):
             return _fault(where, "a list" + (f" of {self.length}" if self.length else ""), value)
         return _first(self.of.fault(item, f"{where}[{i}]") for i, item in enumerate(value))
@@ -88,6 +94,7 @@ class Each(Shape):
     of: Shape
 
     def fault(self, value: Any, where: str = "") -> str:
+        """As of every shape."""
         if not isinstance(value, dict):
             return _fault(where, "an object", value)
         return _first(self.of.fault(item, f"{where}.{name}") for name, item in value.items())
@@ -102,6 +109,7 @@ class Fields(Shape):
     optional: Mapping[str, Shape] = field(default_factory=dict)
 
     def fault(self, value: Any, where: str = "") -> str:
+        """As of every shape."""
         if not isinstance(value, dict):
             return _fault(where, "an object", value)
         missing = [name for name in self.required if name not in value]
@@ -161,6 +169,27 @@ MANIFEST = Fields(
         "contrasts": Rows(Fields(dict.fromkeys(("rule", "embedding", "arm", "baseline", "family"), TEXT))),
     },
     {"settings": OBJECT, "rules": OBJECT, "code": OBJECT, "environment": OBJECT, "origin": OBJECT, "reference": TEXT},
+)
+
+
+NUMBERS = ("baseline_mean", "arm_mean", "difference", "p", "p_adjusted")
+NAMES = ("task", "rule", "embedding", "arm", "baseline", "metric", "unit")
+#: The last five are younger than the published studies.
+EFFECT = Fields(
+    {
+        **dict.fromkeys(NAMES, TEXT),
+        **dict.fromkeys(NUMBERS, Number()),
+        **dict.fromkeys(("relative", "low", "high", "improved", "correlation"), Number(null=True)),
+        **dict.fromkeys(("method", "phase", "family"), Of((str, type(None)), "a text or null")),
+        "direction": Among(("max", "min")),
+        "n_seeds": WHOLE,
+        "verdict": Among(("KEEP", "HARMFUL", "EQUIVALENT", "UNDECIDED")),
+    },
+    {
+        **dict.fromkeys(("relative_low", "relative_high", "margin"), Number(null=True)),
+        "scale": Of((str, type(None)), "a text or null"),
+        "comparisons": Of((int, type(None)), "a whole number or null"),
+    },
 )
 
 

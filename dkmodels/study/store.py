@@ -183,14 +183,14 @@ class Store:
     # --- tables ------------------------------------------------------------------------------------------------
 
     def measurements(self, metrics: Sequence[Metric]) -> list[Measurement]:
-        """Every declared metric of every cell that is done, and every cost."""
-        declared = {metric.name for metric in metrics}
+        """Every declared metric of every cell that is done, and every cost; values that can be compared, no others."""
+        declared = {metric.name: metric for metric in metrics}
         rows = []
         for cell in self.cells():
             if cell["status"] != "done":
                 continue
             for name, value in cell["metrics"].items():
-                if name in declared and value is not None:
+                if name in declared and value is not None and declared[name].counts(value):
                     count = cell.get("counts", {}).get(name)
                     rows.append(
                         Measurement(
@@ -203,8 +203,10 @@ class Store:
                     )
         for cost in self.costs():
             for row in cost["rows"]:
-                if row["metric"] in declared and row["value"] is not None:
-                    rows.append(Measurement(seed=cost["seed"], **row))
+                metric = declared.get(row["metric"])
+                if metric is not None and row["value"] is not None and metric.counts(row["value"]):
+                    kept = {name: row[name] for name in ("arm", "metric", "value", "method", "phase")}
+                    rows.append(Measurement(seed=cost["seed"], **kept))
         return rows
 
     def write_results(self, metrics: Sequence[Metric]) -> Path:

@@ -19,10 +19,10 @@ from dkmodels.study.audit import join_studies
 from dkmodels.study.cell import LoggerFactory, cached_data, cached_digest, run_cell
 from dkmodels.study.effect import Effect
 from dkmodels.study.environment import describe_code, describe_environment
-from dkmodels.study.errors import DifferentStudyError, UsageError
+from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
 from dkmodels.study.fingerprint import digest
 from dkmodels.study.origin import origin_of
-from dkmodels.study.preflight import check_study
+from dkmodels.study.preflight import check_study, remarks
 from dkmodels.study.progress import StudyProgress
 from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
@@ -110,6 +110,8 @@ class Study:
         quieten()
         modules = check_study(self.task, self.arms, self.seeds)
         plan = self._plan(command, modules, apart)
+        for line in remarks(self.task, plan):
+            self.console.print(line, markup=False, soft_wrap=True)
         self.store.write_manifest(plan)
         self.store.sweep()
         groups = pending_groups(self.task, self.arms, self.seeds, self.store, retry_failed=retry_failed, shard=shard)
@@ -212,8 +214,12 @@ class Study:
         return self.analyse().write_report(self.task.exhibits(self.store.cells(), self.store.costs()))
 
     def write(self) -> None:
-        """Write results.csv, effects.json, the report and the MLflow runs."""
-        analysis = self.analyse()
+        """Write results.csv, effects.json, the report and the MLflow runs; nothing where all cells failed."""
+        try:
+            analysis = self.analyse()
+        except NothingDoneError as error:
+            self.console.print(f"nothing to analyse: {error}", markup=False)
+            return
         analysis.write_tables()
         analysis.write_report(self.task.exhibits(self.store.cells(), self.store.costs()))
         if self.tracker is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,42 @@ def test_price_in_words() -> None:
     assert price(30, None) == "30 s (energy not measured)"
     assert price(600, 5.0, "rapl") == "10 min and 5 J (rapl)"
     assert price(0, 0.0) == "0 s and 0 J"
+
+
+def test_the_table_and_the_advice_agree() -> None:
+    """Of the same row, whatever the number of seeds, of headlines and of rules."""
+    names = ("score", "recall", "precision")
+    for n in range(3, 11):
+        for count in (1, 2, 3):
+            metrics = [Metric(name=name, direction="max", gain=0.1, primary=True) for name in names[:count]]
+            for rules in (["a"], ["a", "b"]):
+                arms = {"none": 0.0, **dict.fromkeys(rules, 0.5), "all": 0.9}
+                contrasts = [Contrast(rule=r, embedding="Hard", arm=r, baseline="none", family=ADD_ONE_IN)
+                             for r in rules]  # fmt: skip
+                contrasts.append(Contrast(rule="all", embedding="", arm="all", baseline="none", family=ALL))
+                rows = [Measurement(arm=arm, seed=s, metric=m.name, value=v + 0.001 * s * (arm != "none"))
+                        for m in metrics for arm, v in arms.items() for s in range(n)]  # fmt: skip
+                table = effects("task", rows, metrics, contrasts)
+                found = advise(table, metrics=metrics, seconds_per_seed=1.0)
+                for rule in found.rules:
+                    verdicts = {row.verdict for row in table if row.rule == rule.rule}
+                    assert verdicts == {rule.verdict}, (n, count, rules)
+                    assert (rule.short > 0) is (rule.verdict is Verdict.UNDECIDED)
+                assert found.smoke is all(row.verdict is Verdict.UNDECIDED for row in table)
+
+
+def test_seeds_that_are_enough_for_some_rules_name_the_others() -> None:
+    quiet = study({"none": 0.0, "a": 0.1}, n=8, noise=0.12)
+    loud = study({"none": 0.0, "b": 0.1, "c": 0.1}, n=8, noise=0.45)
+    found = advice([*quiet, *loud])
+    need = {rule.rule: rule.more_seeds for rule in found.rules}
+    assert need["a"] == found.more_seeds < 100 < need["b"] == need["c"]
+    text = f"enough to decide a (Hard); not all: b (Hard) needs {need['b']}, c (Hard) needs {need['c']}"
+    assert text in found.reason
+    assert "(enough to decide)" in advice(quiet).reason
+
+
+def test_effects_of_an_older_version_give_no_advice() -> None:
+    rows = [replace(row, comparisons=None) for row in study({"none": 0.0, "a": 0.5})]
+    with pytest.raises(ValueError, match="effects of an older version"):
+        advice(rows)

@@ -101,3 +101,15 @@ class Empty(Tiny):
         data = super().data(seed)
         nothing = TensorDataset(*(part[:0] for part in data.train.tensors))
         return Data(train=nothing, test=data.test)
+
+
+class Hopeless(Tiny):
+    """Every cell fails."""
+
+    name = "hopeless"
+
+    def rules(self):
+        return {"shares": Hard(FixedSum())}
+
+    def evaluate(self, module, data, seed):
+        raise ZeroDivisionError("always")
