@@ -112,8 +112,18 @@ def _function(value: Any, depth: int) -> Any:
     if code is None:
         return name
     cells = [_content(cell) for cell in getattr(function, "__closure__", None) or ()]
-    free = [describe(cell, depth - 1) for cell in [*cells, *(getattr(function, "__defaults__", None) or ())]]
+    # What a function closes over may change as it is called: only values that cannot are told.
+    free = [_constant(cell, depth) for cell in [*cells, *(getattr(function, "__defaults__", None) or ())]]
     return [name, _bytes(json.dumps(_code(code)).encode("utf-8", "surrogatepass")), *free]
+
+
+def _constant(value: Any, depth: int) -> Any:
+    kinds = (bool, int, float, complex, str, bytes, type(None), Tensor, np.ndarray, sympy.Basic)
+    if isinstance(value, tuple):
+        return [_constant(item, depth - 1) for item in value]
+    if isinstance(value, kinds) or inspect.isroutine(value):
+        return describe(value, depth - 1)
+    return type(value).__qualname__
 
 
 def _content(cell: Any) -> Any:
