@@ -101,11 +101,15 @@ def _file(module: ModuleType | None) -> Path | None:
 
 def _find(name: str) -> Path | None:
     """The source file of a module that need not be loaded."""
-    if name.partition(".")[0] in LIBRARY or name.partition(".")[0] in sys.stdlib_module_names:
+    package = name.partition(".")[0]
+    if package in LIBRARY or package in sys.stdlib_module_names:
         return None
     try:
+        top = importlib.util.find_spec(package)
+        if top is None or (top.origin is not None and not _of_user(Path(top.origin).resolve())):
+            return None
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # finders of other packages raise what they like
         return None
     return Path(spec.origin).resolve() if spec and spec.origin and spec.origin.endswith(".py") else None
 
