@@ -125,7 +125,9 @@ def _foreign() -> tuple[Path, ...]:
 
 
 def _of_user(path: Path) -> bool:
-    return not any(path.is_relative_to(place) for place in _foreign())
+    # Packages may lie in folders that are no longer this interpreter's own: a path file, PYTHONPATH, Debian.
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not installed and not any(path.is_relative_to(place) for place in _foreign())
 
 
 def _installed(kind: Any) -> bool:

@@ -328,3 +328,18 @@ def test_attributes_that_are_set_on_a_task_count(place):
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
     assert origin_of(make(evaluate=once))["settings"] != origin_of(make(evaluate=twice))["settings"]
     assert origin_of(make(_cache=3))["settings"] == settings[0]
+
+
+def test_installed_packages_are_no_sources_of_the_user(place):
+    """Wherever they lie, and however they are imported: a path file, PYTHONPATH, Debian's folder."""
+    package = place / "lib" / "site-packages" / "theirs"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from theirs.inner import x\n")
+    (package / "inner.py").write_text("x = 1\n")
+    sys.path.insert(0, str(package.parent))
+    try:
+        edit(place, "import torch\n", "import torch\nimport theirs.inner\nfrom theirs import inner\n")
+        task = load_task(f"{place / 'mine.py'}:Mine", "quick")
+        assert origin_of(task)["source"].keys() == {"mine", "mine_helper"}
+    finally:
+        sys.path.remove(str(package.parent))
