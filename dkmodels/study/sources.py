@@ -38,7 +38,11 @@ def library_source() -> dict[str, str]:
             place = path.relative_to(root)
             if place.parts[0] != "study" or place.stem in MAKING:
                 files[f"{package}/{place.as_posix()}"] = path.read_bytes()
-    return {"version": metadata.version("dkmodels"), "digest": digest(files)}
+    try:
+        version = metadata.version("dkmodels")
+    except metadata.PackageNotFoundError:  # a source tree that is not installed
+        version = "unknown"
+    return {"version": version, "digest": digest(files)}
 
 
 def task_sources(roots: Iterable[Any]) -> dict[str, str]:
@@ -74,7 +78,9 @@ def task_sources(roots: Iterable[Any]) -> dict[str, str]:
             continue
         seen.add(path)
         text = path.read_text(encoding="utf-8", errors="replace")
-        found[name.removeprefix("dkmodels_task_")] = _require_loaded(path, digest(source_text(text)), module)
+        # A script has another name where it runs, in its workers, and where it is named as a file.
+        shown = path.stem if name in ("__main__", "__mp_main__") else name.removeprefix("dkmodels_task_")
+        found[shown] = _require_loaded(path, digest(source_text(text)), module)
         package = getattr(module, "__package__", None) or name.rpartition(".")[0]
         waiting += [imported for imported in _imports(text, package) if imported not in found]
     return dict(sorted(found.items()))

@@ -343,3 +343,22 @@ def test_installed_packages_are_no_sources_of_the_user(place):
         assert origin_of(task)["source"].keys() == {"mine", "mine_helper"}
     finally:
         sys.path.remove(str(package.parent))
+
+
+def test_a_script_with_workers_and_the_same_file_by_reference_are_one_study(place):
+    script = place / "mine.py"
+    script.write_text(
+        SOURCE
+        + """
+
+if __name__ == "__main__":
+    from dkmodels.study import Study
+
+    Study(Mine("quick"), out="r", workers=1).run(costs=False)
+"""
+    )
+    done = subprocess.run([sys.executable, "mine.py"], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    cells = Store(place / "r").cells()
+    assert len(cells) == 4 and {tuple(c["origin"]["source"]) for c in cells} == {("mine", "mine_helper")}
+    assert study(place, seeds=3).run(costs=False).missing() == []
