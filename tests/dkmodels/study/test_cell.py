@@ -1,6 +1,7 @@
 """A cell: each stream of random numbers is the seed's own, and what is kept of a training is what happened."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -222,3 +223,30 @@ def test_a_logger_has_a_folder_of_its_own(tiny, tmp_path):
     record = run_cell(tiny(), Arm("none"), 0, Store(tmp_path), logger=logger)
     assert folders == [tmp_path / "logs" / record["fit"].removesuffix(".ckpt")]
     assert list(folders[0].glob("**/metrics.csv"))
+
+
+def test_validation_data_are_validated_on(tiny, tmp_path):
+    task = tiny()
+    data = task.data
+    task.data = lambda seed: replace(data(seed), val=data(seed).test)
+    curves = run_cell(task, Arm("none"), 0, Store(tmp_path))["curves"]
+    assert [epoch for epoch, _ in curves["val/loss"]] == [1, 2]
+    assert "val/loss" not in run_cell(tiny(), Arm("none"), 0, Store(tmp_path / "other"))["curves"]
+
+
+def test_a_fit_is_rebuilt_at_its_own_seed_and_only_there(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task, seeds = tiny(), []
+    network = task.network
+    monkeypatch.setattr(type(task), "network", lambda self, seed: seeds.append(seed) or network(seed))
+    record = run_cell(task, Arm("none"), 3, Store(tmp_path / "r"))
+    assert seeds == [3, 3], "built to train, and to load what was trained"
+    assert 0 < record["seconds"]["fit_cpu"] < record["seconds"]["fit"] * 64
+    assert {path.name for path in tmp_path.iterdir()} == {"r"}, "no logger writes beside the results"
+    _, training = load_fit(task, Arm("none"), 3, tmp_path / "r" / "fits" / record["fit"])
+    assert training.keys() == {"arm", "digest", "data", "curves", "seconds", "steps", "rss"}
+    assert training["data"] == record["data"] and training["steps"] == record["system"]["steps"]
+
+
+def test_the_loss_of_the_test_is_logged(tiny, tmp_path):
+    assert run_cell(tiny(), Arm("none"), 0, Store(tmp_path))["metrics"]["loss"] > 0
