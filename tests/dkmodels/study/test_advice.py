@@ -265,3 +265,30 @@ def test_effects_of_an_older_version_give_no_advice() -> None:
     rows = [replace(row, comparisons=None) for row in study({"none": 0.0, "a": 0.5})]
     with pytest.raises(ValueError, match="effects of an older version"):
         advice(rows)
+
+
+def test_the_best_embedding_is_judged_in_smallest_useful_gains() -> None:
+    """Two headline metrics of unlike gains: +0.3 of a gain of 0.1 is more than +2 of a gain of 1."""
+    coarse = Metric(name="coarse", direction="max", gain=1.0, primary=True)
+    arms = {"none": (0.0, 0.0), "soft": (0.3, 0.0), "hard": (0.11, 2.0)}
+    rows = [Measurement(arm=arm, seed=s, metric=m, value=v + 0.001 * s * (arm != "none"))
+            for arm, pair in arms.items() for m, v in zip(("score", "coarse"), pair, strict=True)
+            for s in range(9)]  # fmt: skip
+    contrasts = [Contrast(rule="r", embedding=kind, arm=kind, baseline="none", family=ADD_ONE_IN)
+                 for kind in ("soft", "hard")]  # fmt: skip
+    metrics = [SCORE, coarse]
+    found = advise(effects("task", rows, metrics, contrasts), metrics=metrics, seconds_per_seed=1.0)
+    assert found.keep == (("r", "soft"),)
+
+
+def test_the_best_arm_may_be_a_baseline() -> None:
+    found = advice(study({"none": 0.0, "a": -0.5}))
+    assert found.best_arm == "none"
+    assert advice(study({"none": 0.0, "a": 0.5})).best_arm == "a"
+
+
+def test_what_is_unknown_and_not_adjusted_is_said() -> None:
+    assert "expected further gain: unknown from so few seeds." in advice(study({"none": 0.0, "a": 0.5}, n=2)).reason
+    effect = FactorialEffect(rules=("a", "b"), mean=0.2, low=0.1, high=0.3)
+    notes = advice(study({"none": 0.0, "a": 0.5}), interactions=[effect]).notes
+    assert notes[-1] == "a x b interact: +0.2 [+0.1, +0.3] (not adjusted for the number of interactions)."

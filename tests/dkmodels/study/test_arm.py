@@ -55,6 +55,13 @@ def test_names_that_cannot_be_shown_are_refused(name):
         Arm(name)
 
 
+def test_a_setup_needs_a_name_of_its_own():
+    for setup in (lambda module: None, partial(lambda module, of: None, of=(1, 2))):
+        with pytest.raises(UsageError, match="needs a setup that has a name of its own"):
+            Arm("x", setup=setup)
+    Arm("x", setup=partial(slowly, learning_rate="<(1)"))
+
+
 def test_rules_are_distinct():
     with pytest.raises(UsageError, match=r"distinct rules, got \('a', 'a'\) for 'x'"):
         Arm("x", ("a", "a"))

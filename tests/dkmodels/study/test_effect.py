@@ -128,8 +128,10 @@ def test_repetitions_are_refused() -> None:
         effects("task", rows("mae", [1.0], [2.0]) * 2, [MAE], [CONTRAST])
     with pytest.raises(ValueError, match="distinct names"):
         effects("task", [], [MAE, MAE], [CONTRAST])
-    with pytest.raises(ValueError, match="`contrasts` must be distinct"):
-        effects("task", [], [MAE], [CONTRAST, CONTRAST])
+    other = replace(CONTRAST, arm="b")
+    with pytest.raises(ValueError, match="`contrasts` must be distinct") as caught:
+        effects("task", [], [MAE], [CONTRAST, CONTRAST, other])
+    assert repr(CONTRAST) in str(caught.value) and repr(other) not in str(caught.value)
 
 
 def test_holm_families_are_a_metric_a_phase_and_a_family_of_contrasts() -> None:
@@ -192,7 +194,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", '[{"task": "t"}]', "[1]"])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match="must be a JSON list of objects with the fields"):
+    with pytest.raises(ValueError, match=r"must be a JSON list of objects with the fields .*: effects(\[0\])? needs"):
         read_effects(tmp_path / "x.json")
 
 
