@@ -1,7 +1,7 @@
 """Put a study's results into the docs: `python -m benchmarks.publish results/pwc --out docs/pwc`.
 
-Writes a page with the task's tables, its verdicts and its pictures, and copies the effects and the values of every
-cell, against which `python -m benchmarks compare docs/pwc results/pwc` holds another run.
+Writes a page with the task's tables, its verdicts and its pictures, and copies what was run, the effects and the values
+of every cell, against which `python -m benchmarks compare docs/pwc results/pwc` holds another run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import TASKS
+from dkmodels.study.audit import require_one_study
 from dkmodels.study.store import Store
 from dkmodels.study.task import Task, load_task
 
@@ -22,16 +23,21 @@ __all__ = ["page", "publish"]
 
 
 def publish(results: Path, out: Path) -> None:
-    """Write `README.md`, the figures, `effects.json` and `results.csv` into a folder."""
+    """Write `README.md`, the figures, `effects.json`, `results.csv` and `study.json` into a folder.
+
+    Raises:
+        UsageError: cells of different rules, settings or code.
+    """
     store = Store(results)
     manifest = store.manifest()
+    require_one_study(store, manifest)
     task = load_task(TASKS[manifest["task"]], manifest["profile"])
     out.mkdir(parents=True, exist_ok=True)
     pictures = []
     for name, figure in _figures(manifest["task"], results).items():
         figure.savefig(out / name, dpi=110)
         pictures.append(name)
-    for name in ("effects.json", "results.csv"):
+    for name in ("effects.json", "results.csv", "study.json"):
         shutil.copyfile(results / name, out / name)
     effects = json.loads((results / "effects.json").read_text())
     (out / "README.md").write_text(page(task, store, effects, pictures))
@@ -56,7 +62,9 @@ def page(task: Task, store: Store, effects: Sequence[Mapping[str, Any]], picture
         lines += [f"## {exhibit.title}", "", exhibit.markdown(), "", exhibit.caption, ""]
     lines += ["## Verdicts", "", *_verdicts(task, effects), ""]
     lines += ["What the study advises:", "", "```", (store.folder / "advice.txt").read_text().strip(), "```", ""]
-    lines += ["Every effect, with its interval, is in `effects.json`; every cell in `results.csv`."]
+    lines += [
+        "Every effect, with its interval, is in `effects.json`; every cell in `results.csv`; the study in `study.json`."
+    ]
     return "\n".join(lines) + "\n"
 
 

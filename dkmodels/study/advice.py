@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import final
 
 from dkmodels.study.effect import Effect, Verdict
-from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Metric
-from dkmodels.study.rule_advice import SMOKE, Judge, RuleAdvice, family_of, headlines, price, shift
+from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Metric, headlines
+from dkmodels.study.rule_advice import SMOKE, Judge, RuleAdvice, price, shift
 from dkmodels.study.statistics import FactorialEffect, ShapleyValue
 
 
@@ -115,11 +114,17 @@ def advise(
         limit_seeds: Most further seeds to advise.
 
     Raises:
-        ValueError: If an effect is of an undeclared metric, there is no correctness metric, or a price is negative.
+        ValueError: If an effect is of an undeclared metric or of an older version, there is no correctness metric, or a
+            price is negative.
     """
     names = {metric.name: metric for metric in metrics}
     if unknown := sorted({row.metric for row in effects} - names.keys()):
         raise ValueError(f"`metrics` must declare every metric of the effects, got none for {unknown}")
+    if any(row.comparisons is None for row in effects):
+        raise ValueError(
+            "`advise` needs effects that say for how many comparisons they were corrected, got effects of an older "
+            "version: make them anew with `effects`, or `python -m dkmodels report RESULTS`"
+        )
     if min(seconds_per_seed, joules_per_seed or 0.0) < 0:
         raise ValueError(f"prices must be >= 0, got {seconds_per_seed} s and {joules_per_seed} J a seed")
     judge = _judge(effects, names)
@@ -134,11 +139,12 @@ def advise(
         for pair in dict.fromkeys((row.rule, row.embedding) for row in single)
     ]
     keep = _best([rule for rule in rules if rule.verdict is Verdict.KEEP], effects, judge.correctness)
-    smoke = bool(rules) and all(rule.short > 0 for rule in rules)
+    decided = any(row.verdict is not Verdict.UNDECIDED for row in effects if row.metric in judge.correctness)
+    smoke = bool(rules) and all(rule.short > 0 for rule in rules) and not decided
     arm = None if smoke else _arm_of(keep, effects, arms or {})
     notes = _notes(effects, judge, shapley or (), interactions or ())
     together = [row for row in effects if row.family == ALL and row.metric in judge.correctness]
-    if not keep and not smoke and judge.verdict(together, "correctness") is Verdict.KEEP:
+    if not keep and not smoke and judge.verdict(together) is Verdict.KEEP:
         arm = together[0].arm
         notes.append(
             f"No rule alone could be shown to help, but all together do: keep {arm!r} until they are told apart."
@@ -151,7 +157,7 @@ def advise(
         if gain is not None and len(judge.correctness) == 1:
             (headline,) = judge.correctness.values()
             expected += f" ({gain * headline.gain:.2g}{' ' * bool(headline.unit)}{headline.unit} of {headline.name})"
-        goal = "the fewest that allow a verdict" if smoke else "enough to decide"
+        goal = "the fewest that allow a verdict" if smoke else _goal(rules, seeds)
         reason = f"{seeds} more seeds of every arm ({goal}) cost {cost}; expected further gain: {expected}."
     else:
         reason = _why_stop(rules, worthwhile, limit_seeds)
@@ -175,9 +181,7 @@ def _judge(effects: Sequence[Effect], metrics: dict[str, Metric]) -> Judge:
     chosen = {kind: headlines(list(metrics.values()), kind) for kind in ("correctness", "cost")}
     if not chosen["correctness"]:
         raise ValueError(f"`advise` needs at least one metric of kind 'correctness', got {sorted(metrics)}")
-    looks = {kind: len({family_of(row)[:3] for row in effects if row.metric in chosen[kind]}) for kind in chosen}
-    sizes = Counter(family_of(row) for row in effects)
-    return Judge(metrics=metrics, correctness=chosen["correctness"], cost=chosen["cost"], looks=looks, sizes=sizes)
+    return Judge(metrics=metrics, correctness=chosen["correctness"], cost=chosen["cost"])
 
 
 def _further(rules: Sequence[RuleAdvice], smoke: bool, worthwhile: float, limit_seeds: int) -> tuple[float | None, int]:
@@ -192,6 +196,16 @@ def _further(rules: Sequence[RuleAdvice], smoke: bool, worthwhile: float, limit_
         seeds = max((rule.more_seeds for rule in worth), default=0)
     known = [rule.expected_gain for rule in worth if rule.expected_gain is not None]
     return (max(known) if known else None), seeds
+
+
+def _goal(rules: Sequence[RuleAdvice], seeds: int) -> str:
+    """Which undecided rules so many further seeds should decide, and which need more."""
+    left = [rule for rule in rules if rule.verdict is Verdict.UNDECIDED and rule.more_seeds]
+    more = [f"{rule.label} needs {rule.more_seeds}" for rule in left if rule.more_seeds > seeds]
+    enough = [rule.label for rule in left if rule.more_seeds <= seeds]
+    if not more:
+        return "enough to decide"
+    return f"enough to decide {', '.join(enough)}; not all: {', '.join(more)}"
 
 
 def _why_stop(rules: Sequence[RuleAdvice], worthwhile: float, limit_seeds: int) -> str:

@@ -11,15 +11,17 @@ from typing import Any, final
 
 import numpy as np
 
+from dkmodels.study.accounts import Accounts, take_accounts
 from dkmodels.study.advice import Advice, advise
+from dkmodels.study.audit import require_one_study
 from dkmodels.study.effect import Effect, effects, write_effects
 from dkmodels.study.energy import WATTS_PER_CORE, CpuTimeEstimate
-from dkmodels.study.errors import UsageError
+from dkmodels.study.errors import NothingDoneError, StoreError
 from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.metric import Contrast, Measurement, Metric
 from dkmodels.study.report import render_report
 from dkmodels.study.statistics import FactorialEffect, ShapleyValue, interactions, shapley
-from dkmodels.study.store import Store, write_atomic
+from dkmodels.study.store import FORMAT, Store, write_atomic
 
 __all__ = ["Analysis"]
 
@@ -39,6 +41,7 @@ class Analysis:
         shapley: each rule's share of the headline metric, where the full factorial was run.
         interactions: factorial effects on the same.
         advice: which rules to keep, and whether to go on.
+        accounts: what became of every planned cell and pair.
     """
 
     store: Store
@@ -50,6 +53,7 @@ class Analysis:
     shapley: tuple[ShapleyValue, ...] = ()
     interactions: tuple[FactorialEffect, ...] = ()
     advice: Advice
+    accounts: Accounts
     arms: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
@@ -57,15 +61,25 @@ class Analysis:
         """Analyse a results folder.
 
         Raises:
-            UsageError: no study, or no cell that is done.
+            UsageError: no study, cells of more than one, or none that is done.
+            StoreError: files that are damaged.
         """
         manifest = store.manifest()
-        metrics = [Metric(**metric) for metric in manifest["metrics"]]
-        contrasts = [Contrast(**contrast) for contrast in manifest["contrasts"]]
+        try:
+            metrics = [Metric(**metric) for metric in manifest["metrics"]]
+            contrasts = [Contrast(**contrast) for contrast in manifest["contrasts"]]
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{store.manifest_path} is damaged: {error}") from None
+        if not any(metric.kind == "correctness" for metric in metrics):
+            raise StoreError(f"{store.manifest_path} is damaged: it declares no metric of correctness")
+        require_one_study(store, manifest)
         cells = store.cells()
         done = [cell for cell in cells if cell["status"] == "done"]
         if not done:
-            raise UsageError(f"{store.folder} has no cell that is done, of {len(cells)} that were run")
+            first = next((f"; the first: {cell.get('error')}" for cell in cells), "")
+            raise NothingDoneError(
+                f"{store.folder} has no cell that is done: all {len(cells)} that were run failed{first}"
+            )
         measurements = store.measurements(metrics)
         found = effects(manifest["task"], measurements, metrics, contrasts)
         # Arms with a setup of their own are compared where contrasts say so, not by their rules.
@@ -97,6 +111,7 @@ class Analysis:
             shapley=tuple(shares),
             interactions=tuple(factors),
             advice=advice,
+            accounts=take_accounts(manifest, cells, store.costs(), metrics, contrasts),
             arms=arms,
         )
 
@@ -110,7 +125,7 @@ class Analysis:
         """Write report.html; returns where it is."""
         manifest = self.manifest
         code = manifest.get("code", {})
-        environment = {**manifest["environment"], **{f"code {key}": value for key, value in code.items()}}
+        environment = {**manifest.get("environment", {}), **{f"code {key}": value for key, value in code.items()}}
         environment |= {f"profile {key}": value for key, value in manifest.get("settings", {}).items()}
         description = manifest.get("description") or ""
         page = render_report(
@@ -122,6 +137,7 @@ class Analysis:
             metrics=self.metrics,
             measurements=self.measurements,
             cells=self.cells,
+            accounts=self.accounts,
             environment=environment,
             reproduce=[
                 (f"{cell['arm']}, seed {cell['seed']}", reproduce(manifest, cell["arm"], cell["seed"]))
@@ -136,8 +152,18 @@ class Analysis:
         write_atomic(path, page)
         return path
 
+    def reservations(self) -> list[str]:
+        """What cannot be checked of cells that an older version made."""
+        kept = self.manifest.get("format", 1)
+        if kept >= FORMAT:
+            return []
+        return [
+            f"Cells of format {kept} do not record the code and the settings that they were made with: whether these "
+            "were the same for all of them cannot be checked."
+        ]
+
     def _notes(self) -> list[str]:
-        notes = []
+        notes = self.reservations()
         lost = [f"{cell['arm']}, seed {cell['seed']}" for cell in self.cells if cell["status"] == "failed"]
         if lost:
             notes.append(

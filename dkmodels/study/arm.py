@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import final
@@ -17,6 +19,7 @@ from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Contrast
 __all__ = ["Arm", "standard_arms", "standard_contrasts"]
 
 FACTORIAL_LIMIT = 4
+LONGEST_SLUG = 80  # a file name holds 255 bytes, with the seed, the host and more
 
 
 @final
@@ -31,7 +34,7 @@ class Arm:
             (a file), or `functools.partial` of one, so that records can name it.
 
     Raises:
-        UsageError: a name without letters, a rule twice, a setup that has no name.
+        UsageError: a name without letters or digits or that cannot be printed, a rule twice, a setup that has no name.
 
     Example:
         >>> Arm("all but census", ("mask", "moves")).slug
@@ -43,10 +46,10 @@ class Arm:
     setup: Callable[[KnowledgeModule], None] | None = None
 
     def __post_init__(self) -> None:
-        if not self.slug or len(set(self.rules)) != len(self.rules):
-            raise UsageError(
-                f"an arm needs a name with letters and distinct rules, got {self.name!r} with {self.rules}"
-            )
+        if not (any(letter.isalnum() for letter in self.name) and self.name.isprintable()):
+            raise UsageError(f"an arm needs a printable name with a letter or a digit, got {self.name!r}")
+        if len(set(self.rules)) != len(self.rules):
+            raise UsageError(f"an arm needs distinct rules, got {self.rules} for {self.name!r}")
         if "<" in self.setting.partition("(")[0]:
             raise UsageError(f"arm `{self.name}` needs a setup that has a name of its own, got {self.setting}")
 
@@ -71,8 +74,18 @@ class Arm:
 
     @property
     def slug(self) -> str:
-        """The name as part of a file name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower().replace("+", " and ")).strip("-")
+        """The name as part of a file name: with a digest where the name is long, or of another alphabet.
+
+        Example:
+            >>> Arm("\u03b1 1").slug, Arm("\u03b2 1").slug
+            ('1-e351de13', '1-72c02895')
+        """
+        name = unicodedata.normalize("NFC", self.name)
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("+", " and ")).strip("-")
+        if name.isascii() and len(plain) <= LONGEST_SLUG:
+            return plain
+        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+        return f"{plain[:LONGEST_SLUG].strip('-')}-{mark}".strip("-")
 
 
 def standard_arms(rules: Sequence[str], *, factorial: bool = True) -> list[Arm]:
@@ -109,35 +122,58 @@ def _name(chosen: tuple[str, ...], rules: Sequence[str]) -> str:
 def standard_contrasts(arms: Sequence[Arm], embeddings: Mapping[str, Embedding]) -> list[Contrast]:
     """The questions that standard arms answer: each rule added to none, each taken from all, all against none.
 
+    Each arm with one rule is held against an arm without any, of the same setup where there is one. Each arm with
+    several rules that no other arm exceeds is "all": it is held against the arms that lack one of its rules, and
+    against none.
+
     Args:
         arms: arms, as `standard_arms` makes them.
         embeddings: the embedding of each rule.
 
     Returns:
         Contrasts between arms that are there.
+
+    Example:
+        >>> from constraints import Bounds, Hard, Soft
+        >>> rules = {"soft": Soft(Bounds(low=0.0)), "hard": Hard(Bounds(low=0.0))}
+        >>> [(c.arm, c.baseline) for c in standard_contrasts([Arm("none"), *(Arm(r, (r,)) for r in rules)], rules)]
+        [('soft', 'none'), ('hard', 'none')]
     """
-    by_rules = {frozenset(arm.rules): arm.name for arm in arms}
-    whole = max(by_rules, key=len, default=frozenset())
-    kinds = {name: type(embedding).__name__ for name, embedding in embeddings.items()}
-    none = by_rules.get(frozenset())
     found: list[Contrast] = []
-    ordered = [name for name in embeddings if name in whole]
-    for rule in ordered:
-        alone = by_rules.get(frozenset({rule}))
-        if none is not None and alone is not None:
-            found.append(Contrast(rule=rule, embedding=kinds[rule], arm=alone, baseline=none, family=ADD_ONE_IN))
-    if len(whole) > 1:
+
+    def compare(rules: Sequence[str], arm: Arm, baseline: Arm, family: str) -> None:
+        label = "+".join(dict.fromkeys(type(embeddings[rule]).__name__ for rule in rules))
+        contrast = Contrast(
+            rule=" + ".join(rules), embedding=label, arm=arm.name, baseline=baseline.name, family=family
+        )
+        found.append(contrast)
+
+    for rule in embeddings:
+        for arm in [arm for arm in arms if arm.rules == (rule,)]:
+            for baseline in _like(arm, frozenset(), arms):
+                compare([rule], arm, baseline, ADD_ONE_IN)
+    sets = [frozenset(arm.rules) for arm in arms]
+    for arm in [arm for arm, own in zip(arms, sets, strict=True) if len(own) > 1 and not any(own < s for s in sets)]:
+        ordered = [rule for rule in embeddings if rule in arm.rules]
         for rule in ordered:
-            without = by_rules.get(whole - {rule})
-            if without is not None:
-                found.append(
-                    Contrast(
-                        rule=rule, embedding=kinds[rule], arm=by_rules[whole], baseline=without, family=LEAVE_ONE_OUT
-                    )
-                )
-        if none is not None:
-            joined = "+".join(dict.fromkeys(kinds[rule] for rule in ordered))
-            found.append(
-                Contrast(rule=" + ".join(ordered), embedding=joined, arm=by_rules[whole], baseline=none, family=ALL)
-            )
-    return found
+            for baseline in _like(arm, frozenset(arm.rules) - {rule}, arms):
+                compare([rule], arm, baseline, LEAVE_ONE_OUT)
+        for baseline in _like(arm, frozenset(), arms):
+            compare(ordered, arm, baseline, ALL)
+    return _told_apart(found)
+
+
+def _like(arm: Arm, rules: frozenset[str], arms: Sequence[Arm]) -> list[Arm]:
+    """The arm with exactly these rules against which another is held: of its setup, or else without one."""
+    same = [other for other in arms if frozenset(other.rules) == rules and other is not arm]
+    of_setup = [other for other in same if other.setting == arm.setting]
+    return (of_setup or [other for other in same if not other.setting])[:1]
+
+
+def _told_apart(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Embeddings named with their arm, where several arms answer one question on one rule: advice weighs them apart."""
+    keys = [(c.rule, c.embedding, c.family) for c in contrasts]
+    several = {key[:2] for key in keys if keys.count(key) > 1}
+    return [
+        replace(c, embedding=f"{c.embedding}: {c.arm}") if (c.rule, c.embedding) in several else c for c in contrasts
+    ]

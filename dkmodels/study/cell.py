@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -24,7 +22,10 @@ from constraints import NonFiniteError
 from dkmodels.module import KnowledgeModule
 from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm
-from dkmodels.study.errors import StoreError, UsageError
+from dkmodels.study.errors import DifferentStudyError, StoreError, UsageError
+from dkmodels.study.fingerprint import describe
+from dkmodels.study.metric import LARGEST
+from dkmodels.study.origin import code_of, data_digest, origin_of, same_code, settings_of
 from dkmodels.study.store import FORMAT, Store, write_atomic
 from dkmodels.study.task import Data, Task, quiet_trainer
 
@@ -48,17 +49,17 @@ def fit_key(task: Task, arm: Arm) -> str:
 
 
 def fit_digest(task: Task, arm: Arm, seed: int) -> str:
-    """Changes where a fit would: profile, seed, the training rules with their settings, the setup.
+    """Changes where a fit would: code, settings, seed, the training rules with their numbers, the setup.
 
     More seeds, and how costs are measured, change no fit.
     """
-    rules, profile = task.rules(), replace(task.profile, seeds=0, rounds=0, cost_seeds=0)
+    rules = task.rules()
     training = {
-        name: [type(e).__name__, repr(e.rule), e.settings()]
+        name: [type(e).__name__, repr(e.rule), e.settings(), describe(dict(e.rule.constraint.named_buffers()))]
         for name, e in rules.items()
         if name in arm.rules and e.trains
     }
-    told = [task.title(), repr(profile), seed, training, *([arm.setting] if arm.setting else [])]
+    told = [task.title(), settings_of(task), code_of(task), seed, training, arm.setting]
     text = json.dumps(told, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -74,8 +75,10 @@ def _require_declared(task: Task, metrics: Mapping[str, float]) -> None:
     """A seed whose headline is missing or not a number has failed: left out of the pairs it would flatter its arm."""
     for metric in task.metrics():
         value = metrics.get(metric.name)
-        if metric.primary and (value is None or not math.isfinite(value)):
-            raise NonFiniteError(f"metric `{metric.name}` needs a finite value, got {value} of {sorted(metrics)}")
+        if metric.primary and (value is None or not metric.counts(value)):
+            raise NonFiniteError(
+                f"metric `{metric.name}` needs a finite value of at most {LARGEST:g}, got {value} of {sorted(metrics)}"
+            )
 
 
 def build(task: Task, arm: Arm, seed: int) -> KnowledgeModule:
@@ -106,8 +109,10 @@ class _Curves(Callback):
             self.curves.setdefault(name, []).append([trainer.current_epoch + 1, float(value)])
 
 
-def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerFactory | None = None) -> None:
-    """Train and keep weights, curves and figures in one file."""
+def fit(
+    task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerFactory | None = None, *, used: str = ""
+) -> None:
+    """Train and keep weights, curves and figures in one file; `used` is the digest of the data."""
     module = build(task, arm, seed)
     streams = seed_streams(seed)
     torch.manual_seed(streams["batches"])
@@ -125,6 +130,7 @@ def fit(task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerF
         "state": module.state_dict(),
         "arm": arm.name,
         "digest": fit_digest(task, arm, seed),
+        "data": used,
         "curves": {name: curve for one in callbacks for name, curve in getattr(one, "curves", {}).items()},
         "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
         "steps": trainer.global_step,
@@ -146,7 +152,7 @@ def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModu
     except FileNotFoundError:
         raise StoreError(f"{path} is not there: run the study first") from None
     if record["digest"] != fit_digest(task, arm, seed):
-        raise StoreError(f"{path} was trained with other settings")
+        raise StoreError(f"{path} was trained with other code or settings")
     module = build(task, arm, seed)
     module.load_state_dict(record.pop("state"))
     return module.eval(), record
@@ -158,11 +164,42 @@ def cached_data(task: Task, seed: int) -> Data:
     return task.data(seed)
 
 
+@lru_cache(maxsize=1)
+def cached_digest(task: Task, seed: int) -> str:
+    """A digest of the data of the latest seed, before anything is trained on them."""
+    return data_digest(cached_data(task, seed))
+
+
 def run_cell(
-    task: Task, arm: Arm, seed: int, store: Store, *, command: str = "", logger: LoggerFactory | None = None
+    task: Task,
+    arm: Arm,
+    seed: int,
+    store: Store,
+    *,
+    origin: Mapping[str, Any] | None = None,
+    command: str = "",
+    logger: LoggerFactory | None = None,
 ) -> dict[str, Any]:
-    """Train (or take the shared fit), evaluate, and write the cell's file; a failure is written with its traceback."""
+    """Train (or take the shared fit), evaluate, and write the cell's file; a failure is written with its traceback.
+
+    Args:
+        task: the task.
+        arm: the arm.
+        seed: the seed.
+        store: the results folder.
+        origin: what the study is made with, as it was planned; what the task is now by default.
+        command: what a user typed, for the record.
+        logger: see `Study`.
+
+    Raises:
+        DifferentStudyError: the code is not that of the plan: a file was edited while the study ran.
+        StoreError: a file that cannot be read or written.
+    """
     started = time.perf_counter()
+    if origin is None:
+        origin = origin_of(task)
+    elif found := same_code(task, origin):
+        raise DifferentStudyError(f"the code of the task changed while the study ran; {'; '.join(found)}")
     rules = task.rules()
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -176,16 +213,20 @@ def run_cell(
             if name in rules
         },
         "setup": arm.setting,
+        "origin": {**origin, "arms": {name: v for name, v in origin["arms"].items() if name == arm.name}},
         "command": command,
         "pid": os.getpid(),
     }
     try:
         data = cached_data(task, seed)
+        record["data"] = cached_digest(task, seed)
         path = store.fit_path(fit_key(task, arm), seed)
         try:
             module, training = load_fit(task, arm, seed, path)
+            if training.get("data") != record["data"]:
+                raise StoreError(f"{path} was trained on other data")
         except Exception:  # not there, damaged, or of another profile or other settings: train
-            fit(task, arm, seed, data, path, logger)
+            fit(task, arm, seed, data, path, logger, used=record["data"])
             module, training = load_fit(task, arm, seed, path)
         evaluated = time.perf_counter()
         torch.manual_seed(seed_streams(seed)["rules"])

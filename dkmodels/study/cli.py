@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from rich.console import Console
 
 from constraints import ConstraintError, RuleTextError
 from dkmodels.rule_file import explain_rule_file
+from dkmodels.study.accounts import take_accounts
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
+from dkmodels.study.audit import conflicts
 from dkmodels.study.cell import LoggerFactory, run_cell
-from dkmodels.study.compare import compare
-from dkmodels.study.effect import read_effects
+from dkmodels.study.compare import Status, compare
+from dkmodels.study.difference import differences
+from dkmodels.study.effect import Effect, read_effects
 from dkmodels.study.errors import StoreError, UsageError
 from dkmodels.study.exhibit import Exhibit
 from dkmodels.study.schedule import Shard
@@ -33,6 +37,7 @@ from dkmodels.study.worker import quieten
 __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+MOST_LINES = 8
 
 
 def main(
@@ -59,6 +64,7 @@ def main(
         "status": lambda: _status(given.results, console),
         "report": lambda: _report(given.results, console),
         "advise": lambda: _advise(given.results, console),
+        "track": lambda: _track(given.results, given.uri, console),
         "compare": lambda: _compare(given.old, given.new, console),
         "explain": lambda: _explain(given),
     }
@@ -95,6 +101,7 @@ def _parser(program: str, shipped: Mapping[str, str]) -> ArgumentParser:
     run.add_argument("--arms", type=list[str], default=None, help='only these, as ["none", "all"]')
     run.add_argument("--shard", type=str, default=None, help="i/N: only this part, for several machines")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
+    run.add_argument("--apart", action="store_true", help="where --out holds cells of other code: a folder of its own")
     run.add_argument("--costs", type=bool, default=True, help="measure time, memory, FLOPs and energy")
     run.add_argument("--track", type=bool, default=True, help="keep the runs in MLflow (sqlite, in the results folder)")
     run.add_argument("--logger", type=str, default="none", help="training curves besides: none, csv or tensorboard")
@@ -114,7 +121,14 @@ def _parser(program: str, shipped: Mapping[str, str]) -> ArgumentParser:
         sub = ArgumentParser(description=text)
         sub.add_argument("results", type=str, help="results folder")
         commands.add_subcommand(name, sub)
-    both = ArgumentParser(description="Did an effect get worse? Exit code 1 where one did, beyond its interval.")
+    track = ArgumentParser(description="Bring MLflow up to date with the cells, as `run` does after a study.")
+    track.add_argument("results", type=str, help="results folder")
+    track.add_argument("--uri", type=str | None, default=None, help="tracking URI (default: mlflow.db in the folder)")
+    commands.add_subcommand("track", track)
+    both = ArgumentParser(
+        description="Did an effect get worse? Exit code 1 where one did, beyond its interval and by more than the "
+        "smallest useful gain, or where one is missing."
+    )
     both.add_argument("old", type=str, help="results folder, or effects.json")
     both.add_argument("new", type=str, help="results folder, or effects.json")
     commands.add_subcommand("compare", both)
@@ -201,8 +215,9 @@ def _run(options: Namespace, shipped: Mapping[str, str], command: str, console: 
         console=console,
     )
     shard = None if options.shard is None else Shard.parse(options.shard)
-    study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command)
-    if shard is None or not study.missing():
+    study.run(retry_failed=options.retry_failed, shard=shard, costs=options.costs, command=command, apart=options.apart)
+    done = any(cell["status"] == "done" for cell in study.store.cells())
+    if done and (shard is None or not study.missing()):
         _show(study.analyse(), task.exhibits(study.store.cells(), study.store.costs()), console)
     return _failures(study.store, console)
 
@@ -212,12 +227,22 @@ def _show(analysis: Analysis, exhibits: Sequence[Exhibit], console: Console) -> 
     headline = {metric.name for metric in analysis.metrics if metric.primary}
     shown = [effect for effect in analysis.effects if effect.metric in headline] or analysis.effects
     print_effects(shown, metrics=analysis.metrics, console=console)
+    _account(analysis, console)
     for exhibit in exhibits:
         exhibit.print(console)
     print_advice(analysis.advice, console=console)
     console.print(
         f"every metric, plots and how to reproduce each cell: {analysis.store.folder / 'report.html'}", markup=False
     )
+
+
+def _account(analysis: Analysis, console: Console) -> None:
+    """What of the plan does not count, and what cannot be checked."""
+    lines = [*analysis.reservations(), *analysis.accounts.lines()]
+    for line in lines[:MOST_LINES]:
+        console.print(line, markup=False, style="yellow", soft_wrap=True)
+    if len(lines) > MOST_LINES:
+        console.print(f"and {len(lines) - MOST_LINES} more such lines in the report", style="yellow")
 
 
 def _failures(store: Store, console: Console) -> int:
@@ -251,15 +276,15 @@ def _cell(options: Namespace, shipped: Mapping[str, str], console: Console) -> i
 def _status(folder: str, console: Console) -> int:
     store = Store(folder)
     manifest = store.manifest()
-    cells = {(cell["arm"], cell["seed"]): cell["status"] for cell in store.cells()}
-    wanted = [(arm["name"], seed) for arm in manifest["arms"] for seed in manifest["seeds"]]
-    done = sum(cells.get(key) == "done" for key in wanted)
-    failed = sum(cells.get(key) == "failed" for key in wanted)
+    accounts = take_accounts(manifest, store.cells(), [], [], [])
     console.print(
-        f"{manifest['task']} ({manifest['profile']}): {done} of {len(wanted)} cells done, {failed} failed, "
-        f"{len(wanted) - done - failed} missing; costs of {len(store.costs())} seeds measured"
+        f"{manifest['task']} ({manifest['profile']}): {accounts.summary}; costs of {len(store.costs())} seeds measured",
+        markup=False,
+        soft_wrap=True,
     )
-    return _failures(store, console)
+    for line in conflicts(store, manifest):
+        console.print(f"not of this study: {line}", markup=False, style="red", soft_wrap=True)
+    return _failures(store, console) or (FAILED if conflicts(store, manifest) else DONE)
 
 
 def _report(folder: str, console: Console) -> int:
@@ -279,27 +304,72 @@ def _report(folder: str, console: Console) -> int:
 
 
 def _advise(folder: str, console: Console) -> int:
-    print_advice(Analysis.of(Store(folder)).advice, console=console)
+    analysis = Analysis.of(Store(folder))
+    _account(analysis, console)
+    print_advice(analysis.advice, console=console)
+    return DONE
+
+
+def _track(folder: str, uri: str | None, console: Console) -> int:
+    store = Store(folder)
+    store.manifest()
+    made = Tracker(uri).track(store, say=console.print)
+    if made is None:
+        return FAILED
+    console.print(f"{made} runs made or made anew in {uri or store.folder / 'mlflow.db'}", markup=False)
     return DONE
 
 
 def _compare(old: str, new: str, console: Console) -> int:
-    def read(where: str) -> Any:
-        path = Path(where)
-        path = path / "effects.json" if path.is_dir() else path
-        if not path.is_file():
-            raise UsageError(f"{path} is not there: run the study, or its report, first")
-        try:
-            return read_effects(path)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
     try:
-        changes = compare(read(old), read(new))
+        before, after = _effects(old), _effects(new)
+        changes = compare(before, after)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    worse = [change for change in changes if change.worse]
+    for line in _other_studies(Path(old), Path(new)):
+        console.print(line, markup=False, style="yellow", soft_wrap=True)
     for change in changes:
         console.print(str(change), markup=False, style="red" if change.worse else None)
-    console.print(f"{len(changes)} effects compared, {len(worse)} got worse beyond their intervals")
-    return FAILED if worse else DONE
+    counts = Counter(change.status for change in changes)
+    shared = len(changes) - counts[Status.MISSING] - counts[Status.ADDED]
+    if not shared:
+        raise UsageError(f"{old} and {new} have no effect in common, of {len(before)} and {len(after)}")
+    console.print(
+        f"{shared} effects compared, {counts[Status.WORSE]} got worse beyond their intervals and smallest useful "
+        f"gains, {counts[Status.BETTER]} better, {counts[Status.UNKNOWN]} of one seed; {counts[Status.MISSING]} of "
+        f"{old} are missing, {counts[Status.ADDED]} are new",
+        markup=False,
+        soft_wrap=True,
+    )
+    return FAILED if counts[Status.WORSE] or counts[Status.MISSING] else DONE
+
+
+def _effects(where: str) -> list[Effect]:
+    path = Path(where)
+    path = path / "effects.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"{path} is not there: run the study, or its report, first")
+    found = read_effects(path)
+    if not found:
+        raise UsageError(f"{path} holds no effects: nothing can be compared")
+    return found
+
+
+def _other_studies(old: Path, new: Path) -> list[str]:
+    """In what two studies differ besides their effects: profile, seeds, settings, rules, code."""
+    manifests = []
+    for where in (old, new):
+        store = Store(where if where.is_dir() else where.parent)
+        if not store.manifest_path.exists():
+            return [f"{where} has no study.json beside it: whether epochs, seeds and code are the same is not known"]
+        manifests.append(store.manifest())
+    before, after = manifests
+    found = [f"{key} {before[key]} -> {after[key]}" for key in ("profile", "seeds") if before[key] != after[key]]
+    if "origin" in before and "origin" in after:
+        found += differences(before["origin"], after["origin"], most=8)
+    else:
+        mine, other = before.get("settings", {}), after.get("settings", {})
+        found += [
+            f"{key} {mine.get(key)} -> {other.get(key)}" for key in {**mine, **other} if mine.get(key) != other.get(key)
+        ]
+    return [f"other: {line}" for line in found]

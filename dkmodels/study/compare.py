@@ -34,7 +34,8 @@ class Change:
         old: Effect in the old study, None where it is added.
         new: Effect in the new study, None where it is missing.
         amount: New difference less old, on the scale of the effects; None unless both are there.
-        tolerance: Half-width of the 95 % interval of ``amount``; None where an interval is missing (one seed).
+        tolerance: Half-width of the 95 % interval of ``amount``, or the smallest useful gain where that is larger; None
+            where an interval is missing (one seed).
         status: What became of it.
     """
 
@@ -46,7 +47,7 @@ class Change:
 
     @property
     def worse(self) -> bool:
-        """True where the effect is worse beyond its interval."""
+        """True where the effect is worse beyond its interval, by more than the smallest useful gain."""
         return self.status is Status.WORSE
 
     @property
@@ -65,7 +66,8 @@ class Change:
         moved = f": {self.old.difference:+.4g} -> {self.new.difference:+.4g}"
         beyond = "" if self.tolerance is None else f" (change {self.amount:+.4g}, tolerance {self.tolerance:.4g})"
         verdicts = "" if self.old.verdict is self.new.verdict else f", {self.old.verdict} -> {self.new.verdict}"
-        return text + moved + beyond + verdicts
+        seeds = "" if self.old.n_seeds == self.new.n_seeds else f", {self.old.n_seeds} -> {self.new.n_seeds} seeds"
+        return text + moved + beyond + verdicts + seeds
 
 
 _Key = tuple[str | None, ...]
@@ -85,8 +87,10 @@ def compare(old: Sequence[Effect], new: Sequence[Effect]) -> list[Change]:
     r"""Match effects by rule, embedding, arm, baseline, metric, method and phase, and say what moved.
 
     An effect is worse (or better) when it moved in the bad (or good) direction by more than
-    :math:`\sqrt{h_{old}^2 + h_{new}^2}`, h being the half-widths of the two 95 % intervals: the interval of the change
-    of two independent studies. Studies on the same seeds are correlated, which makes this cautious, never rash.
+    :math:`\sqrt{h_{old}^2 + h_{new}^2}`, h being the half-widths of the two 95 % intervals, and by more than
+    the smallest useful gain that was declared (the smaller one where they differ; none where an old file does not keep
+    it). The first is the interval of the change of two independent studies; studies on the same seeds are correlated,
+    which makes this cautious, never rash.
 
     Args:
         old: Effects of the older study.
@@ -124,6 +128,7 @@ def _change(old: Effect | None, new: Effect | None) -> Change:
         return Change(old=old, new=new, amount=amount, tolerance=None, status=Status.UNKNOWN)
     tolerance = math.hypot(old.high - old.low, new.high - new.low) / 2
     tolerance += _ROUNDING * max(abs(old.difference), abs(new.difference))
+    tolerance = max(tolerance, min((m for m in (old.margin, new.margin) if m is not None), default=0.0))
     status = Status.SAME
     if abs(amount) > tolerance:
         status = Status.BETTER if new.sign * amount > 0 else Status.WORSE

@@ -7,18 +7,22 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
-from dkmodels.study.metric import Contrast, Direction, Measurement, Metric
+from dkmodels.study.metric import Contrast, Direction, Measurement, Metric, headlines
+from dkmodels.study.records import EFFECT, Rows, decode_json
 from dkmodels.study.statistics import Interval, holm, paired_interval, pairing_correlation, sign_flip_p
 from dkmodels.study.store import write_atomic
 from dkmodels.study.verdict import ALPHA, Verdict, judge, smallest_decidable_n
 
 __all__ = ["ALPHA", "Effect", "Verdict", "effects", "judge", "read_effects", "smallest_decidable_n", "write_effects"]
+
+
+LARGEST_LOG = 700.0  # exp of more overflows
 
 
 @final
@@ -35,14 +39,16 @@ class Effect:
         metric: Name of the metric.
         direction: ``"max"`` where more is better, ``"min"`` where less is.
         unit: Unit of the metric.
-        baseline_mean: Arithmetic mean of the baseline over the paired seeds, in ``unit``.
+        baseline_mean: Mean of the baseline over the paired seeds, in ``unit``: arithmetic for correctness, geometric
+            for cost, so that ``arm_mean / baseline_mean`` of a cost is ``exp(difference)``.
         arm_mean: The same of the arm.
         difference: Correctness: mean of arm - baseline, in ``unit``. Cost: mean of log(arm / baseline), without unit.
         relative: Correctness: difference / |baseline_mean|, None where that mean is 0. Cost: exp(difference) - 1.
         low: Lower bound of the 95 % t interval of ``difference``, on its scale; None below 2 seeds.
         high: Upper bound.
         p: Two-sided sign-flip p.
-        p_adjusted: The same after Holm's method over the family.
+        p_adjusted: The same after Holm's method over the family, times the number of headline quantities of its kind
+            where it is one of them; see :func:`effects`.
         n_seeds: Number of paired seeds.
         verdict: What the row says.
         method: How a cost was measured, None where it has no method.
@@ -50,6 +56,11 @@ class Effect:
         improved: Fraction of seeds where the arm is strictly better.
         correlation: Pearson's correlation of the pairs; None where undefined.
         family: Family of the contrast.
+        scale: Scale of ``difference``, ``low`` and ``high``: ``"difference"`` or ``"log ratio"``.
+        relative_low: ``low`` on the scale of ``relative``; None where either is.
+        relative_high: The same of ``high``.
+        margin: Smallest useful gain on the scale of ``difference``.
+        comparisons: By how much the smallest p of the family was multiplied.
     """
 
     task: str
@@ -75,6 +86,11 @@ class Effect:
     improved: float | None = None
     correlation: float | None = None
     family: str | None = None
+    scale: Literal["difference", "log ratio"] | None = None
+    relative_low: float | None = None
+    relative_high: float | None = None
+    margin: float | None = None
+    comparisons: int | None = None
 
     @property
     def sign(self) -> int:
@@ -128,8 +144,9 @@ def effects(
     A Holm family is one (metric, phase, method) and one family of contrasts: the rows that answer one question ("which
     rule helps when added?"), from which a reader would pick the best. Adding in and leaving out are two questions on
     the same rules: at level 0.05 two-sided each, the chance of any false KEEP is at most 0.025 in each and so at most
-    0.05 in the two together. Other metrics and phases are apart because they are read on their own; where several bear
-    on one decision, :func:`dkmodels.study.advice.advise` corrects for their number.
+    0.05 in the two together. Other metrics and phases are apart because they are read on their own; but where several
+    are headlines of one kind, they bear on one decision: the p of their rows is multiplied by the number of these
+    quantities (metric, phase, method), after Bonferroni. The verdict on a row is decided here and nowhere else.
 
     Only seeds present in both arms count. A contrast without a common seed gives no row. Metrics that are measured
     but not declared are left out. Where seeds were measured by several methods, each method has its own row.
@@ -174,16 +191,28 @@ def effects(
     for index, (effect, *_) in enumerate(rows):
         families.setdefault((effect.metric, effect.phase, effect.method, effect.family), []).append(index)
     found = [effect for effect, *_ in rows]
+    looks = _looks(found, metrics)
     for indices in families.values():
-        for index, p_adjusted in zip(indices, holm([found[i].p for i in indices]).tolist(), strict=True):
+        times = looks.get(found[indices[0]].metric, 1)
+        for index, p in zip(indices, holm([found[i].p for i in indices]).tolist(), strict=True):
             effect, interval, narrow = rows[index]
-            verdict = Verdict.UNDECIDED
+            p_adjusted, size, verdict = min(1.0, times * p), times * len(indices), Verdict.UNDECIDED
             if interval is not None and narrow is not None:
-                margin, size = by_name[effect.metric].margin, len(indices)
+                margin = by_name[effect.metric].margin
                 verdict = judge(
                     interval, narrow, p_adjusted, sign=effect.sign, margin=margin, n=effect.n_seeds, family_size=size
                 )
-            found[index] = replace(effect, p_adjusted=p_adjusted, verdict=verdict)
+            found[index] = replace(effect, p_adjusted=p_adjusted, verdict=verdict, comparisons=size)
+    return found
+
+
+def _looks(rows: Sequence[Effect], metrics: Sequence[Metric]) -> dict[str, int]:
+    """By headline metric, how many headline quantities (metric, phase, method) of its kind there are."""
+    found: dict[str, int] = {}
+    for kind in ("correctness", "cost"):
+        names = headlines(metrics, kind)
+        count = len({(row.metric, row.phase, row.method) for row in rows if row.metric in names})
+        found |= dict.fromkeys(names, count)
     return found
 
 
@@ -193,11 +222,11 @@ def _row(
     """One row before its family is known, with its 95 % and 90 % intervals; pairs: ``(n, 2)``, arm then baseline."""
     arm, baseline = pairs[:, 0], pairs[:, 1]
     differences = np.log(arm / baseline) if metric.kind == "cost" else arm - baseline
-    n, mean, baseline_mean = len(pairs), float(differences.mean()), float(baseline.mean())
+    n, mean = len(pairs), float(differences.mean())
+    arm_mean, baseline_mean = (_mean(values, metric) for values in (arm, baseline))
     interval, narrow = (
         (paired_interval(differences, 0.95), paired_interval(differences, 0.90)) if n > 1 else (None, None)
     )
-    relative = None if baseline_mean == 0 else mean / abs(baseline_mean)
     p = sign_flip_p(differences)
     effect = Effect(
         task=task,
@@ -209,9 +238,13 @@ def _row(
         direction=metric.direction,
         unit=metric.unit,
         baseline_mean=baseline_mean,
-        arm_mean=float(arm.mean()),
+        arm_mean=arm_mean,
         difference=mean,
-        relative=math.expm1(mean) if metric.kind == "cost" else relative,
+        relative=_relative(mean, baseline_mean, metric),
+        scale="log ratio" if metric.kind == "cost" else "difference",
+        relative_low=_relative(interval.low, baseline_mean, metric) if interval else None,
+        relative_high=_relative(interval.high, baseline_mean, metric) if interval else None,
+        margin=metric.margin,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         p=p,
@@ -225,6 +258,19 @@ def _row(
         family=contrast.family,
     )
     return effect, interval, narrow
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]], metric: Metric) -> float:
+    """The arithmetic mean; of a cost the geometric one, whose ratios are what is compared."""
+    return float(np.exp(np.log(values).mean())) if metric.kind == "cost" else float(values.mean())
+
+
+def _relative(difference: float, baseline: float, metric: Metric) -> float | None:
+    """A difference as a share of the baseline; None where a float cannot hold it."""
+    if metric.kind == "cost":
+        return math.expm1(difference) if difference < LARGEST_LOG else None
+    share = difference / abs(baseline) if baseline else math.inf
+    return share if math.isfinite(share) else None
 
 
 def write_effects(path: str | os.PathLike[str], effects: Sequence[Effect]) -> None:
@@ -247,8 +293,15 @@ def read_effects(path: str | os.PathLike[str]) -> list[Effect]:
     Raises:
         ValueError: If the file is not a JSON list of effects.
     """
-    rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    names = {field.name for field in fields(Effect)}
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() == names for row in rows):
-        raise ValueError(f"{os.fspath(path)!r} must be a JSON list of objects with the fields {sorted(names)}")
+    try:
+        rows = decode_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} must be a JSON list of effects: {error}") from None
+    fault = Rows(EFFECT).fault(rows, "effects")
+    unknown = [] if fault else sorted({name for row in rows for name in row} - {*EFFECT.required, *EFFECT.optional})
+    if fault or unknown:
+        fault = fault or f"fields {unknown} are none of an effect"
+        raise ValueError(
+            f"{os.fspath(path)!r} must be a JSON list of objects with the fields {sorted(EFFECT.required)}: {fault}"
+        )
     return [Effect(**{**row, "verdict": Verdict(row["verdict"])}) for row in rows]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["StoreError", "UsageError"]
+__all__ = ["DifferentStudyError", "NothingDoneError", "StoreError", "UsageError"]
 
 
 class UsageError(ValueError):
     """The study was asked for in a way that makes no sense; exit code 2."""
+
+
+class DifferentStudyError(UsageError):
+    """A folder holds cells of other rules, settings or code than those that are to be run."""
+
+
+class NothingDoneError(UsageError):
+    """All cells failed, or none was run: there is nothing to analyse."""
 
 
 class StoreError(RuntimeError):

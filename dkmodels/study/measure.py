@@ -10,7 +10,7 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,9 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm
 from dkmodels.study.cell import fit_key, load_fit
 from dkmodels.study.energy import EnergyMeter, find_meter
-from dkmodels.study.store import Store
+from dkmodels.study.errors import DifferentStudyError
+from dkmodels.study.origin import origin_of, same_code
+from dkmodels.study.store import FORMAT, Store
 from dkmodels.study.task import Data, Task, Workload
 
 # Operations that move numbers and compute none: that they are not counted is right.
@@ -44,7 +46,13 @@ __all__ = ["count_flops", "measure_seed", "peak_memory"]
 
 
 def measure_seed(
-    task: Task, arms: Sequence[Arm], seed: int, store: Store, *, report: Callable[[str], None] = lambda _: None
+    task: Task,
+    arms: Sequence[Arm],
+    seed: int,
+    store: Store,
+    *,
+    origin: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure all arms at one seed and write the seed's cost file.
 
@@ -53,11 +61,17 @@ def measure_seed(
         arms: the arms, all of them with a fit in the store.
         seed: the seed.
         store: the results folder.
+        origin: what the study is made with, as it was planned; what the task is now by default.
         report: is told what goes on, a line at a time.
 
     Returns:
         What was written.
+
+    Raises:
+        DifferentStudyError: the code is not that of the plan.
     """
+    if origin is not None and (found := same_code(task, origin)):
+        raise DifferentStudyError(f"the code of the task changed while the study ran; {'; '.join(found)}")
     torch.set_num_threads(1)
     meter = find_meter(task.cost_device)
     data = task.data(seed)
@@ -80,7 +94,16 @@ def measure_seed(
             uncounted.setdefault(phase, [])
             uncounted[phase] = sorted({*uncounted[phase], *missed})
         rows += _timed(present, {arm: workloads[arm][phase] for arm in present}, phase, task.profile.rounds, meter)
-    record = {"seed": seed, "rows": rows, "uncounted": uncounted, "rounds": task.profile.rounds}
+    record = {
+        "format": FORMAT,
+        "task": task.title(),
+        "profile": task.profile_name,
+        "seed": seed,
+        "rows": rows,
+        "uncounted": uncounted,
+        "rounds": task.profile.rounds,
+        "origin": origin if origin is not None else origin_of(task),
+    }
     store.write_json(store.cost_path(seed), record)
     return record
 

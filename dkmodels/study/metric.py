@@ -7,6 +7,7 @@ the run, so that nobody can choose it after seeing the results.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -69,10 +70,30 @@ class Metric:
         """+1 where more is better, -1 where less is: ``sign * difference`` is positive for an improvement."""
         return 1 if self.direction == "max" else -1
 
+    def counts(self, value: float) -> bool:
+        """Whether a value can be compared: finite, at most 1e150 in size, and positive where it is a cost.
+
+        Example:
+            >>> metric = Metric(name="mae", direction="min", gain=0.1)
+            >>> metric.counts(-3.0), metric.counts(1e308), metric.counts(math.nan)
+            (True, False, False)
+        """
+        return math.isfinite(value) and abs(value) <= LARGEST and (value > 0 or self.kind == "correctness")
+
     @property
     def margin(self) -> float:
         """Smallest useful gain on the scale of the differences: ``gain``, or ``log(1 + gain)`` for cost."""
         return math.log1p(self.gain) if self.kind == "cost" else self.gain
+
+
+#: Squares and sums of larger values overflow.
+LARGEST = 1e150
+
+
+def headlines(metrics: Sequence[Metric], kind: str) -> dict[str, Metric]:
+    """The metrics of a kind that bear on the advice: the primary ones, or all of them where none is primary."""
+    chosen = [metric for metric in metrics if metric.kind == kind]
+    return {metric.name: metric for metric in [m for m in chosen if m.primary] or chosen}
 
 
 @final

@@ -18,10 +18,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from dkmodels.study.effect import Effect, Verdict
-from dkmodels.study.metric import Measurement, Metric
+from dkmodels.study.metric import LARGEST, Measurement, Metric
 from dkmodels.study.statistics import Interval, ShapleyValue, paired_interval
 from dkmodels.study.table import amount, where
 
@@ -36,6 +36,7 @@ COLOURS = {
 MARKERS = {Verdict.KEEP: "o", Verdict.HARMFUL: "X", Verdict.EQUIVALENT: "s", Verdict.UNDECIDED: "D"}
 WIDTH = 7.6  # inches
 SMALL, NORMAL = 9.0, 10.0  # points
+MOST_TICKS = 6
 
 
 def _axes(height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -117,21 +118,55 @@ def forest_plot(effects: Sequence[Effect], metric: Metric) -> str:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))  # an exponent apart hits the label
     if metric.kind == "cost":
-        low, high = axes.get_xlim()  # round percentages, not round logarithms
-        ticks = [
-            t for t in MaxNLocator(5).tick_values(np.expm1(low), np.expm1(high)) if np.expm1(low) <= t <= np.expm1(high)
-        ]
-        axes.set_xticks(np.log1p(ticks), [f"{100 * tick:+.3g}%" if abs(tick) > 1e-9 else "0%" for tick in ticks])
+        axes.set_xticks(*cost_ticks(*axes.get_xlim()))
     side = "right" if metric.direction == "max" else "left"
     what = "relative change" if metric.kind == "cost" else f"difference{f' [{metric.unit}]' if metric.unit else ''}"
     axes.set_xlabel(_plain(f"{what}, better to the {side}; shaded: within the useful gain"), fontsize=SMALL, color=INK)
     return _svg(figure, f"Effects on {metric.name} {where(rows[0])} with 95 % intervals")
 
 
+def cost_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Places and labels of ticks on an axis of log ratios: round percentages, or ratios where it is wide.
+
+    Args:
+        low: left end, a natural logarithm.
+        high: right end.
+
+    Example:
+        >>> cost_ticks(math.log(0.9), math.log(1.2))[1]
+        ['-6%', '0%', '+6%', '+12%', '+18%']
+        >>> cost_ticks(math.log(0.4), math.log(30))[1]
+        ['x0.5', 'x1', 'x2', 'x5', 'x10', 'x20']
+    """
+    if high - low < math.log(2):
+        shares = MaxNLocator(5).tick_values(math.expm1(low), math.expm1(high))
+        kept = [float(t) for t in shares if math.expm1(low) <= t <= math.expm1(high)]
+        return [math.log1p(t) for t in kept], [f"{100 * t:+.3g}%" if abs(t) > 1e-9 else "0%" for t in kept]
+    first, last = math.ceil(low / math.log(10)), math.floor(high / math.log(10))
+    stride = 1 + (last - first) // MOST_TICKS
+    if last - first < 3:
+        ratios = [(c, e) for e in range(first - 1, last + 1) for c in (1, 2, 5)]
+    else:
+        ratios = [(1, e) for e in range(first, last + 1) if e % stride == 0]  # x1 is one of them
+    places = [math.log(c) + e * math.log(10) for c, e in ratios]
+    kept_ratios = [(place, c, e) for place, (c, e) in zip(places, ratios, strict=True) if low <= place <= high]
+    return (
+        [place for place, *_ in kept_ratios],
+        [f"x{c * 10.0**e:g}" if -5 < e < 6 else f"x{c}e{e}" for _, c, e in kept_ratios],
+    )
+
+
 def _mean(values: Sequence[float]) -> Interval:
     """Mean and 95 % t interval of an arm over seeds; without width for a single seed."""
     return paired_interval(values) if len(values) > 1 else Interval(values[0], values[0], values[0])
+
+
+def _geometric_mean(values: Sequence[float]) -> Interval:
+    """The same of a cost: the geometric mean, with the interval of the logarithms."""
+    logs = _mean(np.log(values).tolist())
+    return Interval(*(float(np.exp(np.clip(bound, -300.0, 300.0))) for bound in (logs.mean, logs.low, logs.high)))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -164,7 +199,7 @@ def pareto_plot(measurements: Sequence[Measurement], correctness: Metric, cost: 
     if len(arms) < 2:
         return ""
     figure, (axes,) = _axes(4.6)
-    points = [(_mean(xs[arm]), _mean(ys[arm])) for arm in arms]
+    points = [(_geometric_mean(xs[arm]), _mean(ys[arm])) for arm in arms]
     front = pareto_front([(cost.sign * x.mean, correctness.sign * y.mean) for x, y in points])
     ordered = sorted(front, key=lambda i: points[i][0].mean)
     axes.plot(
@@ -215,7 +250,7 @@ def _curves(cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, dict[flo
     found: dict[str, dict[float, list[float]]] = {}
     for cell in cells:
         for epoch, value in cell.get("curves", {}).get(name) or []:
-            if value is not None and math.isfinite(value):
+            if value is not None and math.isfinite(value) and abs(value) <= LARGEST:
                 found.setdefault(str(cell["arm"]), {}).setdefault(float(epoch), []).append(float(value))
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections import Counter
+from collections.abc import Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
 
@@ -10,18 +11,22 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from dkmodels.checks import require_name
+from dkmodels.module import KnowledgeModule
 from dkmodels.study.arm import Arm
 from dkmodels.study.cell import build, cached_data
 from dkmodels.study.errors import UsageError
+from dkmodels.study.metric import Contrast, headlines
 from dkmodels.study.task import Task
+from dkmodels.study.verdict import smallest_decidable_n
 
-__all__ = ["check_study"]
+__all__ = ["check_study", "remarks"]
 
 LOOKED_AT = 512  # samples of a dataset that is not in memory
 
 
-def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
-    """Build data and every module once.
+def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, KnowledgeModule]:
+    """Build data and every module once; returns the modules by the name of their arm.
 
     Raises:
         UsageError: fewer than two seeds, no arms, names that are there twice, an empty data set, values that are not
@@ -44,12 +49,40 @@ def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     lost = sorted({name for c in task.contrasts() for name in (c.arm, c.baseline)} - known)
     if lost and len(arms) == len(task.arms()):
         raise UsageError(f"task `{task.title()}` has contrasts between arms that it does not have: {lost}")
+    for name in task.rules():  # those that no arm has are measured: their names must do before anything is trained
+        require_name(name)
     data = cached_data(task, min(seeds))
     for name, dataset in (("train", data.train), ("test", data.test), ("val", data.val)):
         if dataset is not None:
             _check_dataset(name, dataset)
-    for arm in arms:
-        build(task, arm, min(seeds))
+    return {arm.name: build(task, arm, min(seeds)) for arm in arms}
+
+
+def remarks(task: Task, manifest: Mapping[str, Any]) -> list[str]:
+    """What a user should know before hours of training: too few seeds for any verdict, arms that answer no question.
+
+    Args:
+        task: the task.
+        manifest: what is planned, with the seeds and arms that the folder holds already.
+    """
+    found = []
+    contrasts = [Contrast(**contrast) for contrast in manifest["contrasts"]]
+    looks = len(headlines(task.metrics(), "correctness"))
+    families = Counter(contrast.family for contrast in contrasts)
+    needed = {family: smallest_decidable_n(looks * size) for family, size in families.items()}
+    seeds = len(manifest["seeds"])
+    short = {family: n for family, n in needed.items() if n > seeds}
+    if short:
+        counts = ", ".join(f"{n} for the {families[family]} of {family!r}" for family, n in short.items())
+        kind = "any" if len(short) == len(needed) else "every"
+        found.append(
+            f"{seeds} seeds cannot decide {kind} contrast, whatever the results, on {looks} headline metric"
+            f"{'s' * (looks > 1)}: at least {counts}"
+        )
+    lost = [arm["name"] for arm in manifest["arms"] if all(arm["name"] not in (c.arm, c.baseline) for c in contrasts)]
+    if lost and contrasts:
+        found.append(f"no contrast compares {', '.join(lost)}: trained, and in no effect")
+    return found
 
 
 def _check_dataset(name: str, dataset: Dataset[Any]) -> None:

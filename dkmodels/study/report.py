@@ -9,12 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dkmodels.study.accounts import Accounts
 from dkmodels.study.advice import Advice
-from dkmodels.study.effect import Effect
+from dkmodels.study.effect import LARGEST_LOG, Effect
 from dkmodels.study.metric import ADD_ONE_IN, ALL, Measurement, Metric
 from dkmodels.study.plots import bar_chart, forest_plot, learning_curves, pareto_plot
 from dkmodels.study.rule_advice import price
-from dkmodels.study.statistics import FactorialEffect, ShapleyValue, clopper_pearson, paired_interval
+from dkmodels.study.statistics import FactorialEffect, Interval, ShapleyValue, clopper_pearson, paired_interval
 from dkmodels.study.table import amount, bounds, number, p_value, ranked
 
 MOST_PARETO = 6  # headline pairs come first; more figures hide them
@@ -30,6 +31,7 @@ def render_report(
     metrics: Sequence[Metric],
     measurements: Sequence[Measurement],
     cells: Sequence[Mapping[str, Any]],
+    accounts: Accounts | None = None,
     environment: Mapping[str, str],
     reproduce: Sequence[tuple[str, str]],
     shapley: Sequence[ShapleyValue] | None = None,
@@ -51,6 +53,7 @@ def render_report(
         measurements: All values.
         cells: JSON objects ``{"arm", "seed", "status", "metrics", "curves", "traceback", "seconds"}``, where status is
             ``"done"`` or ``"failed"`` and curves maps a name to ``[[epoch, value], ...]``.
+        accounts: What became of every planned cell and pair; by default the cells are all that was planned.
         environment: Versions, hardware and settings.
         reproduce: Pairs (name of a cell, command that runs it).
         shapley: Shapley values of the headline metric.
@@ -81,7 +84,13 @@ def render_report(
         price=price(advice.seconds, advice.joules, advice.joules_method),
         notes=notes,
         cells=cells,
-        done=sum(cell["status"] == "done" for cell in cells),
+        accounts=accounts
+        or Accounts(
+            planned=len(cells),
+            done=sum(cell["status"] == "done" for cell in cells),
+            failed=tuple((cell["arm"], cell["seed"]) for cell in cells if cell["status"] == "failed"),
+        ),
+        violations=_violations(cells),
         arms=len({cell["arm"] for cell in cells}),
         seeds=len({cell["seed"] for cell in cells}),
         groups=[_group(metric, rows) for metric in order for rows in _split(effects, metric)],
@@ -154,10 +163,34 @@ def _rates(measurements: Sequence[Measurement], metrics: Sequence[Metric]) -> li
     return found
 
 
+def _violations(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What every arm violates of every rule, also where the task declares no metric of it: means over seeds."""
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for cell in cells:
+        for name, value in cell["metrics"].items() if cell["status"] == "done" else ():
+            kind, _, rest = name.partition("/")
+            rule, _, part = rest.rpartition("/") if kind == "violation" else (rest, "", "rate")
+            if kind in ("violation", "satisfaction") and rule and value is not None:
+                values.setdefault((rule, cell["arm"]), {}).setdefault(part, []).append(value)
+    means = {key: {part: math.fsum(v) / len(v) for part, v in parts.items()} for key, parts in values.items()}
+    order = list(dict.fromkeys(rule for rule, _ in means))
+    return [
+        {
+            "rule": rule,
+            "arm": arm,
+            "mean": number(found.get("mean")),
+            "max": number(found.get("max")),
+            "rate": f"{100 * found['rate']:.4g} %" if "rate" in found else "-",
+            "n": str(max(len(v) for v in values[rule, arm].values())),
+        }
+        for (rule, arm), found in sorted(means.items(), key=lambda item: order.index(item[0][0]))
+    ]
+
+
 def _costs(
     measurements: Sequence[Measurement], baseline: str | None, metrics: Sequence[Metric]
 ) -> list[dict[str, Any]]:
-    """Every cost by phase, method and arm, with its ratio to the arm without rules at the same seeds."""
+    """Every cost by phase, method and arm: geometric means, and their ratio to the baseline at the same seeds."""
     found = []
     for metric in [metric for metric in metrics if metric.kind == "cost"]:
         groups: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
@@ -167,7 +200,8 @@ def _costs(
         for (phase, method), arms in groups.items():
             base = arms.get(baseline or "", {})
             for arm, values in arms.items():
-                interval = paired_interval(list(values.values())) if len(values) > 1 else None
+                logs = [math.log(value) for value in values.values()]
+                interval = paired_interval(logs) if len(values) > 1 else None
                 ratios = [math.log(value / base[seed]) for seed, value in values.items() if seed in base]
                 found.append(
                     {
@@ -175,10 +209,16 @@ def _costs(
                         "phase": phase,
                         "method": method,
                         "arm": arm,
-                        "mean": number(sum(values.values()) / len(values)),
-                        "bounds": f"[{number(interval.low)}, {number(interval.high)}]" if interval else "one value",
+                        "mean": number(math.exp(sum(logs) / len(logs))),
+                        "bounds": _geometric(interval) if interval else "one value",
                         "n": len(values),
                         "change": amount(sum(ratios) / len(ratios), metric) if ratios and arm != baseline else "-",
                     }
                 )
     return found
+
+
+def _geometric(logs: Interval) -> str:
+    """An interval of logarithms on the scale of the values."""
+    low, high = (number(math.exp(bound)) if bound < LARGEST_LOG else "inf" for bound in (logs.low, logs.high))
+    return f"[{low}, {high}]"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from dkmodels.study.effect import ALPHA, Effect, Verdict, smallest_decidable_n
+from dkmodels.study.effect import Effect, Verdict, smallest_decidable_n
 from dkmodels.study.metric import LEAVE_ONE_OUT, Metric
 from dkmodels.study.statistics import expected_gain, seeds_needed, t_quantile
 
@@ -69,12 +68,6 @@ def price(seconds: float, joules: float | None, method: str | None = None) -> st
     return text + (f" ({method})" if method else "")
 
 
-def headlines(metrics: Sequence[Metric], kind: str) -> dict[str, Metric]:
-    """The metrics of a kind that bear on the advice: the primary ones, or all of them where none is primary."""
-    chosen = [metric for metric in metrics if metric.kind == kind]
-    return {metric.name: metric for metric in [m for m in chosen if m.primary] or chosen}
-
-
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
@@ -84,25 +77,20 @@ class Judge:
         metrics: All metrics by name.
         correctness: The headline metrics of correctness.
         cost: The headline metrics of cost.
-        looks: By kind, the number of headline quantities (metric, phase, method).
-        sizes: Number of rows in each Holm family.
     """
 
     metrics: dict[str, Metric]
     correctness: dict[str, Metric]
     cost: dict[str, Metric]
-    looks: dict[str, int]
-    sizes: Counter[tuple[str | None, ...]]
 
-    def verdict(self, rows: Sequence[Effect], kind: str) -> Verdict | None:
+    def verdict(self, rows: Sequence[Effect]) -> Verdict | None:
         """One verdict over rows: a good or bad one anywhere wins, both together are a trade-off; None without rows.
 
-        Each headline quantity is a further chance of a false verdict, so that a row only counts if it stands after
-        its p is multiplied by their number (Bonferroni).
+        The verdicts of rows stand as `effects` decided them, which corrects for the number of headline quantities.
         """
         if not rows:
             return None
-        sure = {row.verdict for row in rows if row.p_adjusted * self.looks[kind] <= ALPHA}
+        sure = {row.verdict for row in rows}
         if {Verdict.KEEP, Verdict.HARMFUL} <= sure:
             return Verdict.UNDECIDED
         for verdict in (Verdict.HARMFUL, Verdict.KEEP):
@@ -112,11 +100,11 @@ class Judge:
 
     def needs(self, rows: Sequence[Effect]) -> tuple[int, int, float | None]:
         """Of correctness rows: seeds short of any verdict, seeds short of 80 % power, expected gain in margins."""
-        short, more, gain = 0, 0, 0.0
+        floors = [smallest_decidable_n(row.comparisons or 1) - row.n_seeds for row in rows]
+        short, more, gain = max(0, min(floors, default=0)), max([0, *floors]), 0.0
         for row in rows:
             n, margin = row.n_seeds, self.metrics[row.metric].margin
-            floor = smallest_decidable_n(self.sizes[family_of(row)] * self.looks["correctness"])
-            short, more = max(short, floor - n), max(more, floor - n)
+            floor = smallest_decidable_n(row.comparisons or 1)
             if row.low is None or row.high is None or n < 3:
                 return short, more, None
             sd = (row.high - row.low) / 2 * math.sqrt(n) / t_quantile(0.975, n - 1)
@@ -135,7 +123,7 @@ class Judge:
 
     def judge(self, right: Sequence[Effect], dear: Sequence[Effect]) -> tuple[Verdict, str]:
         """Verdict over the correctness rows and the cost rows of one rule, and why."""
-        correct, cheap = self.verdict(right, "correctness"), self.verdict(dear, "cost")
+        correct, cheap = self.verdict(right), self.verdict(dear)
         dearer = self.words(dear, Verdict.HARMFUL)
         if correct is Verdict.KEEP:
             late = [row for row in right if row.family == LEAVE_ONE_OUT]
@@ -183,13 +171,8 @@ class Judge:
             expected_gain=gain,
             seconds=more * seconds,
             joules=paid,
-            short=max(short, 0),
+            short=short,
         )
-
-
-def family_of(row: Effect) -> tuple[str | None, ...]:
-    """Key of the Holm family of a row: metric, phase, method and family of contrasts."""
-    return row.metric, row.phase, row.method, row.family
 
 
 def shift(row: Effect, metric: Metric) -> str:

@@ -141,7 +141,7 @@ def run_groups(
             # Which of the groups killed its worker cannot be known: alone, each shows it.
             if workers == 1:
                 for group in running.values():
-                    _fail(group, store)
+                    _fail(group, store, source)
                     _tell([group], store, heard, done)
             else:
                 for group in running.values():
@@ -171,18 +171,23 @@ def _tell(groups: Any, store: Store, heard: set[Path], done: Callable[[str, int,
                     done(arm.name, group.seed, str(cell["status"]))
 
 
-def _fail(group: Group, store: Store) -> None:
+def _fail(group: Group, store: Store, source: Source) -> None:
+    manifest = store.manifest()
     for arm in group.arms:
         if store.cell(arm.slug, group.seed) is None:
             record = {
                 "format": FORMAT,
+                "task": manifest["task"],
+                "profile": source.profile,
+                "setup": arm.setting,
+                "origin": manifest["origin"],
                 "arm": arm.name,
                 "seed": group.seed,
                 "status": "failed",
                 "metrics": {},
                 "curves": {},
                 "seconds": {},
-                "rules": {},
+                "rules": {name: rule for name, rule in manifest["rules"].items() if name in arm.rules},
                 "error": "the worker process died (killed, or out of memory)",
                 "traceback": "the worker process died before it could leave a traceback",
             }

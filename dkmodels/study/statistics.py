@@ -194,5 +194,5 @@ def pairing_correlation(a: ArrayLike, b: ArrayLike) -> float | None:
         raise ValueError(f"`pairing_correlation` needs arms of one length, got {len(x)} and {len(y)}")
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    correlation = float(np.corrcoef(x, y)[0, 1])
-    return correlation if math.isfinite(correlation) else None  # a spread lost to underflow
+    x, y = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)  # else squares of small spreads underflow
+    return float(np.corrcoef(x, y)[0, 1])

@@ -19,10 +19,10 @@ import psutil
 
 from dkmodels.study.errors import StoreError, UsageError
 from dkmodels.study.metric import Measurement, Metric
+from dkmodels.study.records import CELL, COST, FORMAT, MANIFEST, Shape, decode_json
 
-__all__ = ["Store", "write_atomic"]
+__all__ = ["FORMAT", "Store", "finite", "write_atomic"]
 
-FORMAT = 1
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
 
 
@@ -47,14 +47,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: non-finite numbers become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(v) for key, v in value.items()}
+        return {key: finite(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return value
 
 
@@ -81,34 +81,23 @@ class Store:
 
         Raises:
             UsageError: none.
+            StoreError: a study.json that is damaged.
         """
-        manifest = self._read(self.manifest_path)
-        if manifest is None or not {"task", "profile", "arms", "seeds", "metrics", "contrasts"} <= manifest.keys():
+        manifest, fault = self._parse(self.manifest_path, MANIFEST)
+        if fault:
+            raise StoreError(
+                f"{self.manifest_path} is damaged ({fault}): the command that ran the study writes it again"
+            )
+        if manifest is None:
             raise UsageError(f"{self.folder} holds no study (there is no study.json in it)")
         return manifest
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Set what the study is; a folder that holds another study is refused.
+    def held_manifest(self) -> dict[str, Any] | None:
+        """The study that this folder holds, None where it holds none; a damaged one is set aside with a warning."""
+        return self._read(self.manifest_path, MANIFEST)
 
-        Raises:
-            UsageError: it does.
-        """
-        old = self._read(self.manifest_path)
-        if old is not None:
-            for key in ("task", "profile", "settings", "rules", "metrics"):
-                if json.loads(json.dumps(_finite(manifest[key]))) != old.get(key):
-                    raise UsageError(
-                        f"{self.folder} holds a study with {key} {old.get(key)!r}, expected {manifest[key]!r}: "
-                        f"choose another --out"
-                    )
-            arms = {arm["name"]: arm for arm in old.get("arms", [])}
-            for arm in manifest["arms"]:
-                if arms.setdefault(arm["name"], arm) != arm:
-                    raise UsageError(f"{self.folder} holds a study whose arm {arm['name']!r} has other rules")
-            contrasts = [*old.get("contrasts", []), *(c for c in manifest["contrasts"] if c not in old["contrasts"])]
-            manifest = {**manifest, "arms": list(arms.values()), "contrasts": contrasts}
-            seeds = sorted({*old.get("seeds", []), *manifest["seeds"]})
-            manifest = {**manifest, "seeds": seeds, "created": old.get("created", manifest.get("created"))}
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Set what the study is."""
         self.write_json(self.manifest_path, manifest)
 
     # --- cells -------------------------------------------------------------------------------------------------
@@ -126,22 +115,36 @@ class Store:
         return self.folder / "costs" / f"seed-{seed}.json"
 
     def cells(self) -> list[dict[str, Any]]:
-        """All cells, done and failed, ordered by seed and arm; broken files are set aside with a warning."""
-        found = [self._read(path) for path in sorted((self.folder / "cells").glob("*.json"))]
-        return sorted((cell for cell in found if cell), key=lambda cell: (cell["seed"], cell["arm"]))
+        """All cells, done and failed, ordered by seed and arm; broken files are set aside with a warning.
+
+        Raises:
+            StoreError: a cell twice, as where a file was copied.
+        """
+        found: dict[tuple[int, str], Path] = {}
+        cells = []
+        for path in sorted((self.folder / "cells").glob("*.json")):
+            cell = self._read(path, CELL)
+            if cell is None:
+                continue
+            key = (cell["seed"], cell["arm"])
+            if key in found:
+                raise StoreError(f"{path} holds arm {key[1]!r} at seed {key[0]}, as {found[key].name} does: keep one")
+            found[key] = path
+            cells.append(cell)
+        return sorted(cells, key=lambda cell: (cell["seed"], cell["arm"]))
 
     def cell(self, slug: str, seed: int) -> dict[str, Any] | None:
         """One cell, or None where it was not run."""
-        return self._read(self.cell_path(slug, seed))
+        return self._read(self.cell_path(slug, seed), CELL)
 
     def costs(self) -> list[dict[str, Any]]:
         """All measured costs, a dict a seed."""
-        found = [self._read(path) for path in sorted((self.folder / "costs").glob("*.json"))]
+        found = [self._read(path, COST) for path in sorted((self.folder / "costs").glob("*.json"))]
         return sorted((cost for cost in found if cost), key=lambda cost: int(cost["seed"]))
 
     def write_json(self, path: Path, value: Any) -> None:
         """Write JSON atomically."""
-        write_atomic(path, json.dumps(_finite(value), indent=1) + "\n")
+        write_atomic(path, json.dumps(finite(value), indent=1) + "\n")
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
@@ -152,38 +155,42 @@ class Store:
                 with suppress(OSError):
                     scratch.unlink()
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
+    def _parse(self, path: Path, shape: Shape) -> tuple[dict[str, Any] | None, str]:
+        """What a file holds, and what is wrong with it; neither where it is not there."""
         try:
-            text = path.read_text(encoding="utf-8")
+            value = decode_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            text = ""  # damaged
+            return None, ""
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
-        try:
-            value = json.loads(text)
-            if isinstance(value, dict) and (path.parent.name != "cells" or {"arm", "seed", "status"} <= value.keys()):
-                return value
-        except json.JSONDecodeError:
-            pass
-        aside = path.with_suffix(".broken")
-        with suppress(OSError):
-            os.replace(path, aside)
-        warnings.warn(f"{path} is damaged: set aside as {aside.name}, to be run again", stacklevel=2)
-        return None
+        except ValueError as error:  # not UTF-8, or no JSON
+            return None, str(error)
+        kept = value.get("format", 1) if isinstance(value, dict) else 1
+        if isinstance(kept, int) and kept > FORMAT:
+            raise StoreError(f"{path} is of format {kept}, this version of dkmodels reads at most {FORMAT}: update it")
+        fault = shape.fault(value)
+        return (None, fault) if fault else (value, "")
+
+    def _read(self, path: Path, shape: Shape) -> dict[str, Any] | None:
+        value, fault = self._parse(path, shape)
+        if fault:
+            aside = path.with_suffix(".broken")
+            with suppress(OSError):
+                os.replace(path, aside)
+            warnings.warn(f"{path} is damaged: set aside as {aside.name}, to be run again ({fault})", stacklevel=2)
+        return value
 
     # --- tables ------------------------------------------------------------------------------------------------
 
     def measurements(self, metrics: Sequence[Metric]) -> list[Measurement]:
-        """Every declared metric of every cell that is done, and every cost."""
-        declared = {metric.name for metric in metrics}
+        """Every declared metric of every cell that is done, and every cost; values that can be compared, no others."""
+        declared = {metric.name: metric for metric in metrics}
         rows = []
         for cell in self.cells():
             if cell["status"] != "done":
                 continue
             for name, value in cell["metrics"].items():
-                if name in declared and value is not None:
+                if name in declared and value is not None and declared[name].counts(value):
                     count = cell.get("counts", {}).get(name)
                     rows.append(
                         Measurement(
@@ -196,8 +203,10 @@ class Store:
                     )
         for cost in self.costs():
             for row in cost["rows"]:
-                if row["metric"] in declared and row["value"] is not None:
-                    rows.append(Measurement(seed=cost["seed"], **row))
+                metric = declared.get(row["metric"])
+                if metric is not None and row["value"] is not None and metric.counts(row["value"]):
+                    kept = {name: row[name] for name in ("arm", "metric", "value", "method", "phase")}
+                    rows.append(Measurement(seed=cost["seed"], **kept))
         return rows
 
     def write_results(self, metrics: Sequence[Metric]) -> Path:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
 
 from rich.console import Console
 
+from dkmodels.module import KnowledgeModule
 from dkmodels.study.advice import Advice
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
-from dkmodels.study.cell import LoggerFactory, cached_data, run_cell
+from dkmodels.study.audit import join_studies
+from dkmodels.study.cell import LoggerFactory, cached_data, cached_digest, run_cell
 from dkmodels.study.effect import Effect
 from dkmodels.study.environment import describe_code, describe_environment
-from dkmodels.study.errors import UsageError
-from dkmodels.study.preflight import check_study
+from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
+from dkmodels.study.fingerprint import digest
+from dkmodels.study.origin import origin_of
+from dkmodels.study.preflight import check_study, remarks
 from dkmodels.study.progress import StudyProgress
 from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
@@ -83,7 +87,13 @@ class Study:
     # --- running -----------------------------------------------------------------------------------------------
 
     def run(
-        self, *, retry_failed: bool = False, shard: Shard | None = None, costs: bool = True, command: str = ""
+        self,
+        *,
+        retry_failed: bool = False,
+        shard: Shard | None = None,
+        costs: bool = True,
+        command: str = "",
+        apart: bool = False,
     ) -> Study:
         """Run what is missing, measure costs, write tables and the report.
 
@@ -92,10 +102,17 @@ class Study:
             shard: run only a part; tables and report wait until all parts are there.
             costs: whether to measure costs.
             command: what a user typed, for the record.
+            apart: run into a folder of its own, beside `out`, where that holds cells of other rules, settings or code.
+
+        Raises:
+            DifferentStudyError: it does, and `apart` is false; it says what differs.
         """
         quieten()
-        check_study(self.task, self.arms, self.seeds)
-        self.store.write_manifest(self._manifest(command))
+        modules = check_study(self.task, self.arms, self.seeds)
+        plan = self._plan(command, modules, apart)
+        for line in remarks(self.task, plan):
+            self.console.print(line, markup=False, soft_wrap=True)
+        self.store.write_manifest(plan)
         self.store.sweep()
         groups = pending_groups(self.task, self.arms, self.seeds, self.store, retry_failed=retry_failed, shard=shard)
         if groups:
@@ -108,6 +125,21 @@ class Study:
             self._measure()
         self.write()
         return self
+
+    def _plan(self, command: str, modules: Mapping[str, KnowledgeModule], apart: bool) -> dict[str, Any]:
+        """The manifest of this study and of what the folder holds of it already."""
+        manifest = self._manifest(command, modules)
+        try:
+            return join_studies(self.store, manifest)
+        except DifferentStudyError:
+            if not apart:
+                raise
+        folder = self.store.folder
+        self.store = Store(folder.with_name(f"{folder.name}-{digest([manifest['origin'], manifest['data']])[:8]}"))
+        self.console.print(
+            f"{folder} holds cells of other rules, settings or code: this study is in {self.store.folder}"
+        )
+        return join_studies(self.store, manifest)
 
     def _run_cells(self, groups: Sequence[Any], command: str) -> None:
         total = sum(len(group.arms) for group in groups)
@@ -125,9 +157,12 @@ class Study:
                     groups, source, self.store, workers=self.workers, command=command, logger=self.logger, done=done
                 )
                 return
+            origin = self.store.manifest()["origin"]
             for group in groups:
                 for arm in group.arms:
-                    record = run_cell(self.task, arm, group.seed, self.store, command=command, logger=self.logger)
+                    record = run_cell(
+                        self.task, arm, group.seed, self.store, origin=origin, command=command, logger=self.logger
+                    )
                     done(arm.name, group.seed, record["status"])
 
     def _measure(self) -> None:
@@ -179,16 +214,21 @@ class Study:
         return self.analyse().write_report(self.task.exhibits(self.store.cells(), self.store.costs()))
 
     def write(self) -> None:
-        """Write results.csv, effects.json, the report and the MLflow runs."""
-        analysis = self.analyse()
+        """Write results.csv, effects.json, the report and the MLflow runs; nothing where all cells failed."""
+        try:
+            analysis = self.analyse()
+        except NothingDoneError as error:
+            self.console.print(f"nothing to analyse: {error}", markup=False)
+            return
         analysis.write_tables()
         analysis.write_report(self.task.exhibits(self.store.cells(), self.store.costs()))
         if self.tracker is not None:
             self.tracker.track(self.store, say=self.console.print)
 
-    def _manifest(self, command: str) -> dict[str, Any]:
-        rules = self.task.rules()
+    def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule]) -> dict[str, Any]:
+        origin = origin_of(self.task, modules)
         kept = {arm.name for arm in self.arms}
+        probe = min((cell["seed"] for cell in self.store.cells()), default=min(self.seeds))
         return {
             "format": FORMAT,
             "task": self.task.title(),
@@ -201,13 +241,13 @@ class Study:
                 {"name": arm.name, "rules": list(arm.rules), "slug": arm.slug, "setup": arm.setting}
                 for arm in self.arms
             ],
-            "rules": {
-                name: {"rule": e.rule.name, "embedding": type(e).__name__, **e.settings()} for name, e in rules.items()
-            },
+            "rules": origin["rules"],
             "metrics": [asdict(metric) for metric in self.task.all_metrics()],
             "contrasts": [asdict(c) for c in self.task.contrasts() if {c.arm, c.baseline} <= kept],
             "command": command,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "code": describe_code(),
+            "origin": origin,
+            "data": {str(probe): cached_digest(self.task, probe)},
             "environment": describe_environment(),
         }

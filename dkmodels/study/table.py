@@ -89,6 +89,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric, *, ascii_only: bool
     better = "more" if metric.direction == "max" else "less"
     useful = f"{metric.gain:.3g}{unit}" if metric.kind == "correctness" else f"{metric.gain:.3g} (relative)"
     head = f"{metric.name}{unit}: {better} is better, smallest useful gain {useful}" + ", headline" * metric.primary
+    head += ", geometric means" if metric.kind == "cost" else ""
     table = Table(title=Text(head), box=box.ASCII if ascii_only else box.ROUNDED, title_justify="left", expand=False)
     places = any(where(row) for row in rows)
     for name in ("rule", "arm against baseline", *(["phase, method"] if places else [])):

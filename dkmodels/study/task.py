@@ -271,13 +271,15 @@ def load_task(reference: str, profile: str = "standard") -> Task:
         if not path.is_file():
             raise UsageError(f"task {reference!r}: there is no file {where}")
         name = f"dkmodels_task_{path.stem}"
-        module = sys.modules.get(name)
-        if module is None or getattr(module, "__file__", None) != str(path):
+        module, source = sys.modules.get(name), path.read_bytes()
+        if module is None or vars(module).get("__file__") != str(path) or vars(module).get("__source__") != source:
             spec = importlib.util.spec_from_file_location(name, path)
             assert spec is not None and spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
-            sys.path.insert(0, str(path.parent))
+            vars(module)["__source__"] = source  # a file that was edited is loaded anew
+            if str(path.parent) not in sys.path:
+                sys.path.insert(0, str(path.parent))
             try:
                 spec.loader.exec_module(module)
             except (SyntaxError, ImportError) as error:

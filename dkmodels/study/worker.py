@@ -88,12 +88,14 @@ def run_group(
 ) -> list[tuple[str, int, str]]:
     """Run cells of one seed that share a fit; returns (arm, seed, status) of each."""
     store, done = Store(folder), []
+    origin = store.manifest()["origin"]
     for arm in arms:
-        record = run_cell(source.task(), arm, seed, store, command=command, logger=logger)
+        record = run_cell(source.task(), arm, seed, store, origin=origin, command=command, logger=logger)
         done.append((arm.name, seed, str(record["status"])))
     return done
 
 
 def measure_in_worker(source: Source, arms: Sequence[Arm], seed: int, folder: Path) -> dict[str, Any]:
     """Measure the costs of one seed."""
-    return measure_seed(source.task(), arms, seed, Store(folder))
+    store = Store(folder)
+    return measure_seed(source.task(), arms, seed, store, origin=store.manifest()["origin"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,69 @@ def test_price_in_words() -> None:
     assert price(30, None) == "30 s (energy not measured)"
     assert price(600, 5.0, "rapl") == "10 min and 5 J (rapl)"
     assert price(0, 0.0) == "0 s and 0 J"
+
+
+def test_the_table_and_the_advice_agree() -> None:
+    """Of the same row, whatever the number of seeds, of headlines and of rules."""
+    names = ("score", "recall", "precision")
+    for n in range(3, 11):
+        for count in (1, 2, 3):
+            metrics = [Metric(name=name, direction="max", gain=0.1, primary=True) for name in names[:count]]
+            for rules in (["a"], ["a", "b"]):
+                arms = {"none": 0.0, **dict.fromkeys(rules, 0.5), "all": 0.9}
+                contrasts = [Contrast(rule=r, embedding="Hard", arm=r, baseline="none", family=ADD_ONE_IN)
+                             for r in rules]  # fmt: skip
+                contrasts.append(Contrast(rule="all", embedding="", arm="all", baseline="none", family=ALL))
+                rows = [Measurement(arm=arm, seed=s, metric=m.name, value=v + 0.001 * s * (arm != "none"))
+                        for m in metrics for arm, v in arms.items() for s in range(n)]  # fmt: skip
+                table = effects("task", rows, metrics, contrasts)
+                found = advise(table, metrics=metrics, seconds_per_seed=1.0)
+                for rule in found.rules:
+                    verdicts = {row.verdict for row in table if row.rule == rule.rule}
+                    assert verdicts == {rule.verdict}, (n, count, rules)
+                    assert (rule.short > 0) is (rule.verdict is Verdict.UNDECIDED)
+                assert found.smoke is all(row.verdict is Verdict.UNDECIDED for row in table)
+
+
+def test_seeds_that_are_enough_for_some_rules_name_the_others() -> None:
+    quiet = study({"none": 0.0, "a": 0.1}, n=8, noise=0.12)
+    loud = study({"none": 0.0, "b": 0.1, "c": 0.1}, n=8, noise=0.45)
+    found = advice([*quiet, *loud])
+    need = {rule.rule: rule.more_seeds for rule in found.rules}
+    assert need["a"] == found.more_seeds < 100 < need["b"] == need["c"]
+    text = f"enough to decide a (Hard); not all: b (Hard) needs {need['b']}, c (Hard) needs {need['c']}"
+    assert text in found.reason
+    assert "(enough to decide)" in advice(quiet).reason
+
+
+def test_effects_of_an_older_version_give_no_advice() -> None:
+    rows = [replace(row, comparisons=None) for row in study({"none": 0.0, "a": 0.5})]
+    with pytest.raises(ValueError, match="effects of an older version"):
+        advice(rows)
+
+
+def test_the_best_embedding_is_judged_in_smallest_useful_gains() -> None:
+    """Two headline metrics of unlike gains: +0.3 of a gain of 0.1 is more than +2 of a gain of 1."""
+    coarse = Metric(name="coarse", direction="max", gain=1.0, primary=True)
+    arms = {"none": (0.0, 0.0), "soft": (0.3, 0.0), "hard": (0.11, 2.0)}
+    rows = [Measurement(arm=arm, seed=s, metric=m, value=v + 0.001 * s * (arm != "none"))
+            for arm, pair in arms.items() for m, v in zip(("score", "coarse"), pair, strict=True)
+            for s in range(9)]  # fmt: skip
+    contrasts = [Contrast(rule="r", embedding=kind, arm=kind, baseline="none", family=ADD_ONE_IN)
+                 for kind in ("soft", "hard")]  # fmt: skip
+    metrics = [SCORE, coarse]
+    found = advise(effects("task", rows, metrics, contrasts), metrics=metrics, seconds_per_seed=1.0)
+    assert found.keep == (("r", "soft"),)
+
+
+def test_the_best_arm_may_be_a_baseline() -> None:
+    found = advice(study({"none": 0.0, "a": -0.5}))
+    assert found.best_arm == "none"
+    assert advice(study({"none": 0.0, "a": 0.5})).best_arm == "a"
+
+
+def test_what_is_unknown_and_not_adjusted_is_said() -> None:
+    assert "expected further gain: unknown from so few seeds." in advice(study({"none": 0.0, "a": 0.5}, n=2)).reason
+    effect = FactorialEffect(rules=("a", "b"), mean=0.2, low=0.1, high=0.3)
+    notes = advice(study({"none": 0.0, "a": 0.5}), interactions=[effect]).notes
+    assert notes[-1] == "a x b interact: +0.2 [+0.1, +0.3] (not adjusted for the number of interactions)."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dkmodels.study import Store
 from dkmodels.study.cli import main
 
 TINY = Path(__file__).parent / "tiny.py"
@@ -29,6 +30,7 @@ def run(capsys, *words, tasks=None):
     [
         ("Contradicting", (), "hard rules contradict each other: no output satisfies `up`, `down` together"),
         ("Nameless", (), "names outputs ['methane']"),
+        ("Dotted", (), "a rule needs a name without dots and slashes"),
         ("Broken", (), "needs finite targets, got 1 NaN"),
         ("Empty", (), "the train data set needs at least one sample, got none"),
         ("Tiny", ("--seeds", 1), "at least 2 seeds"),
@@ -154,3 +156,17 @@ def test_explain_a_rule_file(tmp_path, capsys):
         "error: line 2: column 5: a number, a name or a bracket is needed, got `<=`\n    a + <= 3\n        ^\n"
     )
     assert main(arguments=["explain", str(tmp_path / "none")]) == 2
+
+
+def test_names_in_any_alphabet_and_of_any_length_go_the_whole_way(capsys, tmp_path):
+    out = tmp_path / "r"
+    words = ("run", f"{TINY}:Named", "--profile", "quick", "--out", out, "--workers", 0, "--seeds", 2)
+    code, text, err = run(capsys, *words)
+    assert code == 0 and "Traceback" not in text + err
+    assert {cell["arm"] for cell in Store(out).cells()} == {"α 1", "β 1", "x" * 300}
+    assert len(Store(out).cells()) == 6 and len(list((out / "cells").glob("*.json"))) == 6
+    page = (out / "report.html").read_text()
+    assert "α 1" in page and "β 1" in page
+    assert "6 of 6 cells done" in run(capsys, "status", out)[1]
+    assert run(capsys, "track", out)[1].startswith("0 runs made"), "all were tracked by the run"
+    assert run(capsys, *words)[0] == 0

@@ -59,7 +59,7 @@ def test_rounding_of_a_deterministic_effect_is_no_change() -> None:
     (old,) = study(1.0, noise=0.0)
     (change,) = compare([old], [replace(old, difference=old.difference + 1e-15, low=1.0 + 1e-15, high=1.0 + 1e-15)])
     assert change.status is Status.SAME
-    (change,) = compare([old], [replace(old, difference=0.99, low=0.99, high=0.99)])
+    (change,) = compare([old], [replace(old, difference=0.8, low=0.8, high=0.8)])
     assert change.worse
 
 
@@ -87,3 +87,32 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare([row, row], [row])
     with pytest.raises(ValueError, match="must keep its direction and unit"):
         compare([row], [replace(row, unit="mol")])
+
+
+def cost(ratio: float, gain: float = 0.05) -> list[Effect]:
+    """A deterministic cost, such as memory, whose interval has no width."""
+    metric = Metric(name="peak_memory", direction="min", kind="cost", gain=gain)
+    contrast = Contrast(rule="r", embedding="Hard", arm="r", baseline="none", family=ADD_ONE_IN)
+    rows = [
+        Measurement(arm=arm, seed=i, metric="peak_memory", value=value)
+        for arm, value in (("r", ratio), ("none", 1.0))
+        for i in range(4)
+    ]
+    return effects("task", rows, [metric], [contrast])
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [(0.001, Status.SAME), (0.049, Status.SAME), (0.051, Status.WORSE), (-0.045, Status.SAME), (-0.06, Status.BETTER)],
+)
+def test_less_than_the_declared_gain_is_no_change(change: float, status: Status) -> None:
+    assert compare(cost(1.0), cost(1.0 + change))[0].status is status
+    assert compare(cost(1.0, gain=0.5), cost(1.0 + change))[0].status is status, "the smaller of two gains"
+    kept = [replace(row, margin=None) for row in cost(1.0)]
+    assert compare(kept, cost(1.0 + change))[0].status is status
+    assert compare(kept, [replace(row, margin=None) for row in cost(1.001)])[0].worse, "an old file keeps no gain"
+
+
+def test_other_numbers_of_seeds_are_named() -> None:
+    assert str(compare(study(1.0), study(1.0, seed=1, seeds=6))[0]).endswith(", 8 -> 6 seeds")
+    assert "seeds" not in str(compare(study(1.0), study(1.0, seed=1))[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from scipy import stats
 
 from dkmodels.study.effect import (
     Effect,
@@ -127,8 +128,10 @@ def test_repetitions_are_refused() -> None:
         effects("task", rows("mae", [1.0], [2.0]) * 2, [MAE], [CONTRAST])
     with pytest.raises(ValueError, match="distinct names"):
         effects("task", [], [MAE, MAE], [CONTRAST])
-    with pytest.raises(ValueError, match="`contrasts` must be distinct"):
-        effects("task", [], [MAE], [CONTRAST, CONTRAST])
+    other = replace(CONTRAST, arm="b")
+    with pytest.raises(ValueError, match="`contrasts` must be distinct") as caught:
+        effects("task", [], [MAE], [CONTRAST, CONTRAST, other])
+    assert repr(CONTRAST) in str(caught.value) and repr(other) not in str(caught.value)
 
 
 def test_holm_families_are_a_metric_a_phase_and_a_family_of_contrasts() -> None:
@@ -141,7 +144,8 @@ def test_holm_families_are_a_metric_a_phase_and_a_family_of_contrasts() -> None:
         for seed in range(6)
         for phase in ("train", "infer")
     ]
-    found = effects("task", measured, [TIME], contrasts)
+    headline = Metric(name="energy", direction="min", kind="cost", gain=0.1, primary=True)  # so that time is none
+    found = effects("task", measured, [TIME, headline], contrasts)
     assert {(row.family, row.p_adjusted) for row in found} == {(ADD_ONE_IN, 3 * 2 / 64), ("extra", 2 / 64)}
     assert {row.verdict for row in found if row.family == ADD_ONE_IN} == {Verdict.UNDECIDED}  # three need seven seeds
     assert {row.verdict for row in found if row.family == "extra"} == {Verdict.KEEP}
@@ -190,7 +194,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", '[{"task": "t"}]', "[1]"])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match="must be a JSON list of objects with the fields"):
+    with pytest.raises(ValueError, match=r"must be a JSON list of objects with the fields .*: effects(\[0\])? needs"):
         read_effects(tmp_path / "x.json")
 
 
@@ -227,3 +231,44 @@ def test_count_is_checked(count: tuple[int, int]) -> None:
 def test_contrast_is_of_two_arms() -> None:
     with pytest.raises(ValueError, match="two different arms, got 'a' twice"):
         Contrast(rule="r", embedding="", arm="a", baseline="a", family="x")
+
+
+def test_headline_quantities_are_corrected_for_in_the_row_itself() -> None:
+    """Bonferroni over the headline quantities of a kind, after Holm; what is no headline is read on its own."""
+    second, third = replace(MAE, name="rmse"), replace(MAE, name="bias", primary=False)
+    measured = [row for name in ("mae", "rmse", "bias") for row in rows(name, [1.0] * 7, [2.0] * 7)]
+    found = {row.metric: row for row in effects("task", measured, [MAE, second, third], [CONTRAST])}
+    assert {name: (row.p_adjusted, row.comparisons) for name, row in found.items()} == {
+        "mae": (4 / 128, 2), "rmse": (4 / 128, 2), "bias": (2 / 128, 1)}  # fmt: skip
+    assert {row.verdict for row in found.values()} == {Verdict.KEEP}
+    short = [row for name in ("mae", "rmse", "bias") for row in rows(name, [1.0] * 6, [2.0] * 6)]
+    verdicts = {row.metric: row.verdict for row in effects("task", short, [MAE, second, third], [CONTRAST])}
+    assert verdicts == {"mae": Verdict.UNDECIDED, "rmse": Verdict.UNDECIDED, "bias": Verdict.KEEP}
+
+
+def test_means_of_costs_are_geometric_and_the_scales_are_named() -> None:
+    base, arm = [1.0, 2.0, 4.0], [1.0, 4.0, 16.0]
+    cost, right = one(TIME, arm, base), one(MAE, arm, base)
+    assert (cost.baseline_mean, cost.arm_mean) == pytest.approx((2.0, 4.0))
+    assert cost.arm_mean / cost.baseline_mean == pytest.approx(math.exp(cost.difference))
+    assert cost.relative == pytest.approx(cost.arm_mean / cost.baseline_mean - 1)
+    assert (cost.scale, right.scale) == ("log ratio", "difference")
+    assert cost.low is not None and cost.high is not None and right.low is not None
+    assert (cost.relative_low, cost.relative_high) == pytest.approx((math.expm1(cost.low), math.expm1(cost.high)))
+    assert (right.baseline_mean, right.relative_low) == pytest.approx((7 / 3, right.low / (7 / 3)))
+    assert (cost.margin, right.margin) == pytest.approx((math.log(1.05), 0.1))
+
+
+def test_an_equivalence_is_two_tests_at_five_percent() -> None:
+    """The 90 % interval, not the 95 % one: at these differences they fall on two sides of the margin."""
+    differences = [0.25, -0.25, 0.2, -0.2, 0.15, -0.15, 0.1, 0.1]
+    n = len(differences)
+    mean = sum(differences) / n
+    sd = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
+    t90, t95 = stats.t.ppf(0.95, n - 1), stats.t.ppf(0.975, n - 1)
+    narrow, wide = mean + t90 * sd / math.sqrt(n), mean + t95 * sd / math.sqrt(n)
+    for gain, verdict in ((narrow * 1.001, Verdict.EQUIVALENT), (narrow * 0.999, Verdict.UNDECIDED)):
+        metric = replace(MAE, gain=gain)
+        assert gain < wide
+        assert one(metric, [1.0 + d for d in differences], [1.0] * n).verdict is verdict
+        assert one(metric, [1.0 - d for d in differences], [1.0] * n).verdict is verdict

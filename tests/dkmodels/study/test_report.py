@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from dkmodels.study.advice import Advice, advise
 from dkmodels.study.effect import Effect, effects
 from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Contrast, Measurement, Metric
-from dkmodels.study.plots import forest_plot, learning_curves, pareto_front, pareto_plot
+from dkmodels.study.plots import cost_ticks, forest_plot, learning_curves, pareto_front, pareto_plot
 from dkmodels.study.report import render_report
 from dkmodels.study.statistics import interactions, shapley
 from dkmodels.study.table import print_advice, print_effects
@@ -221,3 +226,44 @@ def test_tables_print_brackets_as_they_are() -> None:
     print_effects(found, metrics=[metric], console=console)
     text = console.export_text()
     assert "m[red] [mol]" in text and "[b]x against none" in text
+
+
+def wide_effects(low: float, high: float) -> tuple[list[Effect], Metric]:
+    """Two effects on a cost whose axis reaches from one log ratio to the other."""
+    metric = Metric(name="time", direction="min", kind="cost", gain=0.05)
+    base = effects(
+        "t",
+        [Measurement(arm=a, seed=s, metric="time", value=1.0) for a in ("a", "none") for s in (0, 1)],
+        [metric],
+        [Contrast(rule="a", embedding="Hard", arm="a", baseline="none", family=ADD_ONE_IN)],
+    )
+    return [replace(base[0], difference=v, low=low, high=high) for v in (low, high)], metric
+
+
+@pytest.mark.parametrize("middle", [-200.0, -3.0, 0.0, 0.4, 30.0])
+@pytest.mark.parametrize("span", [1e-4, 0.01, 0.1, 0.69, 0.7, 1.0, 2.0, 3.4, 5.0, 7.0, 12.0, 40.0, 300.0])
+def test_tick_labels_of_wide_intervals_do_not_overlap(
+    middle: float, span: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dkmodels.study import plots
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots, "_svg", lambda figure, title: drawn.append(figure) or title)
+    rows, metric = wide_effects(middle - span / 2, middle + span / 2)
+    forest_plot(rows, metric)
+    (figure,) = drawn
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert boxes
+    assert all(a.x1 + 3 < b.x0 for a, b in pairwise(boxes)), [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_ticks_are_where_their_labels_say() -> None:
+    for low, high in ((-0.1, 0.2), (-1.0, 3.0), (-20.0, 40.0), (-1e-3, 1e-3), (-300.0, 300.0)):
+        places, labels = cost_ticks(low, high)
+        assert 2 <= len(places) <= 9 and len(places) == len(labels)
+        for place, label in zip(places, labels, strict=True):
+            ratio = float(label[1:]) if label[0] == "x" else 1 + float(label[:-1]) / 100
+            assert math.log(ratio) == pytest.approx(place, rel=1e-3, abs=1e-5)
+            assert low <= place <= high

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from constraints import Bounds, Decode, FixedSum, Hard, LinearEquality, Soft
 from dkmodels import RegressionModule
 from dkmodels.random import seed_streams
-from dkmodels.study import Data, Metric, Profile, Task
+from dkmodels.study import Arm, Contrast, Data, Metric, Profile, Task
 
 
 class Tiny(Task):
@@ -101,3 +101,40 @@ class Empty(Tiny):
         data = super().data(seed)
         nothing = TensorDataset(*(part[:0] for part in data.train.tensors))
         return Data(train=nothing, test=data.test)
+
+
+class Hopeless(Tiny):
+    """Every cell fails."""
+
+    name = "hopeless"
+
+    def rules(self):
+        return {"shares": Hard(FixedSum())}
+
+    def evaluate(self, module, data, seed):
+        raise ZeroDivisionError("always")
+
+
+class Dotted(Tiny):
+    """A rule that no arm has, and that cannot be measured under its name."""
+
+    def rules(self):
+        return {"shares": Hard(FixedSum()), "plant.shares": Soft(FixedSum())}
+
+    def arms(self):
+        return [Arm("none"), Arm("shares", ("shares",))]
+
+
+class Named(Tiny):
+    """Arms in other alphabets, and a long one."""
+
+    name = "named"
+
+    def arms(self):
+        return [Arm("α 1"), Arm("β 1", ("shares",)), Arm("x" * 300, ("positive",))]
+
+    def contrasts(self):
+        return [
+            Contrast(rule="shares", embedding="Hard", arm="β 1", baseline="α 1", family="extra"),
+            Contrast(rule="positive", embedding="Soft", arm="x" * 300, baseline="α 1", family="extra"),
+        ]

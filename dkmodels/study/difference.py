@@ -1,0 +1,50 @@
+"""How two records of what cells are made with differ, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+__all__ = ["differences"]
+
+#: What is compared between cells; the rest (the commit) is kept for the reader.
+COMPARED = ("task", "profile", "settings", "rules", "arms", "source", "library")
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 4) -> list[str]:
+    """How two origins differ, in words: the most telling first, at most so many and a count of the others.
+
+    Arms that only one of them has are no difference.
+
+    Example:
+        >>> old, new = {"a": {"low": "0.0"}}, {"a": {"low": "0.4"}}
+        >>> differences({"rules": old, "commit": "1"}, {"rules": new, "commit": "2"})
+        ['rules, a, low: 0.0 became 0.4']
+    """
+    found: list[str] = []
+    for key in COMPARED:
+        before, after = old.get(key), new.get(key)
+        if key == "arms" and isinstance(before, Mapping) and isinstance(after, Mapping):
+            common = before.keys() & after.keys()
+            before = {name: before[name] for name in sorted(common)}
+            after = {name: after[name] for name in sorted(common)}
+        found += _walk(before, after, (key,))
+    shown = found[:most]
+    return shown + ([f"{len(found) - most} more"] if len(found) > most else [])
+
+
+def _walk(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _walk(old.get(key), new.get(key), (*place, str(key)))
+        return
+    yield f"{', '.join(place)}: {_short(old)} became {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2 and "torch" in str(value[0]):
+        value = value[1]  # a small tensor: its numbers
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
