@@ -16,6 +16,8 @@ from constraints.sets.fallback import Fallback, Raise, best_point
 
 __all__ = ["Intersection"]
 
+ROUNDING = 64.0 * torch.finfo(torch.float64).eps  # of the value, which the projection cannot undo
+
 
 @final
 class Intersection(ProjectableConstraint):
@@ -145,7 +147,8 @@ class Intersection(ProjectableConstraint):
             rounded = result.double()
             ends = [project(rounded, part) for project, part in zip(maps, parts, strict=True)]
             gap = torch.stack([(end - rounded).abs().amax(dim=-1) for end in ends]).amax(dim=0)
-            violation = gap / rounded.abs().amax(dim=-1).clamp(min=1.0)
+            size = rounded.abs().amax(dim=-1) + ROUNDING / tolerance * flat.abs().amax(dim=-1)
+            violation = gap / size.clamp(min=torch.finfo(size.dtype).tiny)
         violation = violation.nan_to_num(nan=torch.inf).reshape(batch)
         optimal = (misfit <= tolerance).reshape(batch)
         return result.reshape(value.shape), Certificate(violation, tolerance, optimal, torch.zeros_like(optimal))
