@@ -17,6 +17,7 @@ from constraints.functional.supporting_planes import nearest_by_planes
 from constraints.sets.constraint import ProjectableConstraint
 from constraints.sets.convex_program import ConvexProgram
 from constraints.sets.fallback import Fallback, Raise
+from constraints.sets.transforms import is_transformed
 
 __all__ = ["Convex"]
 
@@ -90,6 +91,8 @@ class Convex(ProjectableConstraint):
         batch = value.shape[:-1]
         flat = given.expand(*batch, wanted).reshape(batch.numel(), wanted)
         coefficients = self.program.coefficient_values(flat)
+        if is_transformed(value, coefficients):  # nothing can be looked at
+            return value.reshape(batch.numel(), value.shape[-1]), coefficients
         broken = self.program.sign_broken(coefficients.detach()).any(dim=-1)
         if bool(broken.any()):
             names = [str(symbol) for symbol in self.program.parameters]

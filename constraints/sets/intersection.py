@@ -141,11 +141,15 @@ class Intersection(ProjectableConstraint):
         if not len(flat):
             none = value.new_zeros(batch, dtype=torch.bool)
             return value, Certificate(none.double(), tolerance, none, none)
-        point, misfit = common_point(flat, maps, parts)
+        finite = torch.stack([part.isfinite().all(dim=-1) for part in (flat, *parts)]).all(dim=0)
+        whole = [torch.where(finite[:, None], part, 0.0) for part in (flat, *parts)]
+        point, misfit = common_point(whole[0], maps, whole[1:])
+        point = torch.where(finite[:, None], point, torch.nan)
         result = point.to(value.dtype)
         with torch.no_grad():
             rounded = result.double()
-            ends = [project(rounded, part) for project, part in zip(maps, parts, strict=True)]
+            tried = torch.where(finite[:, None], rounded, 0.0)
+            ends = [project(tried, part) for project, part in zip(maps, whole[1:], strict=True)]
             gap = torch.stack([(end - rounded).abs().amax(dim=-1) for end in ends]).amax(dim=0)
             size = rounded.abs().amax(dim=-1) + ROUNDING / tolerance * flat.abs().amax(dim=-1)
             violation = gap / size.clamp(min=torch.finfo(size.dtype).tiny)
