@@ -16,8 +16,7 @@ def default_tolerance(value: Tensor, *, terms: int = 1, least: float = 0.0) -> T
     .. math:: 64\,\varepsilon\,\sqrt{\max(\text{terms}, 1)}\,\max(\text{least}, \lVert v\rVert_\infty)
 
     It has no unit of its own: a set adds its bounds and targets to the value, so that a set of size 1e-12 is measured
-    by 1e-12. Only at 0, the apex of a cone, is nothing left to be relative to: there numbers of size one count, rounded
-    twice (:math:`4\,\varepsilon^2`).
+    by 1e-12.
 
     Rounding of a sum of `terms` numbers grows like the square root of their count when errors are
     independent; 64 covers the constant of a projection (a product, a division and a refinement).
@@ -35,7 +34,7 @@ def default_tolerance(value: Tensor, *, terms: int = 1, least: float = 0.0) -> T
         [1.4210854715202004e-14, 1.4210854715202005e-26]
     """
     eps = torch.finfo(value.dtype).eps
-    scale = value.detach().abs().amax(dim=-1).clamp(min=max(least, eps / 16.0))
+    scale = value.detach().abs().amax(dim=-1).clamp(min=least)
     return scale * (64.0 * eps * math.sqrt(max(terms, 1)))
 
 

@@ -71,9 +71,7 @@ class BoxEquality(ProjectableConstraint):
         least, most = float(ends.amin(dim=0).sum()), float(ends.amax(dim=0).sum())
         b = None if target is None else as_buffer("BoxEquality", "target", target)
         slack = (
-            1e-12 * max([abs(float(b)), *(abs(e) for e in (least, most) if math.isfinite(e))])
-            if b is not None
-            else 0.0
+            1e-12 * max([abs(float(b)), *(abs(e) for e in (least, most) if math.isfinite(e))]) if b is not None else 0.0
         )
         if b is not None and not least - slack <= float(b) <= most + slack:
             raise InfeasibleError(

@@ -197,9 +197,7 @@ class Convex(ProjectableConstraint):
             empty[i], interior = self.program.inside(value[i], coefficients[i])
             if interior is not None:
                 inner[i] = interior
-        found = nearest_by_planes(
-            value, self.program.bounding, coefficients, equalities=self.equalities, inner=inner
-        )
+        found = nearest_by_planes(value, self.program.bounding, coefficients, equalities=self.equalities, inner=inner)
         return found.point, empty & found.empty
 
     def _differentiable(
