@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, final
 
 import torch
@@ -153,7 +154,7 @@ def solve_polytope(
     """
     shape, dtype = value.shape, value.dtype
     m, p = factors.matrix.shape[-2], factors.equal.shape[-2]
-    batch = shape[:-1].numel()
+    batch = math.prod(shape[:-1])
     given = value.reshape(batch, shape[-1]).double()
     low, high, target = _flat(low, shape, batch, m), _flat(high, shape, batch, m), _flat(target, shape, batch, p)
     point, optimal, empty = _project(given, factors, low, high, target)
@@ -185,7 +186,7 @@ def _project(
     if factors.equal.shape[-2]:
         for _ in range(2):  # the second brings rounding down
             base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
-    none = torch.zeros(len(given), dtype=torch.bool, device=given.device)
+    none = torch.zeros(given.shape[0], dtype=torch.bool, device=given.device)
     if factors.equal.shape[-2]:
         gap = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target, given.detach(), 1e-8)
         none = gap > 1e-8  # the least squares solution is no solution
@@ -283,7 +284,7 @@ def _violation(
         parts.append((gap / terms.clamp(min=tiny)).amax(dim=-1))
     if len(parts) == 2:
         return torch.maximum(*parts)
-    return parts[0] if parts else point.new_zeros(len(point))
+    return parts[0] if parts else point.new_zeros(point.shape[0])
 
 
 def _infinite(bound: Tensor) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, ShapeError, SpecificationError
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError
 from constraints.functional import default_tolerance
 from constraints.sets.transforms import is_transformed, map_transformed
 
@@ -157,6 +157,7 @@ class RayTraceable(Protocol):
         ...
 
 
+Solve = TypeVar("Solve", bound=Callable[..., Any])
 SetMap = Callable[[Any, Tensor, Tensor | None], Tensor]
 """`project` or `squash` of a class."""
 
@@ -177,6 +178,25 @@ def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float,
         kind = "finite numbers" if finite else "numbers that are not NaN"
         raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
     return tensor.clone()  # what the user does to their tensor later must not change the set
+
+
+def whole_batches(solve: Solve) -> Solve:
+    """A projection whose steps depend on the data: `torch.compile` leaves it as a call, `torch.export` is refused."""
+
+    @wraps(solve)
+    def checked(self: Any, value: Tensor, context: Tensor | None = None) -> Any:
+        if torch.compiler.is_compiling():
+            raise UnsupportedError(
+                f"`{type(self).__name__}` needs to run outside a graph, got a call within torch.export: how many steps "
+                f"its projection takes depends on the data. Export the network without it, or use a set of closed form "
+                f"or a `Polytope`"
+            )
+        return solve(self, value, context)
+
+    disabled: Solve = torch.compiler.disable(
+        checked, reason="the steps of its projection depend on the data; use a set of closed form or a `Polytope`"
+    )
+    return disabled
 
 
 def unguarded(constraint: ProjectableConstraint, value: Tensor, context: Tensor | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -14,7 +15,7 @@ from constraints.functional import Certificate, certified_tolerance, default_tol
 from constraints.functional.active_newton import Polished, polish, supporting_multipliers
 from constraints.functional.stationary import jacobian_of, residual_scale
 from constraints.functional.supporting_planes import nearest_by_planes
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.convex_program import ConvexProgram
 from constraints.sets.fallback import Fallback, Raise
 from constraints.sets.transforms import is_transformed
@@ -89,10 +90,10 @@ class Convex(ProjectableConstraint):
             got = None if context is None else tuple(context.shape)
             raise ShapeError(f"`Convex` needs a context (*batch, {wanted}), got {got}")
         batch = value.shape[:-1]
-        flat = given.expand(*batch, wanted).reshape(batch.numel(), wanted)
+        flat = given.expand(*batch, wanted).reshape(math.prod(batch), wanted)
         coefficients = self.program.coefficient_values(flat)
         if is_transformed(value, coefficients):  # nothing can be looked at
-            return value.reshape(batch.numel(), value.shape[-1]), coefficients
+            return value.reshape(math.prod(batch), value.shape[-1]), coefficients
         broken = self.program.sign_broken(coefficients.detach()).any(dim=-1)
         if bool(broken.any()):
             names = [str(symbol) for symbol in self.program.parameters]
@@ -101,7 +102,7 @@ class Convex(ProjectableConstraint):
                 f"`Convex` needs parameters {names} of the signs that they were declared with, got {first}, and "
                 f"{int(broken.sum())} such samples"
             )
-        return value.reshape(batch.numel(), value.shape[-1]), coefficients
+        return value.reshape(math.prod(batch), value.shape[-1]), coefficients
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Left side less right side of each `Le` (right less left of `Ge`), equalities first, declared signs last.
@@ -117,6 +118,7 @@ class Convex(ProjectableConstraint):
         moved = self._scale(flat.double(), coefficients.detach().double()).to(value.dtype).amax(dim=-1, keepdim=True)
         return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
         flat, coefficients = self._spread(value, context)

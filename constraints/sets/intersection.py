@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance
 from constraints.functional.common_point import Projection, common_point
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.fallback import Fallback, Raise, best_point
 
 __all__ = ["Intersection"]
@@ -125,11 +126,12 @@ class Intersection(ProjectableConstraint):
         each = zip(self._each(), self._contexts(context), strict=True)
         return len(self.sets) * torch.stack([s.tolerance(value, part) for s, part in each]).amax(dim=0)
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest common point `(*batch, n)`, and for each sample whether it is inside every set."""
         self._require_shape(value)
         batch, event = value.shape[: -self.event_dim], value.shape[-self.event_dim :]
-        flat = value.reshape(batch.numel(), event.numel()).double()
+        flat = value.reshape(math.prod(batch), math.prod(event)).double()
         parts = [
             flat.new_zeros(len(flat), 0)
             if part is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import final
 
@@ -18,7 +19,7 @@ from constraints.functional.stationary import (
     residual_scale,
 )
 from constraints.functional.surface import nearest_on_surface, relative_violation
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["NonlinearEquality"]
@@ -72,8 +73,8 @@ class NonlinearEquality(ProjectableConstraint):
         batch = value.shape[:-1]
         given = value.new_zeros(0) if context is None else context.to(value)
         self._require_context(value, given, given.shape[-1] if given.dim() else 0)
-        flat = given.expand(*batch, given.shape[-1]).reshape(batch.numel(), given.shape[-1])
-        return value.reshape(batch.numel(), value.shape[-1]), flat
+        flat = given.expand(*batch, given.shape[-1]).reshape(math.prod(batch), given.shape[-1])
+        return value.reshape(math.prod(batch), value.shape[-1]), flat
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`h(y, x)`, `(*batch, p)`."""
@@ -97,6 +98,7 @@ class NonlinearEquality(ProjectableConstraint):
         moved = moved.amax(dim=-1, keepdim=True)
         return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """A locally nearest point `(*batch, n)`, and for each sample whether it is on the surface."""
         flat, given = (part.double() for part in self._spread(value, context))

@@ -166,9 +166,10 @@ class DeclaredRule(OutputRule):
         if self.columns is None:
             names = list(self.inputs.values())
             raise SpecificationError(f"rule `{self.name}` names inputs {names}: call `bind_inputs(names)` first")
-        last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
-        if x.dim() == 0 or last >= x.shape[-1]:
-            raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")
+        if not torch.compiler.is_compiling():  # in a graph the numbers of a tensor are not known
+            last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
+            if x.dim() == 0 or last >= x.shape[-1]:
+                raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")
         real = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         chosen = real.index_select(-1, self.columns)
         return {symbol: chosen[..., i] for i, symbol in enumerate(self.inputs)}, chosen[..., 0]

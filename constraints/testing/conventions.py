@@ -170,12 +170,13 @@ def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tenso
     for number in (torch.nan, torch.inf, -torch.inf):
         broken = values.clone()
         broken[last] = number
-        try:
+        refusal = _refusal(NonFiniteError, lambda broken=broken: constraint.project(broken, context))  # type: ignore[misc]
+        if refusal is None:
             point = constraint.project(broken, context)
-        except NonFiniteError as error:
-            assert "not finite, the first " in str(error), f"finite: the message names no place, got {error}"
-            continue
-        assert number != torch.nan and bool(point.isfinite().all()), f"finite: {number} gave {point[last].tolist()}"
+            assert not broken.isnan().any(), f"finite: {number} is taken, and gave {point[last].tolist()}"
+            assert bool(point.isfinite().all()), f"finite: {number} gave {point[last].tolist()}"
+        else:
+            assert "not finite, the first " in refusal, f"finite: the message names no place, got {refusal}"
 
 
 def law_floating(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -185,12 +186,10 @@ def law_floating(constraint: Constraint, values: Tensor, context: Tensor | None 
         methods.append(constraint.project)
     for dtype in (torch.int64, torch.int32, torch.bool, torch.complex64):
         for method in methods:
-            try:
-                method(values.to(dtype), context)
-            except SpecificationError as error:
-                assert str(dtype) in str(error), f"floating: the message does not name {dtype}, got {error}"
-                continue
-            raise AssertionError(f"floating: {method.__name__} takes {dtype}")
+            whole = values.to(dtype)
+            refusal = _refusal(SpecificationError, lambda m=method, v=whole: m(v, context))  # type: ignore[misc]
+            assert refusal is not None, f"floating: {method.__name__} takes {dtype}"
+            assert str(dtype) in refusal, f"floating: the message does not name {dtype}, got {refusal}"
 
 
 def law_empty_batch(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -245,6 +244,15 @@ def law_scale(
             off = torch.lerp(point, given, 0.1)
             told = ~constraint.check(off, own)
             assert bool(told[outside].all()), f"{name}: a violation as large as the set is taken for rounding"
+
+
+def _refusal(kind: type[Exception], call: Callable[[], object]) -> str | None:
+    """The message of an error of that kind, or None."""
+    try:
+        call()
+    except kind as error:
+        return str(error)
+    return None
 
 
 def _double(context: Tensor | None) -> Tensor | None:
