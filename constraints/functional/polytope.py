@@ -170,9 +170,8 @@ def solve_polytope(
             closer, again, none = _project(point[left], few, *bounds)
             moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
             optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
-            violation = violation.index_copy(
-                0, left, _violation(closer.to(dtype).double(), few, *bounds, given[left], tolerance)
-            )
+            after = _violation(closer.to(dtype).double(), few, bounds[0], bounds[1], bounds[2], given[left], tolerance)
+            violation = violation.index_copy(0, left, after)
         result = (point + moved).to(dtype)
     flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
     return result.reshape(shape), Certificate(violation.reshape(shape[:-1]), tolerance, *flags)

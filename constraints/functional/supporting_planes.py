@@ -41,8 +41,8 @@ def nearest_by_planes(
 
     Args:
         value: `(batch, n)`, float64.
-        conditions: rows `(q,)` of one point: first affine equalities, then convex functions that must be at most 0. Ends
-            of domains must be among them, as affine rows.
+        conditions: rows `(q,)` of one point: first affine equalities, then convex functions that must be at most 0.
+            Ends of domains must be among them, as affine rows.
         context: `(batch, k)`.
         equalities: how many rows are equalities.
         inner: a strictly inner point of each sample, `(batch, n)`; NaN where none is known.

@@ -175,7 +175,8 @@ def _curved_step(rows: Tensor, residual: Tensor, curvature: Tensor) -> Tensor:
     size = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)[:, None, None].clamp(min=torch.finfo(rows.dtype).tiny)
     ridge = RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     found = torch.linalg.solve_ex(gram / size + ridge, residual[..., None])[0] / size
-    return -(metric @ rows.mT @ found).squeeze(-1)
+    step: Tensor = -(metric @ rows.mT @ found).squeeze(-1)
+    return step
 
 
 def _return(point: Tensor, conditions: Conditions, context: Tensor, *, times: int = 4) -> tuple[Tensor, Tensor]:

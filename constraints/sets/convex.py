@@ -230,7 +230,7 @@ class Convex(ProjectableConstraint):
     def _scale(
         self, point: Tensor, coefficients: Tensor, value: Tensor | None = None, *, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """The size of the terms of each condition, and of their change where the point moves by its own, `(batch, m)`."""
+        """The size of the terms of each condition, and of their change as the point moves by its own, `(batch, m)`."""
         if not len(point):  # there is nothing that vmap could trace with
             return point.new_ones(0, len(self.program.rows))
         jacobian = jacobian_of(self.program.residual, point, coefficients)

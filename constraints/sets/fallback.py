@@ -118,8 +118,8 @@ class Raise(Fallback):
         if bool(unknown.any()):
             first = unknown.nonzero()[0].tolist()
             raise NonFiniteError(
-                f"`{owner}` needs finite numbers as context, got {int(unknown.sum())} of {unknown.numel()} samples with "
-                f"numbers that are not finite{', the first is sample ' + str(first[0]) if first else ''}"
+                f"`{owner}` needs finite numbers as context, got {int(unknown.sum())} of {unknown.numel()} samples whose "
+                f"numbers are not finite{', the first is sample ' + str(first[0]) if first else ''}"
             )
         outside = ~certificate.feasible
         count, total = int(outside.sum()), outside.numel()

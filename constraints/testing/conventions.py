@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,24 +105,33 @@ def _solved(constraint: Constraint, value: Tensor, context: Tensor | None, start
     def residual(y: NDArray[np.float64], which: slice, sign: float) -> NDArray[np.float64]:
         with torch.no_grad():
             rows = sign * constraint.residual(torch.from_numpy(y), context)[which]
-        return np.nan_to_num(rows.numpy(), nan=-1e9, posinf=1e9, neginf=-1e9)
+        numbers: NDArray[np.float64] = np.nan_to_num(rows.numpy(), nan=-1e9, posinf=1e9, neginf=-1e9)
+        return numbers
 
     rows = constraint.residual(start, context).shape[-1]
-    parts: list[dict[str, object]] = []
+    parts: list[Any] = []
     if k:
         parts.append({"type": "eq", "fun": lambda y: residual(y, slice(0, k), 1.0)})
     if k < rows:
         parts.append({"type": "ineq", "fun": lambda y: residual(y, slice(k, None), -1.0)})
     aim = value.numpy()
     found = minimize(
-        lambda y: 0.5 * float(((y - aim) ** 2).sum()),
+        partial(_half_square, aim=aim),
         start.detach().numpy(),
-        jac=lambda y: y - aim,
+        jac=partial(_slope, aim=aim),
         constraints=parts,
         method="SLSQP",
         options={"maxiter": 200, "ftol": 1e-14},
     )
     return torch.from_numpy(found.x) if np.isfinite(found.x).all() else None
+
+
+def _half_square(y: NDArray[np.float64], aim: NDArray[np.float64]) -> float:
+    return 0.5 * float(((y - aim) ** 2).sum())
+
+
+def _slope(y: NDArray[np.float64], aim: NDArray[np.float64]) -> NDArray[np.float64]:
+    return y - aim
 
 
 def law_threads(
@@ -159,7 +170,7 @@ def law_transforms(constraint: ProjectableConstraint, values: Tensor, context: T
 
     expected = torch.autograd.functional.jacobian(project_first, given[0][0])
     for slope, name in ((slopes[0], "vmap of jacrev"), (alone, "jacrev")):
-        torch.testing.assert_close(slope, expected, msg=lambda m, name=name: f"transforms: {name} is wrong. {m}")
+        torch.testing.assert_close(slope, expected, msg=partial(_wrong, name))
 
 
 def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -170,7 +181,7 @@ def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tenso
     for number in (torch.nan, torch.inf, -torch.inf):
         broken = values.clone()
         broken[last] = number
-        refusal = _refusal(NonFiniteError, lambda broken=broken: constraint.project(broken, context))  # type: ignore[misc]
+        refusal = _refusal(NonFiniteError, partial(constraint.project, broken, context))
         if refusal is None:
             point = constraint.project(broken, context)
             assert not broken.isnan().any(), f"finite: {number} is taken, and gave {point[last].tolist()}"
@@ -187,7 +198,7 @@ def law_floating(constraint: Constraint, values: Tensor, context: Tensor | None 
     for dtype in (torch.int64, torch.int32, torch.bool, torch.complex64):
         for method in methods:
             whole = values.to(dtype)
-            refusal = _refusal(SpecificationError, lambda m=method, v=whole: m(v, context))  # type: ignore[misc]
+            refusal = _refusal(SpecificationError, partial(method, whole, context))
             assert refusal is not None, f"floating: {method.__name__} takes {dtype}"
             assert str(dtype) in refusal, f"floating: the message does not name {dtype}, got {refusal}"
 
@@ -244,6 +255,10 @@ def law_scale(
             off = torch.lerp(point, given, 0.1)
             told = ~constraint.check(off, own)
             assert bool(told[outside].all()), f"{name}: a violation as large as the set is taken for rounding"
+
+
+def _wrong(name: str, message: str) -> str:
+    return f"transforms: {name} is wrong. {message}"
 
 
 def _refusal(kind: type[Exception], call: Callable[[], object]) -> str | None:

@@ -1,11 +1,14 @@
-"""What holds for every set: sides, scales, threads, transforms, numbers that are none; and laws that catch what breaks."""
+"""What holds for every set: sides, scales, threads, transforms, numbers that are none; laws that catch what breaks."""
 
 import pytest
+import sympy
 import torch
 
 from constraints import (
     BestEffort,
     Box,
+    Convex,
+    Hard,
     Intersection,
     L2Ball,
     NonFiniteError,
@@ -13,8 +16,12 @@ from constraints import (
     Polytope,
     ProjectableConstraint,
     UncertifiedError,
+    UnsupportedError,
+    declare,
+    join,
 )
 from constraints.functional import certified_tolerance
+from constraints.networks import Averaged, Representation, column_shifts
 from constraints.sets import Agreement, Constraint, Formula, NonPositive, Zero
 from constraints.testing import (
     law_convex,
@@ -236,3 +243,96 @@ def test_a_surface_without_points_is_refused():
         NonlinearEquality(lambda y, _: (y * y).sum(-1, keepdim=True) + 1e-20, size=2, conditions=1).project(
             normal(2, 2)
         )
+
+
+class Mapped(torch.nn.Module):
+    """A set as a layer."""
+
+    def __init__(self, constraint):
+        super().__init__()
+        self.constraint = constraint
+
+    def forward(self, value, context=None):
+        return self.constraint.project(value, context)
+
+
+ITERATIVE = ("intersection", "surface", "convex")
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if not name.startswith(ITERATIVE)])
+def test_exports_with_a_batch_of_any_size(name):
+    constraint, values, context = SETS[name]
+    given = (values,) if context is None else (values, context)
+    size = torch.export.Dim("size", min=1, max=1024)
+    exported = torch.export.export(Mapped(constraint), given, dynamic_shapes=({0: size},) * len(given)).module()
+    longer = [torch.cat([part, part.flip(0)[:2]]) for part in given]
+    torch.testing.assert_close(exported(*longer), constraint.project(*longer))
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name.startswith(ITERATIVE)])
+def test_what_cannot_be_exported_is_refused_by_name(name):
+    constraint, values, context = SETS[name]
+    given = (values,) if context is None else (values, context)
+    with pytest.raises(UnsupportedError, match=f"`{type(constraint).__name__}` needs to run outside a graph"):
+        torch.export.export(Mapped(constraint), given)
+
+
+def test_rules_with_numbers_from_the_input_compile_and_export():
+    a, b, x, y = sympy.symbols("a b x y")
+    for statement in ([a - b <= x, a + 2 * b <= y, a >= -1, b >= -1], [sympy.Eq(a + b, x), a >= 0, b >= 0]):
+        rule = declare(statement, outputs=[a, b], inputs=[x, y])
+        rule.bind(["a", "b"])
+        rule.bind_inputs(["x", "y"])
+        model = join(torch.nn.Linear(2, 2), {"rule": Hard(rule)}, outputs=2)
+        points = torch.rand(6, 2, generator=torch.Generator().manual_seed(0)) + 0.5
+        torch._dynamo.reset()
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(points), model(points))
+        size = torch.export.Dim("size", min=1, max=1024)
+        exported = torch.export.export(model, (points,), dynamic_shapes=({0: size},)).module()
+        more = torch.cat([points, points])
+        torch.testing.assert_close(exported(more), model(more))
+
+
+def test_averaged_networks_export_with_a_batch_of_any_size():
+    network = Averaged(torch.nn.Linear(3, 1), Representation(column_shifts(3)))
+    size = torch.export.Dim("size", min=1, max=1024)
+    exported = torch.export.export(network, (torch.randn(4, 3),), dynamic_shapes=({0: size},)).module()
+    more = torch.randn(9, 3)
+    torch.testing.assert_close(exported(more), network(more))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_diamond_is_projected_onto_from_inside_and_outside(dtype):
+    """Eq(|a| + |b|, 1) was offered as Hard and found for 93 of 200 points; against a fine walk along its edges."""
+    a, b, c, d = sympy.symbols("a b c d")
+    rule = declare(sympy.Eq(sympy.Abs(a) + sympy.Abs(b), 1), outputs=[a, b])
+    rule.bind(["a", "b"])
+    values = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    share = torch.linspace(0.0, 1.0, 4001, dtype=torch.float64)
+    edges = torch.cat([torch.stack([i * share, j * (1.0 - share)], dim=-1) for i in (-1, 1) for j in (-1, 1)])
+    point = rule.enforce(values.to(dtype)).double()
+    best = torch.cdist(values, edges).amin(dim=-1)
+    assert bool(((point - values).norm(dim=-1) <= best + 1e-6).all())
+    torch.testing.assert_close(point.abs().sum(dim=-1), torch.ones(200, dtype=torch.float64), atol=1e-6, rtol=0.0)
+    four = declare(sympy.Eq(sum(map(sympy.Abs, (a, 2 * b, c, d))), 1), outputs=[a, b, c, d])
+    four.bind(["a", "b", "c", "d"])
+    found = four.enforce(torch.randn(50, 4, generator=torch.Generator().manual_seed(1), dtype=dtype))
+    assert bool(four.constraint.check(found).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_convex_sets_are_found_from_afar(dtype):
+    a, b, c, d = sympy.symbols("a b c d")
+    size = sympy.Abs(2.15e-7 * a - 0.74) + sympy.Abs(5.8e-8 * b + 2.31) + sympy.Abs(1.52e-7 * c + 1.88)
+    noise = torch.randn(10, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    curved = [0.92 * a - 0.52 * b <= 0.9, -0.45 * a - 0.28 * b <= 0.9, sympy.sqrt(a) - 2.87 * a - 2.47 * b >= -0.1]
+    sets = [
+        (Convex([size + sympy.Abs(5.7e-8 * d - 1.69) <= 9.5191], [a, b, c, d]), 3e8 * noise),
+        (Convex([sympy.exp(1.2 * a - 0.4 * b) + sympy.exp(-b) <= 3], [a, b]), 30.0 * noise[:, :2]),
+        (Convex(curved, [a, b]), noise[:4, :2] * 0.3 + noise.new_tensor([4.75, -15.3])),
+    ]
+    for constraint, values in sets:
+        _, certificate = constraint.solve(values.to(dtype))
+        assert bool(certificate.feasible.all()), constraint
+        assert not bool(certificate.empty.any())
