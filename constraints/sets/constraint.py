@@ -104,8 +104,8 @@ class Constraint(nn.Module, ABC):
 class ProjectableConstraint(Constraint, ABC):
     """A set onto which values can be mapped: feasible, idempotent, differentiable.
 
-    One convention holds for `project` and `squash` of every set. An answer that is not finite, because a value is NaN or
-    infinite in a direction in which the set has no end, goes to the fallback of the set; by default, and where there is
+    One convention holds for `project` and `squash` of every set. An answer that is not finite, because a value is NaN
+    or infinite in a direction in which the set has no end, goes to the fallback of the set; by default, and where there is
     no fallback, `NonFiniteError` says how many there are and where the first is. Under `torch.compile` and
     `torch.export`, where numbers cannot be looked at, such samples come out as NaN and touch no others. Transforms of
     `torch.func` (`vmap`, `grad`, `jacrev`) see one operation over all samples, with two derivatives.

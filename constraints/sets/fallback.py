@@ -117,9 +117,10 @@ class Raise(Fallback):
         require_finite(owner, point, point.dim() - certificate.violation.dim())
         if bool(unknown.any()):
             first = unknown.nonzero()[0].tolist()
+            place = f", the first is sample {first[0]}" if first else ""
             raise NonFiniteError(
-                f"`{owner}` needs finite numbers as context, got {int(unknown.sum())} of {unknown.numel()} samples whose "
-                f"numbers are not finite{', the first is sample ' + str(first[0]) if first else ''}"
+                f"`{owner}` needs finite numbers as context, got {int(unknown.sum())} of {unknown.numel()} samples "
+                f"whose numbers are not finite{place}"
             )
         outside = ~certificate.feasible
         count, total = int(outside.sum()), outside.numel()

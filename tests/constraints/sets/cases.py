@@ -113,7 +113,11 @@ FAMILIES = {
         normal(6, 3),
         None,
     ),
-    "ray map": (lambda s: RayMap([L2Ball(2.0 * s), Box(low=[-s, -s], high=1.5 * s)]), normal(6, 2), None),
+    "ray map": (
+        lambda s: RayMap([L2Ball(2.0 * s), Box(low=-s, high=1.5 * s)], interior=[0.1 * s, 0.0]),
+        normal(6, 2),
+        None,
+    ),
     "intersection": (lambda s: Intersection([L2Ball(2.0 * s), HalfSpace([1.0, 0.0], s)]), normal(4, 2), None),
     "disjunction": (lambda s: Disjunction([Box(high=-s), Box(low=s)]), normal(6, 1), None),
     "surface": (lambda s: NonlinearEquality(circle, size=2, conditions=1), normal(4, 2), POSITIVE[:4]),

@@ -13,8 +13,10 @@ from constraints import (
     L2Ball,
     NonFiniteError,
     NonlinearEquality,
+    PartialOrder,
     Polytope,
     ProjectableConstraint,
+    RayMap,
     UncertifiedError,
     UnsupportedError,
     declare,
@@ -263,6 +265,7 @@ ITERATIVE = ("intersection", "surface", "convex")
 def test_exports_with_a_batch_of_any_size(name):
     constraint, values, context = SETS[name]
     given = (values,) if context is None else (values, context)
+    constraint.project(*given)  # makes the rows of a partial order
     size = torch.export.Dim("size", min=1, max=1024)
     exported = torch.export.export(Mapped(constraint), given, dynamic_shapes=({0: size},) * len(given)).module()
     longer = [torch.cat([part, part.flip(0)[:2]]) for part in given]
@@ -336,3 +339,14 @@ def test_convex_sets_are_found_from_afar(dtype):
         _, certificate = constraint.solve(values.to(dtype))
         assert bool(certificate.feasible.all()), constraint
         assert not bool(certificate.empty.any())
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+def test_an_interior_point_is_found_at_any_scale(scale):
+    rays = RayMap([L2Ball(2.0 * scale), Box(low=[-scale, 0.0], high=1.5 * scale)])
+    assert bool(rays.check(rays.project(scale * normal(20, 2))).all())
+
+
+def test_a_partial_order_is_refused_by_export_before_its_first_call():
+    with pytest.raises(UnsupportedError, match="one call before torch.export"):
+        torch.export.export(Mapped(PartialOrder([(1, 0)], size=2)), (torch.randn(3, 2),))
