@@ -92,7 +92,8 @@ class AugmentedLagrangian(Embedding):
         if self.training and not self._repeats:
             self._add(shifted.detach(), torch.where(equal, residual.detach().abs(), residual.detach().clamp(min=0.0)))
         self._repeats = False
-        return ((shifted.square() - multiplier.square()) / (2.0 * rho)).sum(dim=-1).mean()
+        losses = ((shifted.square() - multiplier.square()) / (2.0 * rho)).sum(dim=-1)
+        return losses.mean() if losses.numel() else losses.sum()  # no samples violate nothing
 
     def repeat(self) -> None:
         """The next `penalty` sees samples that were counted."""

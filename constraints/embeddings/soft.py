@@ -92,7 +92,7 @@ class Soft(Embedding):
         if self.emphasis is not None and self.training:
             points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x[..., None].flatten(losses.dim())
             losses = losses * self.emphasis.weigh(losses, excess.detach().norm(dim=-1), points)
-        return self.weight * losses.mean()
+        return self.weight * (losses.mean() if losses.numel() else losses.sum())  # no samples violate nothing
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
         """The weighted penalty row by row, where it is of squares and the rule knows its rows."""

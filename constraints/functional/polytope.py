@@ -194,7 +194,8 @@ def _project(
     with torch.no_grad():
         position = _apply(factors.matrix, base)
         sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
-        empty = empty | none | (low > high).any(dim=-1)
+        hollow = factors.norms[..., : factors.matrix.shape[-2]] == 0  # 0 y, which is 0
+        empty = empty | none | ((low > high) | (hollow & ((low > 0) | (high < 0)))).any(dim=-1)
     tracked = torch.is_grad_enabled()
     if tracked and factors.gram.requires_grad:
         position = _apply(factors.matrix, base)

@@ -9,7 +9,7 @@ from typing import TypeAlias, final
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from constraints.errors import ShapeError, SpecificationError
+from constraints.errors import ShapeError, SpecificationError, naming
 from constraints.functional import lower_children, max_constraint_loss, raise_parents
 from constraints.functional.partial_order import find_cycle
 from constraints.rules.explanation import Explanation, Guarantee
@@ -158,7 +158,10 @@ class Hierarchy(OutputRule):
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Coherent scores, `(*batch, n)`, by the form; outputs without a place in the hierarchy stay as they are."""
-        coherent: Tensor = self.form(self.select(y), self.order)
+        scores = self.select(y)
+        with naming(f"rule `{self.name}`"):
+            self.order.require_values(scores)
+        coherent: Tensor = self.form(scores, self.order)
         return coherent if self.index is None else y.index_copy(-1, self.index, coherent)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

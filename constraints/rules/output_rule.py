@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.rule import Rule
 from constraints.rules.squares import Squares
@@ -145,7 +145,11 @@ class OutputRule(Rule, ABC):
                 f"rule `{self.name}` cannot be guaranteed: no map onto it is known. "
                 f"Use Soft, AugmentedLagrangian or Monitor"
             )
-        obeying = constraint.project(self.select(y), self.context(x))
+        if torch.compiler.is_compiling():
+            obeying = constraint.project(self.select(y), self.context(x))
+        else:
+            with naming(f"rule `{self.name}`"):
+                obeying = constraint.project(self.select(y), self.context(x))
         return obeying if self.index is None else y.index_copy(-1, self.index, obeying)
 
     @property

@@ -59,7 +59,11 @@ def settle_context(
     """
     if is_attainable(context, low, high):
         return point
-    return fallback.settle(owner, point, certify_context(point, context, low, high, event_dim=event_dim))
+    certificate = certify_context(point, context, low, high, event_dim=event_dim)
+    unknown = certificate.violation.isnan().reshape(*certificate.violation.shape, *[1] * event_dim)
+    return fallback.settle(
+        owner, torch.where(unknown & ~point.isfinite(), 0.0, point), certificate
+    )  # not the value's fault
 
 
 def is_attainable(context: Tensor, low: float, high: float) -> bool:

@@ -70,6 +70,12 @@ class Constraint(nn.Module, ABC):
         flat = value.flatten(-self.event_dim)
         return default_tolerance(flat, terms=flat.shape[-1])
 
+    def require_values(self, value: Tensor) -> None:
+        """Refuse values that are not floating-point, of another shape, or NaN, before a map of a rule's own."""
+        self._require_shape(value)
+        if not torch.compiler.is_compiling() and not is_transformed(value):
+            require_finite(type(self).__name__, value.nan_to_num(nan=torch.nan, posinf=0.0, neginf=0.0), self.event_dim)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Constraint:
         """Move with the module, but keep the precision: the numbers are cast to the value's dtype at each use."""
         moved: Constraint = keep_precision(self, super()._apply, fn, recurse)
@@ -105,8 +111,8 @@ class ProjectableConstraint(Constraint, ABC):
     """A set onto which values can be mapped: feasible, idempotent, differentiable.
 
     One convention holds for `project` and `squash` of every set. An answer that is not finite, because a value is NaN
-    or infinite in a direction in which the set has no end, goes to the fallback of the set; by default, and where there is
-    no fallback, `NonFiniteError` says how many there are and where the first is. Under `torch.compile` and
+    or infinite in a direction in which the set has no end, goes to the fallback of the set; by default, and where there
+    is no fallback, `NonFiniteError` says how many there are and where the first is. Under `torch.compile` and
     `torch.export`, where numbers cannot be looked at, such samples come out as NaN and touch no others. Transforms of
     `torch.func` (`vmap`, `grad`, `jacrev`) see one operation over all samples, with two derivatives.
 

@@ -348,5 +348,5 @@ def test_an_interior_point_is_found_at_any_scale(scale):
 
 
 def test_a_partial_order_is_refused_by_export_before_its_first_call():
-    with pytest.raises(UnsupportedError, match="one call before torch.export"):
+    with pytest.raises(UnsupportedError, match=r"one call before torch\.export"):
         torch.export.export(Mapped(PartialOrder([(1, 0)], size=2)), (torch.randn(3, 2),))
