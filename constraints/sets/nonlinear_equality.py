@@ -80,7 +80,7 @@ class NonlinearEquality(ProjectableConstraint):
         """`h(y, x)`, `(*batch, p)`."""
         flat, given = self._spread(value, context)
         if not len(flat):  # there is nothing that vmap could trace the function with
-            return value.new_zeros(*value.shape[:-1], self.equalities)
+            return 0.0 * value[..., :1].expand(*value.shape[:-1], self.equalities)
         residual = conditions_of(self.function, flat, given)
         if residual.shape[-1] != self.equalities:
             raise ShapeError(
