@@ -31,7 +31,7 @@ def default_tolerance(value: Tensor, *, terms: int = 1, least: float = 0.0) -> T
 
     Example:
         >>> default_tolerance(torch.tensor([[1.0, 0.0], [1e-12, 0.0]], dtype=torch.float64)).tolist()
-        [1.4210854715202004e-14, 1.4210854715202004e-26]
+        [1.4210854715202004e-14, 1.4210854715202003e-26]
     """
     eps = torch.finfo(value.dtype).eps
     scale = value.detach().abs().amax(dim=-1).clamp(min=least)
