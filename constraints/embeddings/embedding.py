@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
+from contextlib import AbstractContextManager, nullcontext
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, SpecificationError
+from constraints.errors import NonFiniteError, SpecificationError, naming
 from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules import Rule, Squares
 
@@ -109,6 +110,11 @@ class Embedding(nn.Module, ABC):
         if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(value):
             value.register_hook(check)
         return value, context
+
+    @final
+    def named(self) -> AbstractContextManager[None]:
+        """Puts the name of the rule before the message of an error; not in a graph that is compiled."""
+        return nullcontext() if torch.compiler.is_compiling() else naming(f"rule `{self.rule.name}`")
 
     def settings(self) -> dict[str, float | str]:
         """The numbers that define this embedding, for records."""

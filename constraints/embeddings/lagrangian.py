@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
-from constraints.errors import SpecificationError, naming
+from constraints.errors import SpecificationError
 from constraints.functional.precision import own_precision
 from constraints.rules import Rule
 
@@ -84,7 +84,7 @@ class AugmentedLagrangian(Embedding):
         """
         constraint = self.rule.constraint
         value, context = self.differentiable(model, x, y)
-        with own_precision(y), naming(f"rule `{self.rule.name}`"):
+        with own_precision(y), self.named():
             residual = constraint.residual(value, context)
         residual = residual.reshape(-1, residual.shape[-1])
         self._fit(residual)
@@ -95,7 +95,8 @@ class AugmentedLagrangian(Embedding):
         if self.training and not self._repeats:
             self._add(shifted.detach(), torch.where(equal, residual.detach().abs(), residual.detach().clamp(min=0.0)))
         self._repeats = False
-        return ((shifted.square() - multiplier.square()) / (2.0 * rho)).sum(dim=-1).mean()
+        losses = ((shifted.square() - multiplier.square()) / (2.0 * rho)).sum(dim=-1)
+        return losses.mean() if losses.numel() else losses.sum()  # no samples violate nothing
 
     def repeat(self) -> None:
         """The next `penalty` sees samples that were counted."""

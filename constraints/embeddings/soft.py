@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.emphasis import Emphasis
-from constraints.errors import SpecificationError, naming
+from constraints.errors import SpecificationError
 from constraints.functional.precision import own_precision
 from constraints.rules import FieldRule, Rule, Squares
 from constraints.symbolic import FieldEquation
@@ -89,13 +89,13 @@ class Soft(Embedding):
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The weighted penalty, `()`."""
         value, context = self.differentiable(model, x, y)
-        with own_precision(y), naming(f"rule `{self.rule.name}`"):
+        with own_precision(y), self.named():
             excess = self.rule.constraint.excess(value, context)
         losses = self.penalised(excess).sum(dim=-1)
         if self.emphasis is not None and self.training:
             points = self.rule.points(x) if isinstance(self.rule, FieldRule) else x[..., None].flatten(losses.dim())
             losses = losses * self.emphasis.weigh(losses, excess.detach().norm(dim=-1), points)
-        return self.weight * losses.mean()
+        return self.weight * (losses.mean() if losses.numel() else losses.sum())  # no samples violate nothing
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
         """The weighted penalty row by row, where it is of squares and the rule knows its rows."""

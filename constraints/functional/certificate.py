@@ -15,7 +15,8 @@ class Certificate(NamedTuple):
     """What is known of each projected sample, `(*batch,)` each.
 
     Attributes:
-        violation: relative to the size of the terms of the violated row: `|a|_2 max(1, |y|_inf) + |b|`.
+        violation: relative to the size of the terms of the violated row, `|a| |y| + |b|`, which shrinks with the set.
+            What rounding in float64 does to a projected value of size `|v|` is added: a point cannot be nearer.
         tolerance: up to which violation the point counts as inside, from the dtype.
         optimal: whether the conditions of the nearest point hold (multipliers of the right sign).
         empty: whether it is proved that the sample's set has no point.

@@ -125,8 +125,8 @@ def _equations(value: Tensor, shift: Tensor, projections: Sequence[Projection], 
 
 def _misfit(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
     gap = _equations(value, shift, projections, contexts).abs().amax(dim=(1, 2))
-    size = torch.maximum(value.abs().amax(dim=-1), shift.abs().amax(dim=(1, 2))).clamp(min=1.0)
-    return (gap / size).nan_to_num(nan=torch.inf)
+    size = torch.maximum(value.abs().amax(dim=-1), shift.abs().amax(dim=(1, 2)))
+    return (gap / size.clamp(min=torch.finfo(size.dtype).tiny)).nan_to_num(nan=torch.inf)
 
 
 def _newton(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
@@ -167,8 +167,8 @@ def _unravel(system: Tensor, right: Tensor) -> Tensor:
     flat = right.flatten(1)
     found: Tensor = torch.linalg.solve_ex(system, flat)[0]
     rest = (system @ found[..., None]).squeeze(-1) - flat
-    wrong = ~(rest.abs().amax(dim=-1) <= 1e-6 * (1.0 + flat.abs().amax(dim=-1)))
-    wrong = wrong | ~(found.abs().amax(dim=-1) <= 1e6 * (1.0 + flat.abs().amax(dim=-1)))
+    wrong = ~(rest.abs().amax(dim=-1) <= 1e-6 * flat.abs().amax(dim=-1))
+    wrong = wrong | ~(found.abs().amax(dim=-1) <= 1e6 * flat.abs().amax(dim=-1))
     if bool(wrong.any()):
         least = (torch.linalg.pinv(system[wrong], rtol=1e-9) @ flat[wrong][..., None]).squeeze(-1)
         found = found.index_put((wrong.nonzero().squeeze(-1),), least)

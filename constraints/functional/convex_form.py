@@ -25,9 +25,28 @@ from constraints.functional.expressions import (
 )
 from constraints.functional.quadratic_terms import complete_squares, squares_of_form
 
-__all__ = ["Coefficients", "Normaliser"]
+__all__ = ["Coefficients", "Normaliser", "size_of_terms"]
 
 HALF = sympy.Rational(1, 2)
+
+
+def size_of_terms(row: sympy.Basic) -> sympy.Basic:
+    """The sum of the sizes of what a row adds up, within kinks too: what its rounding is relative to.
+
+    Example:
+        >>> x = sympy.Symbol("x", real=True)
+        >>> size_of_terms(sympy.Abs(x - 3) + sympy.exp(x) - 2)
+        Abs(x) + Abs(exp(x)) + 5
+    """
+    if row.is_number:
+        return abs(row)
+    if isinstance(row, sympy.Add):
+        return sympy.Add(*(size_of_terms(part) for part in row.args))
+    if isinstance(row, sympy.Mul):
+        return sympy.Mul(*(size_of_terms(part) for part in row.args))
+    if isinstance(row, sympy.Abs | sympy.Max | sympy.Min):
+        return sympy.Add(*(size_of_terms(part) for part in row.args))
+    return sympy.Abs(row, evaluate=False)
 
 
 @final
@@ -77,6 +96,7 @@ class Normaliser:
     rows: list[sympy.Basic] = field(default_factory=list)
     norms: list[tuple[sympy.Symbol, tuple[sympy.Basic, ...]]] = field(default_factory=list)
     lifted: dict[sympy.Basic, sympy.Symbol] = field(default_factory=dict)
+    domains: list[sympy.Basic] = field(default_factory=list)
 
     def normalise(self, expression: sympy.Basic) -> sympy.Basic:
         """The same function of the outputs, in known functions.
@@ -275,6 +295,8 @@ class Normaliser:
 
     def _defined(self, base: sympy.Basic) -> None:
         """Where a function ends, the solver and Newton's method need a row that says so."""
+        if self._degree(base) == 1 and base not in self.domains:
+            self.domains.append(base)
         if self.lift and self._degree(base) == 1 and -base not in self.rows:
             self.rows.append(-base)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, final
 
 import torch
@@ -153,14 +154,14 @@ def solve_polytope(
     """
     shape, dtype = value.shape, value.dtype
     m, p = factors.matrix.shape[-2], factors.equal.shape[-2]
-    batch = shape[:-1].numel()
+    batch = math.prod(shape[:-1])
     given = value.reshape(batch, shape[-1]).double()
     low, high, target = _flat(low, shape, batch, m), _flat(high, shape, batch, m), _flat(target, shape, batch, p)
     point, optimal, empty = _project(given, factors, low, high, target)
     result = point.to(dtype)
     with torch.no_grad():
-        violation = _violation(result.double(), factors, low, high, target)
-    tolerance = certified_tolerance(dtype)
+        tolerance = certified_tolerance(dtype)
+        violation = _violation(result.double(), factors, low, high, target, given, tolerance)
     if not torch.compiler.is_compiling() and bool((violation > tolerance).any()):
         left = ((violation > tolerance) & ~empty).nonzero().squeeze(-1)
         with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
@@ -169,7 +170,8 @@ def solve_polytope(
             closer, again, none = _project(point[left], few, *bounds)
             moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
             optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
-            violation = violation.index_copy(0, left, _violation(closer.to(dtype).double(), few, *bounds))
+            after = _violation(closer.to(dtype).double(), few, bounds[0], bounds[1], bounds[2], given[left], tolerance)
+            violation = violation.index_copy(0, left, after)
         result = (point + moved).to(dtype)
     flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
     return result.reshape(shape), Certificate(violation.reshape(shape[:-1]), tolerance, *flags)
@@ -183,16 +185,17 @@ def _project(
     if factors.equal.shape[-2]:
         for _ in range(2):  # the second brings rounding down
             base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
-    none = torch.zeros(len(given), dtype=torch.bool, device=given.device)
+    none = torch.zeros(given.shape[0], dtype=torch.bool, device=given.device)
     if factors.equal.shape[-2]:
-        gap = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target)
+        gap = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target, given.detach(), 1e-8)
         none = gap > 1e-8  # the least squares solution is no solution
     if not factors.matrix.shape[-2]:
         return base, ~none, none
     with torch.no_grad():
         position = _apply(factors.matrix, base)
         sign, multiplier, optimal, empty = _search(factors, low - position, high - position)
-        empty = empty | none | (low > high).any(dim=-1)
+        hollow = factors.norms[..., : factors.matrix.shape[-2]] == 0  # 0 y, which is 0
+        empty = empty | none | ((low > high) | (hollow & ((low > 0) | (high < 0)))).any(dim=-1)
     tracked = torch.is_grad_enabled()
     if tracked and factors.gram.requires_grad:
         position = _apply(factors.matrix, base)
@@ -257,23 +260,31 @@ def _(
     return torch.empty_like(low), torch.empty_like(low), flags, torch.empty_like(flags)
 
 
-def _violation(point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor) -> Tensor:
-    """The worst relative violation of each sample, `(batch,)`."""
-    m = factors.matrix.shape[-2]
+def _violation(
+    point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor, value: Tensor, tolerance: float
+) -> Tensor:
+    """The worst violation of each sample, `(batch,)`, relative to the terms of its row, `|A| |y| + |b|`.
+
+    What rounding of the value in float64 does to a point that is much smaller is added to the terms.
+    """
     position = _apply(factors.matrix, point)
-    reach = torch.linalg.vector_norm(point, ord=torch.inf, dim=-1, keepdim=True).clamp(min=1.0)
+    m = factors.matrix.shape[-2]
+    tiny = torch.finfo(point.dtype).tiny
+    rounding = 64.0 * torch.finfo(torch.float64).eps / tolerance
+    reach = rounding * torch.linalg.vector_norm(value.detach(), ord=torch.inf, dim=-1, keepdim=True)
+    sizes = point.abs()
     beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
     bound = torch.where(position > high, high, low).abs()  # infinite only where nothing is beyond
-    size = torch.addcmul(bound, factors.norms[..., :m], reach).clamp(min=torch.finfo(point.dtype).tiny)
-    worst = beyond / size
+    terms = torch.addcmul(bound + _apply(factors.matrix.abs(), sizes), factors.norms[..., :m], reach)
+    worst = beyond / terms.clamp(min=tiny)
     parts = [worst.amax(dim=-1)] if m else []
     if factors.equal.shape[-2]:
         gap = (_apply(factors.equal, point) - target).abs()
-        size = (factors.norms[..., m:] * reach + target.abs()).clamp(min=torch.finfo(point.dtype).tiny)
-        parts.append((gap / size).amax(dim=-1))
+        terms = _apply(factors.equal.abs(), sizes) + factors.norms[..., m:] * reach + target.abs()
+        parts.append((gap / terms.clamp(min=tiny)).amax(dim=-1))
     if len(parts) == 2:
         return torch.maximum(*parts)
-    return parts[0] if parts else point.new_zeros(len(point))
+    return parts[0] if parts else point.new_zeros(point.shape[0])
 
 
 def _infinite(bound: Tensor) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -22,8 +21,7 @@ def at_least_single(value: Tensor) -> Tensor:
     return value.float() if half else value
 
 
-@contextmanager
-def own_precision(like: Tensor) -> Iterator[None]:
+def own_precision(like: Tensor) -> AbstractContextManager[object]:
     """Switch autocast off on the device of a tensor.
 
     Example:
@@ -32,8 +30,4 @@ def own_precision(like: Tensor) -> Iterator[None]:
         torch.float32
     """
     kind = like.device.type
-    if not torch.is_autocast_enabled(kind):
-        yield
-        return
-    with torch.autocast(kind, enabled=False):
-        yield
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

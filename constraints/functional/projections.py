@@ -38,7 +38,7 @@ def project_box(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def project_affine(value: Tensor, matrix: Tensor, inverse: Tensor, target: Tensor) -> Tensor:
     r"""Nearest point of :math:`\{y : A y = b\}`: :math:`y - A^+(A y - b)`.
 
-    One step of iterative refinement brings the residual down to rounding also where `A` is badly scaled.
+    Steps of iterative refinement bring the residual down to rounding also where `A` is badly scaled.
 
     Args:
         value: `(*batch, n)`.
@@ -54,7 +54,7 @@ def project_affine(value: Tensor, matrix: Tensor, inverse: Tensor, target: Tenso
         >>> project_affine(torch.tensor([0.0, 0.0]), a, a.mT / 2, torch.tensor([2.0]))
         tensor([1., 1.])
     """
-    for _ in range(2):
+    for _ in range(4):  # the last two count where the point is 0, up to rounding of the value
         value = value - (value @ matrix.mT - target) @ inverse.mT
     return value
 

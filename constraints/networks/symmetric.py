@@ -54,7 +54,7 @@ class Averaged(nn.Module):
         assert isinstance(group, FiniteGroup)
         _require_batch(x, group.event_dim, "Averaged")
         y: Tensor = self.network(group.orbit(x).flatten(0, 1))
-        return _turned_back(y.unflatten(0, (len(group), len(x))), self.representation).mean(dim=0)
+        return _turned_back(y.unflatten(0, (len(group), x.shape[0])), self.representation).mean(dim=0)
 
 
 @final

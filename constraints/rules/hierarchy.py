@@ -158,7 +158,12 @@ class Hierarchy(OutputRule):
 
     def enforce(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Coherent scores, `(*batch, n)`, by the form; outputs without a place in the hierarchy stay as they are."""
-        return self._put(y, x, lambda scores, _: self.form(scores, self.order))
+        return self._put(y, x, self._coherent)
+
+    def _coherent(self, scores: Tensor, context: Tensor | None) -> Tensor:
+        self.order.require_values(scores)
+        coherent: Tensor = self.form(scores, self.order)
+        return coherent
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """The max constraint loss of each output, `(*batch, n)`: see `max_constraint_loss`.

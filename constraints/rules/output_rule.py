@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.rule import Rule
@@ -167,7 +167,12 @@ class OutputRule(Rule, ABC):
         """The outputs with those mapped of which the rule speaks; in the dtype of `y`, or float32 under autocast."""
         cast = torch.is_autocast_enabled(y.device.type)
         with own_precision(y):
-            obeying = into(self.select(y), self.context(None if x is None else at_least_single(x)))
+            value, context = self.select(y), self.context(None if x is None else at_least_single(x))
+            if torch.compiler.is_compiling():
+                obeying = into(value, context)
+            else:
+                with naming(f"rule `{self.name}`"):
+                    obeying = into(value, context)
             whole = obeying if self.index is None else at_least_single(y).index_copy(-1, self.index, obeying)
         return whole if cast else whole.to(y.dtype)
 

@@ -102,7 +102,8 @@ class Affine(ProjectableConstraint):
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Rounding of the largest row: that of `|A| |y| + |b|`."""
         terms = value.detach().abs() @ self.matrix.to(value).abs().mT + self._target(value, context).detach().abs()
-        return default_tolerance(terms, terms=value.shape[-1])
+        # At 0 nothing is left to be relative to: a point there is reached to the third rounding of numbers of size one.
+        return default_tolerance(terms, terms=value.shape[-1], least=torch.finfo(value.dtype).eps ** 2)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`A y - b`, `(*batch, m)`."""

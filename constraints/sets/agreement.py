@@ -7,6 +7,7 @@ from typing import final
 from torch import Tensor
 
 from constraints.errors import ShapeError
+from constraints.functional import default_tolerance
 from constraints.sets.constraint import Constraint
 
 __all__ = ["Agreement"]
@@ -26,6 +27,10 @@ class Agreement(Constraint):
     """
 
     equalities = 2**31 - 1  # every component is one, whatever the length
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of numbers of size one at least, `(*batch,)`: what they were computed from is not known."""
+        return default_tolerance(value, terms=value.shape[-1], least=1.0)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`a - b`, `(*batch, 2 n)` to `(*batch, n)`."""

@@ -34,7 +34,7 @@ def certify_context(point: Tensor, context: Tensor, low: float, high: float, *, 
     """
     given = context.detach()
     beyond = torch.maximum(low - given, given - high).clamp(min=0.0)
-    relative = torch.where(given.isfinite(), beyond / given.abs().clamp(min=_size(low, high)), torch.nan)
+    relative = torch.where(given.isfinite(), beyond / given.abs().clamp(min=_size(low, high, given.dtype)), torch.nan)
     batch = point.shape[: point.dim() - event_dim]
     violation = relative.amax(dim=-1).expand(batch)
     tolerance = certified_tolerance(given.dtype)
@@ -59,7 +59,11 @@ def settle_context(
     """
     if is_attainable(context, low, high):
         return point
-    return fallback.settle(owner, point, certify_context(point, context, low, high, event_dim=event_dim))
+    certificate = certify_context(point, context, low, high, event_dim=event_dim)
+    unknown = certificate.violation.isnan().reshape(*certificate.violation.shape, *[1] * event_dim)
+    return fallback.settle(
+        owner, torch.where(unknown & ~point.isfinite(), 0.0, point), certificate
+    )  # not the value's fault
 
 
 def is_attainable(context: Tensor, low: float, high: float) -> bool:
@@ -78,9 +82,11 @@ def is_attainable(context: Tensor, low: float, high: float) -> bool:
 @lru_cache(maxsize=1024)
 def _ends(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
     """The ends as far as rounding stretches them, finite."""
-    slack, most = certified_tolerance(dtype) * _size(low, high), torch.finfo(dtype).max
+    slack, most = certified_tolerance(dtype) * _size(low, high, dtype), torch.finfo(dtype).max
     return max(low - slack, -most), min(high + slack, most)
 
 
-def _size(low: float, high: float) -> float:
-    return max([1.0, *[abs(end) for end in (low, high) if math.isfinite(end)]])
+def _size(low: float, high: float, dtype: torch.dtype) -> float:
+    """What a gap is relative to: the ends, and, about 0, what rounding in float64 leaves of numbers of size one."""
+    rounding = 64.0 * torch.finfo(torch.float64).eps / certified_tolerance(dtype)
+    return max([rounding, *[abs(end) for end in (low, high) if math.isfinite(end)]])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError
-from constraints.functional import gauge_box, project_box, squash_box
+from constraints.functional import default_tolerance, gauge_box, project_box, squash_box
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 
 __all__ = ["Box"]
@@ -51,6 +51,13 @@ class Box(ProjectableConstraint):
         self.size = None if lower.dim() == 0 else lower.shape[-1]
         self.register_buffer("low", lower.clone(), persistent=False)
         self.register_buffer("high", upper.clone(), persistent=False)
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the value and of the bounds near it, `(*batch,)`."""
+        self._require_shape(value)
+        low, high = self.low.to(value), self.high.to(value)
+        nearer = torch.where(value > high, high, torch.where(value < low, low, 0.0))
+        return default_tolerance(value.detach().abs() + nearer.abs())
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Signed distance beyond the nearer bound, `(*batch, n)`; `context` is not used."""

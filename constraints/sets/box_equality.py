@@ -71,9 +71,7 @@ class BoxEquality(ProjectableConstraint):
         least, most = float(ends.amin(dim=0).sum()), float(ends.amax(dim=0).sum())
         b = None if target is None else as_buffer("BoxEquality", "target", target)
         slack = (
-            1e-12 * max(1.0, abs(float(b)), *(abs(e) for e in (least, most) if math.isfinite(e)))
-            if b is not None
-            else 0.0
+            1e-12 * max([abs(float(b)), *(abs(e) for e in (least, most) if math.isfinite(e))]) if b is not None else 0.0
         )
         if b is not None and not least - slack <= float(b) <= most + slack:
             raise InfeasibleError(
@@ -94,11 +92,13 @@ class BoxEquality(ProjectableConstraint):
         return self.target.to(value)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the balance, `|a| |y| + |b|`, or of the bounds, whichever is more."""
-        weighed = (value.detach() * self.coefficients.to(value)).abs().sum(dim=-1, keepdim=True)
+        """Rounding of the balance, `|a| (|y| + |bounds|) + |b|`, or of the bounds, whichever is more."""
+        bounds = torch.stack([self.box.low, self.box.high]).abs()
+        bounds = torch.where(bounds.isfinite(), bounds, 0.0).amax(dim=0).to(value)
+        size = self.coefficients.to(value).abs() * (value.detach().abs() + bounds)
+        weighed = size.sum(dim=-1, keepdim=True)
         weighed = weighed + self._target(value, context).detach().abs()
-        bounds = default_tolerance(value, terms=1)
-        return torch.maximum(default_tolerance(weighed, terms=value.shape[-1]), bounds)
+        return torch.maximum(default_tolerance(weighed, terms=value.shape[-1]), self.box.tolerance(value))
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`a y - b`, then the box's residuals: `(*batch, 1 + n)`."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from functools import partial, wraps
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, ShapeError, SpecificationError
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError
 from constraints.functional import default_tolerance
+from constraints.sets.transforms import is_transformed, map_transformed
 
 __all__ = ["Constraint", "ProjectableConstraint", "RayTraceable", "Squashing", "as_buffer", "keep_precision"]
 
@@ -59,6 +61,7 @@ class Constraint(nn.Module, ABC):
             context: the set's input-dependent parameter, where it has one.
             atol: tolerance in the value's unit; by default from the dtype, the size and the magnitude.
         """
+        self._require_shape(value)
         tolerance = self.tolerance(value, context) if atol is None else atol
         return self.violation(value, context) <= tolerance
 
@@ -66,6 +69,12 @@ class Constraint(nn.Module, ABC):
         """Violation that rounding alone can cause, from the dtype, the size and the magnitude, `(*batch,)`."""
         flat = value.flatten(-self.event_dim)
         return default_tolerance(flat, terms=flat.shape[-1])
+
+    def require_values(self, value: Tensor) -> None:
+        """Refuse values that are not floating-point, of another shape, or NaN, before a map of a rule's own."""
+        self._require_shape(value)
+        if not torch.compiler.is_compiling() and not is_transformed(value):
+            require_finite(type(self).__name__, value.nan_to_num(nan=torch.nan, posinf=0.0, neginf=0.0), self.event_dim)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Constraint:
         """Move with the module, but keep the precision: the numbers are cast to the value's dtype at each use."""
@@ -101,6 +110,12 @@ class Constraint(nn.Module, ABC):
 class ProjectableConstraint(Constraint, ABC):
     """A set onto which values can be mapped: feasible, idempotent, differentiable.
 
+    One convention holds for `project` and `squash` of every set. An answer that is not finite, because a value is NaN
+    or infinite in a direction in which the set has no end, goes to the fallback of the set; by default, and where there
+    is no fallback, `NonFiniteError` says how many there are and where the first is. Under `torch.compile` and
+    `torch.export`, where numbers cannot be looked at, such samples come out as NaN and touch no others. Transforms of
+    `torch.func` (`vmap`, `grad`, `jacrev`) see one operation over all samples, with two derivatives.
+
     Attributes:
         convex: whether the set is convex and `project` gives its nearest point, so that it can be intersected.
         closed_form: whether the map is a formula although it comes with a certificate, which then speaks of the context
@@ -110,9 +125,21 @@ class ProjectableConstraint(Constraint, ABC):
     convex: bool = True
     closed_form: bool = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Bring the maps that a class defines under the conventions of all sets: see `_guarded`."""
+        super().__init_subclass__(**options)
+        for name in ("project", "squash"):
+            if name in cls.__dict__ and not getattr(cls.__dict__[name], "__isabstractmethod__", False):
+                setattr(cls, name, _guarded(cls.__dict__[name]))
+
     @abstractmethod
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point of the set, `(*batch, n)` to `(*batch, n)`."""
+
+    def _not_finite(self, point: Tensor) -> Tensor:
+        """What to return for an answer that is not finite: sets with a fallback leave it to that."""
+        require_finite(type(self).__name__, point, self.event_dim)
+        return point
 
 
 @runtime_checkable
@@ -136,6 +163,11 @@ class RayTraceable(Protocol):
         ...
 
 
+Solve = TypeVar("Solve", bound=Callable[..., Any])
+SetMap = Callable[[Any, Tensor, Tensor | None], Tensor]
+"""`project` or `squash` of a class."""
+
+
 def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float, *, finite: bool = True) -> Tensor:
     """Turn a user's numbers into a float64 tensor, refusing NaN (and infinities where `finite`).
 
@@ -152,6 +184,65 @@ def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float,
         kind = "finite numbers" if finite else "numbers that are not NaN"
         raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
     return tensor.clone()  # what the user does to their tensor later must not change the set
+
+
+def whole_batches(solve: Solve) -> Solve:
+    """A projection whose steps depend on the data: `torch.compile` leaves it as a call, `torch.export` is refused."""
+
+    @wraps(solve)
+    def checked(self: Any, value: Tensor, context: Tensor | None = None) -> Any:
+        if torch.compiler.is_compiling():
+            raise UnsupportedError(
+                f"`{type(self).__name__}` needs to run outside a graph, got a call within torch.export: how many steps "
+                f"its projection takes depends on the data. Export the network without it, or use a set of closed form "
+                f"or a `Polytope`"
+            )
+        return solve(self, value, context)
+
+    disabled: Solve = torch.compiler.disable(
+        checked, reason="the steps of its projection depend on the data; use a set of closed form or a `Polytope`"
+    )
+    return disabled
+
+
+def unguarded(constraint: ProjectableConstraint, value: Tensor, context: Tensor | None) -> Tensor:
+    """A set's projection, whether it is finite or not: for sets that consist of sets."""
+    project = type(constraint).project
+    raw = getattr(project, "__wrapped__", project)
+    point: Tensor = raw(constraint, value, context)
+    return point
+
+
+def require_finite(owner: str, value: Tensor, event_dim: int = 1, what: str = "values to project") -> None:
+    """Refuse numbers that are not finite, saying how many there are and where the first is."""
+    wrong = ~value.isfinite()
+    count = int(wrong.sum())
+    if count:
+        first = wrong.nonzero()[0].tolist()
+        at = tuple(first)
+        place = f"sample {first[0]}, " if value.dim() > event_dim else ""
+        index = first[0] if len(first) == 1 else at
+        raise NonFiniteError(
+            f"`{owner}` needs finite {what}, got {count} of {value.numel()} values that are not finite, the first at "
+            f"{place}index {index}: {float(value[at])}"
+        )
+
+
+def _guarded(function: SetMap) -> SetMap:
+    """A map of a set that answers to `torch.func`, and refuses to return numbers that are not finite."""
+
+    @wraps(function)
+    def guarded(self: ProjectableConstraint, value: Tensor, context: Tensor | None = None) -> Tensor:
+        if torch.compiler.is_compiling():
+            return function(self, value, context)
+        if is_transformed(value, context):
+            return map_transformed(partial(guarded, self), value, context)
+        point = function(self, value, context)
+        if not bool(point.detach().isfinite().all()):
+            return self._not_finite(point)
+        return point
+
+    return guarded
 
 
 def _broadcasts(given: torch.Size, batch: torch.Size) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -11,14 +12,17 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance, default_tolerance
-from constraints.functional.active_newton import Polished, polish
-from constraints.functional.stationary import residual_scale
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.functional.active_newton import Polished, polish, supporting_multipliers
+from constraints.functional.stationary import jacobian_of, residual_scale
+from constraints.functional.supporting_planes import nearest_by_planes
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.convex_program import ConvexProgram
 from constraints.sets.fallback import Fallback, Raise
+from constraints.sets.transforms import is_transformed
 
 __all__ = ["Convex"]
 
+TIGHT = 1e-11  # relative violation beyond which another method is tried
 SMOOTH = 1e-9  # misfit up to which Newton's point, and with it its derivatives, are taken for the solution
 
 
@@ -86,8 +90,10 @@ class Convex(ProjectableConstraint):
             got = None if context is None else tuple(context.shape)
             raise ShapeError(f"`Convex` needs a context (*batch, {wanted}), got {got}")
         batch = value.shape[:-1]
-        flat = given.expand(*batch, wanted).reshape(batch.numel(), wanted)
+        flat = given.expand(*batch, wanted).reshape(math.prod(batch), wanted)
         coefficients = self.program.coefficient_values(flat)
+        if is_transformed(value, coefficients):  # nothing can be looked at
+            return value.reshape(math.prod(batch), value.shape[-1]), coefficients
         broken = self.program.sign_broken(coefficients.detach()).any(dim=-1)
         if bool(broken.any()):
             names = [str(symbol) for symbol in self.program.parameters]
@@ -96,7 +102,7 @@ class Convex(ProjectableConstraint):
                 f"`Convex` needs parameters {names} of the signs that they were declared with, got {first}, and "
                 f"{int(broken.sum())} such samples"
             )
-        return value.reshape(batch.numel(), value.shape[-1]), coefficients
+        return value.reshape(math.prod(batch), value.shape[-1]), coefficients
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Left side less right side of each `Le` (right less left of `Ge`), equalities first, declared signs last.
@@ -109,57 +115,92 @@ class Convex(ProjectableConstraint):
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """What rounding of the value alone does to the residual, `(*batch,)`."""
         flat, coefficients = self._spread(value.detach(), context)
-        moved = self._scale(flat, coefficients.detach()).amax(dim=-1, keepdim=True)
+        moved = self._scale(flat.double(), coefficients.detach().double()).to(value.dtype).amax(dim=-1, keepdim=True)
         return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
         flat, coefficients = self._spread(value, context)
-        low, given = flat.detach(), coefficients.detach()
+        low, given = flat.detach().double(), coefficients.detach().double()
         tolerance = certified_tolerance(value.dtype)
         finite = low.isfinite().all(dim=-1) & given.isfinite().all(dim=-1)
         before = self._violation(low, given)
-        optimal = before <= default_tolerance(low.new_ones(1), terms=low.shape[-1])
+        optimal = before <= default_tolerance(value.new_ones(1), terms=value.shape[-1])
         rows = (finite & ~optimal).nonzero().flatten()
         result = torch.where(finite[:, None], flat, torch.nan)
         empty = torch.zeros_like(finite)
+        violation = torch.where(finite, before, torch.nan)
         if len(rows):
-            point, certain = self._nearest(flat[rows].double(), coefficients[rows].double())
-            better = self._violation(point.detach(), given[rows].double()) <= before[rows]
-            better = better & point.isfinite().all(dim=-1)
-            result = result.index_put((rows,), torch.where(better[:, None], point.to(value.dtype), flat[rows]))
-            optimal = optimal.index_put((rows,), certain)
-        violation = self._violation(result.detach().double(), given.double())
-        for i in (finite & (violation > tolerance)).nonzero().flatten():
-            empty[i], interior = self.program.inside(low[i].double(), given[i].double())
-            if interior is not None:
-                moved, violation[i] = self._moved_in(result[i], interior, given[i].double())
-                result = result.index_put((i,), moved)
+            point, certain, none = self._nearest(flat[rows].double(), coefficients[rows].double())
+            rounded = point.to(value.dtype)
+            after = self._violation(rounded.detach(), given[rows], low[rows], dtype=value.dtype)
+            lost = (~(after <= tolerance) & ~none & rounded.isfinite().all(dim=-1)).nonzero().flatten()
+            if len(lost):
+                moved = [self._moved_in(rounded[i], given[rows[i]], low[rows[i]]) for i in lost]
+                rounded = rounded.index_put((lost,), torch.stack(moved))
+                after = self._violation(rounded.detach(), given[rows], low[rows], dtype=value.dtype)
+            better = (after <= before[rows]) & point.isfinite().all(dim=-1)
+            result = result.index_put((rows,), torch.where(better[:, None], rounded, flat[rows]))
+            violation = violation.index_put((rows,), torch.where(better, after, before[rows]))
+            optimal, empty = optimal.index_put((rows,), certain), empty.index_put((rows,), none)
         shape = value.shape[:-1]
-        parts = (violation.reshape(shape), tolerance, (optimal & (violation <= tolerance)).reshape(shape))
-        return result.reshape(value.shape), Certificate(*parts, empty.reshape(shape))
+        inside = violation <= tolerance
+        parts = (violation.reshape(shape), tolerance, (optimal & inside).reshape(shape))
+        return result.reshape(value.shape), Certificate(*parts, (empty & ~inside).reshape(shape))
 
-    def _moved_in(self, point: Tensor, interior: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """A point outside by less than the solver's tolerance, a little nearer to the interior, and its violation."""
-        parts = torch.logspace(-12, -6, 13, dtype=torch.float64, device=point.device)[:, None]
-        tried = torch.cat([point[None], (point.double() + parts * (interior.to(point) - point)).to(point.dtype)])
-        violation = self._violation(tried.detach().double(), coefficients.expand(len(tried), -1))
-        enough = (violation <= certified_tolerance(point.dtype)).nonzero().flatten()
-        chosen = enough[0] if len(enough) else 0
-        return tried[chosen], violation[chosen]
-
-    def _nearest(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest points of samples outside, with derivatives, and whether they are proved to be so."""
-        program = self.program
+    def _nearest(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The nearest points of samples outside, with derivatives, whether they are proved to be so, and empty sets."""
+        program, n = self.program, value.shape[-1]
         start, given = value.detach(), coefficients.detach()
         with torch.no_grad():
             point, multiplier = program.solve(start, given)
         polished: Polished = polish(start, point, multiplier, program.lifted, given, program.layout)
         smooth = polished.misfit <= SMOOTH
-        result = torch.where(smooth[:, None], polished.point, point)[:, : value.shape[-1]]
+        result = torch.where(smooth[:, None], polished.point, point)[:, :n]
+        missed = self._violation(result, given, start)
+        none, certain = torch.zeros_like(smooth), smooth
+        again = (~smooth | (missed > TIGHT)).nonzero().flatten()
+        if len(again):
+            few, numbers = start[again], given[again]
+            closer, none[again] = self._by_planes(few, numbers)
+            lifted = program.lift(closer, numbers)
+            pulls = supporting_multipliers(few, lifted, program.lifted, numbers, program.layout)
+            polished = polished.put(again, polish(few, lifted, pulls, program.lifted, numbers, program.layout))
+            smooth = polished.misfit <= SMOOTH
+            sharper = polished.point[again, :n]
+            off = [self._violation(p, numbers, few) for p in (sharper, closer)]
+            smooth[again] &= off[0] <= torch.maximum(off[1], off[1].new_tensor(TIGHT))
+            chosen = torch.where(smooth[again][:, None], sharper, closer)
+            held = smooth[again] | (off[1] <= missed[again])
+            result = result.index_put((again,), torch.where(held[:, None], chosen, result[again]))
+            # Planes hold the whole set: what is nearest among theirs and in the set is nearest in the set.
+            certain = smooth.index_put((again,), smooth[again] | (off[1] <= TIGHT))
         if torch.is_grad_enabled() and (value.requires_grad or coefficients.requires_grad):
             result = self._differentiable(value, coefficients, polished, smooth, result)
-        return result, smooth
+        return result, certain, none
+
+    def _moved_in(self, point: Tensor, coefficients: Tensor, value: Tensor) -> Tensor:
+        """A point outside by rounding, a little nearer to one well inside, where there is one and it helps."""
+        interior = self.program.inside(value.double(), coefficients)[1]
+        if interior is None:
+            return point
+        parts = torch.logspace(-16, -6, 21, dtype=torch.float64, device=point.device)[:, None]
+        tried = (point.double() + parts * (interior.to(point.device) - point.double())).to(point.dtype)
+        near, numbers = value.double().expand_as(tried), coefficients.expand(len(tried), -1)
+        violation = self._violation(tried.detach(), numbers, near, dtype=point.dtype)
+        enough = (violation <= certified_tolerance(point.dtype)).nonzero().flatten()
+        return tried[enough[0]] if len(enough) else point
+
+    def _by_planes(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Nearest points by supporting hyperplanes, and which samples' sets are proved empty by them and the solver."""
+        inner, empty = torch.full_like(value, torch.nan), torch.zeros(len(value), dtype=torch.bool, device=value.device)
+        for i in range(len(value)):
+            empty[i], interior = self.program.inside(value[i], coefficients[i])
+            if interior is not None:
+                inner[i] = interior
+        found = nearest_by_planes(value, self.program.bounding, coefficients, equalities=self.equalities, inner=inner)
+        return found.point, empty & found.empty
 
     def _differentiable(
         self, value: Tensor, coefficients: Tensor, polished: Polished, smooth: Tensor, result: Tensor
@@ -172,23 +213,31 @@ class Convex(ProjectableConstraint):
         at = (~smooth).nonzero().flatten()
         if len(at):
             solved = program.solve(value[at], coefficients[at])[0][:, : value.shape[-1]]
-            result = result.index_put((at,), solved)
+            result = result.index_put((at,), result[at].detach() + (solved - solved.detach()))
         return result
 
-    def _violation(self, point: Tensor, coefficients: Tensor) -> Tensor:
+    def _violation(
+        self, point: Tensor, coefficients: Tensor, value: Tensor | None = None, *, dtype: torch.dtype | None = None
+    ) -> Tensor:
         """The largest condition relative to its terms, `(batch,)`; NaN counts as infinite."""
+        point, coefficients = point.double(), coefficients.double()
         residual = self.program.residual(point, coefficients)
         k = self.equalities
         excess = torch.cat([residual[:, :k].abs(), residual[:, k:].clamp(min=0.0)], dim=-1)
-        relative = excess / self._scale(point, coefficients)
+        relative = excess / self._scale(point, coefficients, value, dtype=dtype)
         return relative.amax(dim=-1).nan_to_num(nan=torch.inf)
 
-    def _scale(self, point: Tensor, coefficients: Tensor) -> Tensor:
-        """How much each condition changes where the point moves by its own size, `(batch, m)`."""
+    def _scale(
+        self, point: Tensor, coefficients: Tensor, value: Tensor | None = None, *, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """The size of the terms of each condition, and of their change as the point moves by its own, `(batch, m)`."""
         if not len(point):  # there is nothing that vmap could trace with
             return point.new_ones(0, len(self.program.rows))
-        jacobian = torch.func.vmap(torch.func.jacrev(self.program.residual))(point, coefficients)
-        return residual_scale(point, torch.where(jacobian.isfinite(), jacobian, 0.0))
+        jacobian = jacobian_of(self.program.residual, point, coefficients)
+        jacobian = torch.where(jacobian.isfinite(), jacobian, 0.0)
+        terms = self.program.size_of_terms(point, coefficients).nan_to_num(nan=0.0, posinf=0.0)
+        flat = torch.zeros_like(terms)
+        return terms + residual_scale(point, jacobian, flat, value=value, dtype=dtype)
 
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point, `(*batch, n)`; samples that are not certified go to the fallback."""

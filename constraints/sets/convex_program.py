@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
+from threading import RLock
 from typing import Any, final
 
 import sympy
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from constraints.errors import InfeasibleError, MissingExtraError, SpecificationError
 from constraints.functional.active_newton import NormRows, RowLayout
-from constraints.functional.convex_form import Coefficients, Normaliser
+from constraints.functional.convex_form import Coefficients, Normaliser, size_of_terms
 from constraints.functional.expressions import CvxpyTarget, Norm, TorchTarget, as_leaves, evaluate
 
 __all__ = ["ConvexProgram"]
@@ -56,7 +58,10 @@ class ConvexProgram:
         self.rows = [_named(name, plain.normalise, row) for name, row in equal + less]
         lifting = Normaliser(list(self.outputs), known, self.coefficients, lift=True)
         smooth = [_named(name, lifting.normalise, row) for name, row in equal + less] + lifting.rows
+        self.terms = [size_of_terms(row) for row in self.rows]
+        self.domains = [-base for base in plain.domains]
         self.variables = lifting.variables
+        self.lifting = list(lifting.lifted)  # the function that each lifted variable bounds
         first = len(smooth)
         self.solved = smooth + [Norm(*parts) - bound for bound, parts in lifting.norms]
         self.newton, norms = list(self.solved), []
@@ -65,6 +70,7 @@ class ConvexProgram:
             self.newton += [*parts, -bound]
             norms.append(NormRows(first + i, tuple(range(at, at + len(parts))), at + len(parts)))
         self.layout = RowLayout(len(self.outputs), self.equalities, len(self.solved) - self.equalities, tuple(norms))
+        self.lock = RLock()  # the problems below keep the numbers of the sample they are solved for
         self._build()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -80,6 +86,21 @@ class ConvexProgram:
     def residual(self, point: Tensor, coefficients: Tensor) -> Tensor:
         """The conditions, `(*batch, n)` and `(*batch, d)` to `(*batch, m)`."""
         return self._evaluate(self.rows, self.outputs, point, coefficients)
+
+    def size_of_terms(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """What the rounding of each condition is relative to, `(*batch, m)`."""
+        return self._evaluate(self.terms, self.outputs, point, coefficients)
+
+    def bounding(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """The conditions, then the ends of the domains of their functions, `(*batch, m + d)`."""
+        return self._evaluate([*self.rows, *self.domains], self.outputs, point, coefficients)
+
+    def lift(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """A point with the lifted variables, each as large as what it bounds: `(*batch, n + lifted)`."""
+        for i, function in enumerate(self.lifting):
+            known = self.variables[: len(self.outputs) + i]
+            point = torch.cat([point, self._evaluate([function], known, point, coefficients)], dim=-1)
+        return point
 
     def lifted(self, point: Tensor, coefficients: Tensor) -> Tensor:
         """All rows of Newton's method, `(*batch, n + lifted)` to `(*batch, q)`."""
@@ -140,19 +161,23 @@ class ConvexProgram:
     def inside(self, near: Tensor, coefficients: Tensor) -> tuple[bool, Tensor | None]:
         """Whether one sample's set is proved to have no point; else a point well inside, not far from `near` `(n,)`."""
         cp: Any = import_module("cvxpy")
-        self.near.value = near.numpy(force=True)
-        for parameter, number in zip(self.numbers, coefficients.tolist(), strict=True):
-            parameter.value = number
-        try:
-            self.interior.solve(solver=cp.CLARABEL)
-        except cp.SolverError:
-            return False, None
-        found = self.y.value if self.interior.status == cp.OPTIMAL else None
-        return bool(self.interior.status == cp.INFEASIBLE), None if found is None else torch.as_tensor(found).to(near)
+        with self.lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is inaccurate nothing is believed unseen
+            self.near.value = near.numpy(force=True)
+            for parameter, number in zip(self.numbers, coefficients.tolist(), strict=True):
+                parameter.value = number
+            try:
+                self.interior.solve(solver=cp.CLARABEL)
+            except cp.SolverError:
+                return False, None
+            found = self.y.value if self.interior.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE) else None
+            empty = bool(self.interior.status == cp.INFEASIBLE)
+        return empty, None if found is None else torch.as_tensor(found).to(near)
 
     def solve(self, value: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """The solver's point with its lifted variables `(batch, n + lifted)`, and the multipliers `(batch, q)`."""
-        found = self.layer(value.cpu(), *coefficients.cpu().unbind(dim=-1))
+        with self.lock:
+            found = self.layer(value.cpu(), *coefficients.cpu().unbind(dim=-1))
         flat = [part.reshape(len(value), -1).to(value) for part in found]
         last = 1 + len(self.variables) - len(self.outputs)
         kinks = value.new_zeros(len(value), len(self.newton) - len(self.solved))

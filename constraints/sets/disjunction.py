@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, unguarded
 from constraints.sets.fallback import Certifying, Fallback, Raise
 
 __all__ = ["Disjunction"]
@@ -102,6 +102,6 @@ def _solve(branch: ProjectableConstraint, value: Tensor, context: Tensor | None)
     """The nearest point of a branch, with a certificate also where the branch itself has none to give."""
     if isinstance(branch, Certifying):
         return branch.solve(value, context)
-    point = branch.project(value, context)
+    point = unguarded(branch, value, context)
     fine = torch.ones_like(point[..., 0], dtype=torch.bool)
     return point, Certificate(torch.zeros_like(point[..., 0]).detach(), certified_tolerance(value.dtype), fine, ~fine)

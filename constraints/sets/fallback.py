@@ -13,7 +13,7 @@ from torch import Tensor
 
 from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, UncertifiedError
 from constraints.functional import Certificate
-from constraints.sets.constraint import ProjectableConstraint, as_buffer
+from constraints.sets.constraint import ProjectableConstraint, as_buffer, require_finite, unguarded
 
 __all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "best_point", "certificates"]
 
@@ -66,7 +66,7 @@ def best_point(constraint: ProjectableConstraint, value: Tensor, context: Tensor
     return (
         constraint.solve(value, context)[0]
         if isinstance(constraint, Certifying)
-        else constraint.project(value, context)
+        else unguarded(constraint, value, context)
     )
 
 
@@ -113,13 +113,15 @@ class Raise(Fallback):
 
     def replace(self, owner: str, point: Tensor, certificate: Certificate) -> Tensor:
         """Raise `InfeasibleError` where a set is proved empty, else `UncertifiedError`."""
-        if not bool(point.isfinite().all()):
+        unknown = certificate.violation.isnan()
+        require_finite(owner, point, point.dim() - certificate.violation.dim())
+        if bool(unknown.any()):
+            first = unknown.nonzero()[0].tolist()
+            place = f", the first is sample {first[0]}" if first else ""
             raise NonFiniteError(
-                f"`{owner}` needs finite values to project, got {int((~point.isfinite()).sum())} others"
+                f"`{owner}` needs finite numbers as context, got {int(unknown.sum())} of {unknown.numel()} samples "
+                f"whose numbers are not finite{place}"
             )
-        unknown = int(certificate.violation.isnan().sum())
-        if unknown:
-            raise NonFiniteError(f"`{owner}` needs finite numbers as context, got others for {unknown} samples")
         outside = ~certificate.feasible
         count, total = int(outside.sum()), outside.numel()
         first = outside.nonzero()[:5].squeeze(-1).tolist() if outside.dim() else []

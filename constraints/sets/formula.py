@@ -77,4 +77,4 @@ class Formula(Constraint):
                 change = (self.residual(moved, context) - here).abs() / step[..., i : i + 1]
                 slopes.append((change * (1.0 + given[..., i : i + 1].abs())).nan_to_num(nan=0.0, posinf=0.0))
             terms = torch.stack(slopes).amax(dim=0).amax(dim=-1, keepdim=True)
-        return default_tolerance(terms, terms=given.shape[-1])
+        return default_tolerance(terms, terms=given.shape[-1], least=1.0)  # of its terms nothing is known

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from constraints.errors import ShapeError
 from constraints.functional import Certificate, certified_tolerance
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, unguarded
 from constraints.sets.fallback import Certifying, Fallback, Raise
 
 __all__ = ["Given"]
@@ -71,7 +71,7 @@ class Given(ProjectableConstraint):
         own = self._own(context)
         if isinstance(self.constraint, Certifying):
             return self.constraint.solve(value, own)
-        point = self.constraint.project(value, own)
+        point = unguarded(self.constraint, value, own)
         fine = torch.ones_like(point[..., 0], dtype=torch.bool)
         return point, Certificate(fine.double() * 0.0, certified_tolerance(value.dtype), fine, ~fine)
 

@@ -82,9 +82,10 @@ class GroupMean(ProjectableConstraint):
         """Rounding of the largest group, `(*batch,)`."""
         grouped, mean = self._grouped(value, context)
         sizes = grouped.detach().abs().mean(dim=-1) + mean.detach().abs()
-        return torch.maximum(
-            default_tolerance(sizes, terms=self.grouping.size), default_tolerance(grouped.detach().abs().amax(dim=-1))
-        )
+        cells = grouped.detach().abs().amax(dim=-1)
+        if self.low is not None:
+            cells = cells + self.low.to(value).abs()
+        return torch.maximum(default_tolerance(sizes, terms=self.grouping.size), default_tolerance(cells))
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """Nearest array with the means, of the shape of `value`, and for each sample whether there is one."""

@@ -23,6 +23,7 @@ __all__ = ["find_interior", "null_space"]
 Array = NDArray[np.float64]
 
 REACHES = (1.0, 1e3, 1e6)  # how far from the starting point to look, in this order
+FARTHER = (1e-3, 1e-6, 1e-9, 1e-12, 1e9, 1e12)  # where nothing was found there
 ROUNDS = 30  # of cutting planes; curved sets of many dimensions need more, and go on by descent
 
 
@@ -70,7 +71,9 @@ def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None
         start, basis = equality.project(torch.zeros(size, dtype=torch.float64)), null_space(equality)
     cuts = [cut for part in sets for point in (start, *_probes(part, size)) for cut in _cuts(part, point, start, basis)]
     found: Tensor | None = None
-    for reach in REACHES:
+    for reach in (*REACHES, *FARTHER):
+        if reach in FARTHER and found is not None:
+            break
         point, depth = _search(sets, start, basis, cuts, reach)
         if point is not None and found is None:
             found = point
@@ -80,7 +83,7 @@ def find_interior(sets: Sequence[Constraint], size: int, equality: Affine | None
         names = ", ".join(f"`{type(part).__name__}`" for part in sets)
         raise InfeasibleError(
             f"no point was found strictly inside {names}"
-            f"{'' if equality is None else ' and on the equalities'} within {REACHES[-1]:g} of the origin"
+            f"{'' if equality is None else ' and on the equalities'} within {FARTHER[-1]:g} of the origin"
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance
 from constraints.functional.common_point import Projection, common_point
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.fallback import Fallback, Raise, best_point
 
 __all__ = ["Intersection"]
+
+ROUNDING = 64.0 * torch.finfo(torch.float64).eps  # of the value, which the projection cannot undo
 
 
 @final
@@ -123,11 +126,12 @@ class Intersection(ProjectableConstraint):
         each = zip(self._each(), self._contexts(context), strict=True)
         return len(self.sets) * torch.stack([s.tolerance(value, part) for s, part in each]).amax(dim=0)
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest common point `(*batch, n)`, and for each sample whether it is inside every set."""
         self._require_shape(value)
         batch, event = value.shape[: -self.event_dim], value.shape[-self.event_dim :]
-        flat = value.reshape(batch.numel(), event.numel()).double()
+        flat = value.reshape(math.prod(batch), math.prod(event)).double()
         parts = [
             flat.new_zeros(len(flat), 0)
             if part is None
@@ -139,13 +143,18 @@ class Intersection(ProjectableConstraint):
         if not len(flat):
             none = value.new_zeros(batch, dtype=torch.bool)
             return value, Certificate(none.double(), tolerance, none, none)
-        point, misfit = common_point(flat, maps, parts)
+        finite = torch.stack([part.isfinite().all(dim=-1) for part in (flat, *parts)]).all(dim=0)
+        whole = [torch.where(finite[:, None], part, 0.0) for part in (flat, *parts)]
+        point, misfit = common_point(whole[0], maps, whole[1:])
+        point = torch.where(finite[:, None], point, torch.nan)
         result = point.to(value.dtype)
         with torch.no_grad():
             rounded = result.double()
-            ends = [project(rounded, part) for project, part in zip(maps, parts, strict=True)]
+            tried = torch.where(finite[:, None], rounded, 0.0)
+            ends = [project(tried, part) for project, part in zip(maps, whole[1:], strict=True)]
             gap = torch.stack([(end - rounded).abs().amax(dim=-1) for end in ends]).amax(dim=0)
-            violation = gap / rounded.abs().amax(dim=-1).clamp(min=1.0)
+            size = rounded.abs().amax(dim=-1) + ROUNDING / tolerance * flat.abs().amax(dim=-1)
+            violation = gap / size.clamp(min=torch.finfo(size.dtype).tiny)
         violation = violation.nan_to_num(nan=torch.inf).reshape(batch)
         optimal = (misfit <= tolerance).reshape(batch)
         return result.reshape(value.shape), Certificate(violation, tolerance, optimal, torch.zeros_like(optimal))

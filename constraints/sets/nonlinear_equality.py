@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import final
 
@@ -10,8 +11,15 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance, default_tolerance
-from constraints.functional.stationary import conditions_of, newton_step, residual_scale, solve_stationary
-from constraints.sets.constraint import ProjectableConstraint
+from constraints.functional.stationary import (
+    conditions_of,
+    curvature_lengths,
+    jacobian_of,
+    newton_step,
+    residual_scale,
+)
+from constraints.functional.surface import nearest_on_surface, relative_violation
+from constraints.sets.constraint import ProjectableConstraint, whole_batches
 from constraints.sets.fallback import Fallback, Raise
 
 __all__ = ["NonlinearEquality"]
@@ -22,9 +30,10 @@ class NonlinearEquality(ProjectableConstraint):
     r"""The surface :math:`\{y : h(y, x) = 0\}` of a smooth function.
 
     The point found is stationary for the distance to the value, :math:`y - v + J^\top\lambda = 0`, and in general only
-    locally the nearest: the set need not be convex. Damped Gauss-Newton steps lead near it, Newton steps end it, and
-    its derivatives come from the equations that it satisfies (the implicit function theorem), not from the steps. How
-    many steps it takes depends on the data: not whole under `torch.compile` and `torch.export`.
+    locally the nearest: the set need not be convex. Damped Gauss-Newton steps lead down to the surface, Newton steps
+    lead along it; where the descent ends off the surface it begins again from values of other sizes. Derivatives come
+    from the equations that the point satisfies (the implicit function theorem), not from the steps. How many steps it
+    takes depends on the data: not whole under `torch.compile` and `torch.export`.
 
     Args:
         function: `h`, from a value `(n,)` and a context `(k,)` (empty where there is none) to residuals `(p,)`, written
@@ -64,12 +73,15 @@ class NonlinearEquality(ProjectableConstraint):
         batch = value.shape[:-1]
         given = value.new_zeros(0) if context is None else context.to(value)
         self._require_context(value, given, given.shape[-1] if given.dim() else 0)
-        flat = given.expand(*batch, given.shape[-1]).reshape(batch.numel(), given.shape[-1])
-        return value.reshape(batch.numel(), value.shape[-1]), flat
+        flat = given.expand(*batch, given.shape[-1]).reshape(math.prod(batch), given.shape[-1])
+        return value.reshape(math.prod(batch), value.shape[-1]), flat
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`h(y, x)`, `(*batch, p)`."""
-        residual = conditions_of(self.function, *self._spread(value, context))
+        flat, given = self._spread(value, context)
+        if not len(flat):  # there is nothing that vmap could trace the function with
+            return 0.0 * value[..., :1].expand(*value.shape[:-1], self.equalities)
+        residual = conditions_of(self.function, flat, given)
         if residual.shape[-1] != self.equalities:
             raise ShapeError(
                 f"`NonlinearEquality` needs {self.equalities} residuals of its function, got {residual.shape[-1]}"
@@ -79,10 +91,14 @@ class NonlinearEquality(ProjectableConstraint):
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """What rounding of the value alone does to the residual, `(*batch,)`."""
         flat, given = self._spread(value.detach(), context)
-        jacobian = torch.func.vmap(torch.func.jacrev(self.function))(flat, given)
-        moved = residual_scale(flat, jacobian).amax(dim=-1, keepdim=True)
+        if not len(flat):  # there is nothing that vmap could trace the function with
+            return value.new_zeros(value.shape[:-1])
+        jacobian = jacobian_of(self.function, flat, given)
+        moved = residual_scale(flat, jacobian, curvature_lengths(self.function, flat, given), value=flat)
+        moved = moved.amax(dim=-1, keepdim=True)
         return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
 
+    @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """A locally nearest point `(*batch, n)`, and for each sample whether it is on the surface."""
         flat, given = (part.double() for part in self._spread(value, context))
@@ -90,29 +106,18 @@ class NonlinearEquality(ProjectableConstraint):
         if not len(flat):  # there is nothing that vmap could trace the function with
             none = value.new_zeros(value.shape[:-1], dtype=torch.bool)
             return value, Certificate(none.double(), tolerance, none, none)
-        active = flat.new_ones(len(flat), self.equalities)
         start, fixed = flat.detach(), given.detach()
-        point, multiplier = solve_stationary(start, start, active, self.function, fixed)
-        violation = self._violation(point, fixed)
-        lost = violation > tolerance
-        if bool(lost.any()):
-            # A value where the surface gives no direction (the centre of a circle) is left by a small push.
-            pushed = start + 1e-3 * (1.0 + start.abs()) * torch.linspace(0.5, 1.0, start.shape[-1]).to(start)
-            other, found = solve_stationary(start, pushed, active, self.function, fixed)
-            point = torch.where(lost[:, None], other, point)
-            multiplier = torch.where(lost[:, None], found, multiplier)
-        if flat.requires_grad or given.requires_grad:
+        point, multiplier, _ = nearest_on_surface(start, self.function, fixed)
+        if torch.is_grad_enabled() and (flat.requires_grad or given.requires_grad):
+            active = torch.ones_like(multiplier)
             for _ in range(2):  # two steps from the solution carry its first two derivatives
                 point, multiplier = newton_step(flat, point, multiplier, active, self.function, given)
         result = point.to(value.dtype)
-        violation = self._violation(result.detach().double(), fixed).reshape(value.shape[:-1])
+        violation = relative_violation(
+            self.function, result.detach().double(), fixed, value=start, dtype=value.dtype
+        ).reshape(value.shape[:-1])
         certain = violation <= tolerance
         return result.reshape(value.shape), Certificate(violation, tolerance, certain, torch.zeros_like(certain))
-
-    def _violation(self, point: Tensor, context: Tensor) -> Tensor:
-        jacobian = torch.func.vmap(torch.func.jacrev(self.function))(point, context)
-        relative = conditions_of(self.function, point, context).abs() / residual_scale(point, jacobian)
-        return relative.amax(dim=-1).nan_to_num(nan=torch.inf)
 
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """A locally nearest point with `h(y, x) = 0`, `(*batch, n)`; samples without one go to the fallback."""

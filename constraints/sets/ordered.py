@@ -74,7 +74,9 @@ class OrderedCone(ProjectableConstraint):
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Rounding of the value and of the steps that are cumulated, `(*batch,)`."""
         self._require_shape(value)
-        return default_tolerance(value.detach().abs() + self._steps(value), terms=1)
+        ends = [end.to(value).abs() for end in (self.low, self.high) if end is not None]
+        size = torch.maximum(value.detach().abs(), self._steps(value))
+        return default_tolerance(size + sum(ends, start=torch.zeros_like(self._steps(value))), terms=1)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Steps in the wrong direction, or too small, then what lies beyond the bounds, `(*batch, m)`."""

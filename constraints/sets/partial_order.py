@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.errors import SpecificationError
+from constraints.errors import SpecificationError, UnsupportedError
 from constraints.functional import Certificate
 from constraints.functional.partial_order import find_cycle, order_steps, reduce_edges
 from constraints.sets.constraint import ProjectableConstraint
@@ -92,6 +92,10 @@ class PartialOrder(ProjectableConstraint):
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
         self._require_shape(value)
+        if torch.compiler.is_compiling() and "polytope" not in self.__dict__:
+            raise UnsupportedError(
+                "`PartialOrder` needs one call before torch.export, which makes its rows, got none: call `project` once"
+            )
         if self.polytope.matrix.device != value.device:
             self.polytope.to(value.device)
         return self.polytope.solve(value)

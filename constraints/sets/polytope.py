@@ -246,7 +246,7 @@ class VaryingPolytope(ProjectableConstraint):
         batch = value.shape[:-1]
 
         def spread(part: Tensor) -> Tensor:
-            return part.expand(*batch, *part.shape[-2:]).reshape(batch.numel(), *part.shape[-2:])
+            return part.expand(*batch, *part.shape[-2:]).reshape(math.prod(batch), *part.shape[-2:])
 
         return solve_polytope(value, factorise_polytope(spread(matrix), spread(equal)), low, high, target)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError
-from constraints.functional import Certificate, project_simplex, squash_simplex
+from constraints.functional import Certificate, default_tolerance, project_simplex, squash_simplex
 from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 from constraints.sets.fallback import Fallback, Raise
@@ -48,6 +48,12 @@ class Simplex(ProjectableConstraint):
             raise InfeasibleError(f"`Simplex` needs total > 0, got total={float(s)}")
         self.fallback = fallback or Raise()
         self.register_buffer("total", s, persistent=False)
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the sum, `|y| + |s|`, `(*batch,)`."""
+        self._require_shape(value)
+        terms = value.detach().abs().sum(dim=-1, keepdim=True) + self._total(value, context).detach().abs()
+        return default_tolerance(terms, terms=value.shape[-1])
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`sum(y) - s`, then `-y`: `(*batch, 1 + n)`."""

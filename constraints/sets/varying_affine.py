@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 from torch import Tensor
@@ -64,7 +65,7 @@ class VaryingAffine(ProjectableConstraint):
         self._require_shape(value)
         matrix, target = (part.double() for part in self._system(context))
         batch = value.shape[:-1]
-        equal = matrix.expand(*batch, *matrix.shape[-2:]).reshape(batch.numel(), *matrix.shape[-2:])
+        equal = matrix.expand(*batch, *matrix.shape[-2:]).reshape(math.prod(batch), *matrix.shape[-2:])
         none = equal.new_zeros(0)
         factors = factorise_polytope(equal[..., :0, :], equal)
         return solve_polytope(value, factors, none, none, target)

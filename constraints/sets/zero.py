@@ -6,6 +6,7 @@ from typing import final
 
 from torch import Tensor
 
+from constraints.functional import default_tolerance
 from constraints.sets.constraint import Constraint
 
 __all__ = ["NonPositive", "Zero"]
@@ -22,6 +23,10 @@ class Zero(Constraint):
     """
 
     equalities = 2**31 - 1  # every component is one, whatever the length
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of numbers of size one at least, `(*batch,)`: what they were computed from is not known."""
+        return default_tolerance(value, terms=value.shape[-1], least=1.0)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The values, `(*batch, m)`."""
@@ -41,6 +46,10 @@ class NonPositive(Constraint):
         >>> NonPositive().violation(torch.tensor([0.5, -2.0]))
         tensor(0.5000)
     """
+
+    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of numbers of size one at least, `(*batch,)`: what they were computed from is not known."""
+        return default_tolerance(value, terms=value.shape[-1], least=1.0)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The values, `(*batch, m)`."""

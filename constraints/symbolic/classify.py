@@ -160,6 +160,8 @@ class Classifier:
         )
 
     def _surface(self, branch: Sequence[Condition]) -> Found | None:
+        if self._kinks(branch):
+            return None
         given = self._given(branch)
         residuals = Residuals(tuple(branch), self.outputs, given)
         try:
@@ -184,6 +186,12 @@ class Classifier:
             entries=tuple(Entry(symbol) for symbol in given),
             shape=(len(given),) if given else (),
         )
+
+    def _kinks(self, branch: Sequence[Condition]) -> set[sympy.Basic]:
+        """Kinks of the outputs: where a curved surface is nearest there, no derivative tells so."""
+        outputs = set(self.outputs)
+        kinks = {part for c in branch for part in c.expression.atoms(sympy.Abs, sympy.Max, sympy.Min)}
+        return {part for part in kinks if part.free_symbols & outputs}
 
     def _has_point(self, constraint: NonlinearEquality, branch: Sequence[Condition]) -> bool:
         """Whether a point of the surface is found from random starts; that none is proves nothing."""
@@ -230,6 +238,11 @@ class Classifier:
         if any(c.when is not sympy.true for c in branch):
             return "curved, and holds for some inputs only"
         if all(c.equality for c in branch) and len(branch) <= len(self.outputs):
+            kinks = self._kinks(branch)
+            if kinks:
+                return (
+                    f"a curved equality with kinks ({', '.join(sorted(map(str, kinks)))}), where it has no derivative"
+                )
             return f"a curved equality of which no point was found from {PROBES} starts"
         if any(c.equality for c in curved):
             rest = "inequalities" if len(branch) <= len(self.outputs) else "more conditions than outputs"

@@ -173,9 +173,10 @@ class DeclaredRule(OutputRule):
                 f"rule `{self.name}` needs the {len(self.input_names)} inputs {list(self.input_names)} along the last "
                 f"dimension, got shape {tuple(x.shape)}"
             )
-        last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
-        if x.dim() == 0 or last >= x.shape[-1]:
-            raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")
+        if not torch.compiler.is_compiling():  # in a graph the numbers of a tensor are not known
+            last = max(c if isinstance(c, int) else -1 for c in self.columns.tolist())
+            if x.dim() == 0 or last >= x.shape[-1]:
+                raise ShapeError(f"rule `{self.name}` reads input {last}, got inputs of shape {tuple(x.shape)}")
         real = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         chosen = real.index_select(-1, self.columns)
         return {symbol: chosen[..., i] for i, symbol in enumerate(self.inputs)}, chosen[..., 0]

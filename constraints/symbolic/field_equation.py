@@ -131,7 +131,7 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual([*equations, *tails], known, len(self.fields))
-        self._equations = len(equations)
+        self.equations, self._equations = tuple(equations), len(equations)
         seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
         self._constant = not seen & {*self.coordinates, *at_boundary}
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
@@ -189,6 +189,21 @@ class FieldEquation(FieldRule):
     def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
         """See `Architecture.survives`."""
         return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
+
+    def values(self) -> dict[int, sympy.Expr]:
+        """What the equations give a field everywhere, by its place: `Eq(u, 2 * x)`, of real coordinates."""
+        found = {}
+        names = {s: _real(s) for s in self.coordinates}
+        for equation in (e.renamed(names) for e in self.equations):
+            if len(equation.terms) != 1 or not isinstance(self.constraint, Zero):
+                continue
+            ((symbol, term),) = equation.terms.items()
+            factor = sympy.diff(equation.expression, symbol)
+            plain = not any(term.orders) and term.place == tuple(names.values()) and factor.is_number and factor != 0
+            rest = equation.expression.subs(symbol, 0)
+            if plain and not rest.free_symbols - set(names.values()):
+                found[term.field] = -rest / factor
+        return found
 
     @property
     def constant(self) -> bool:
@@ -308,8 +323,8 @@ class FieldEquation(FieldRule):
         if error > UNRESOLVED:
             self._resolved = False
             warnings.warn(
-                f"rule `{self.name}` does not resolve an integral: its estimated error is {error:.2g} of its size. Pass nodes=, more "
-                f"than {self.nodes or 'the default'}",
+                f"rule `{self.name}` does not resolve an integral: its estimated error is {error:.2g} of its size. "
+                f"Pass nodes=, more than {self.nodes or 'the default'}",
                 stacklevel=2,
             )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
+import sympy
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ __all__ = ["ProblemReport", "check_problem", "require_consistent"]
 LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
-LARGEST, TOGETHER, STEP = 160, 16, 1e-6
+LARGEST, TOGETHER, STEP = 250, 16, 1e-6
 SLOW = 3  # the degree of what varies slowly
 
 
@@ -106,14 +108,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
             rule.eval()
         coarse = _linearise(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
         fine = _linearise(rules, _Polynomials(low, high, len(names), degree))
+        free, fine_enough = _free(coarse, fine), fine
+        if bool((free & (fine.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
+            fine_enough = _linearise(rules, _Polynomials(low, high, len(names), degree + 3))
+            free = _free(fine, fine_enough)
     finally:
         for rule in training:
             rule.train()
     contradiction = contradiction or _unsolvable(list(rules), coarse, fine)
-    (before_sizes, _), (sizes, vectors) = coarse.seen(), fine.seen()
-    missing = sizes.new_full((max(len(sizes) - len(before_sizes), 0),), torch.inf)
-    before = torch.cat([missing, before_sizes])[-len(sizes) :]
-    free = (sizes < FREE) & ((sizes < ZERO) | (sizes < before / 5.0))
+    sizes, vectors = fine_enough.sizes, fine_enough.vectors
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(
         contradiction=contradiction,
@@ -124,7 +127,7 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
 
 
 def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
-    """Refuse conditions of which one wants another value than another at the same place.
+    """Refuse conditions of which one wants another value than another at the same place, or than is given everywhere.
 
     Raises:
         InfeasibleError: names the two rules.
@@ -132,6 +135,12 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
     Example:
         >>> require_consistent({})
     """
+    for (one, first), (two, second) in itertools.permutations(rules.items(), 2):
+        if first.fields == second.fields:
+            for field, value in first.values().items():
+                _require_value(
+                    one, two, value, [c for c in second.conditions if isinstance(c, Pin) and c.field == field], second
+                )
     for (one, first), (two, second) in itertools.combinations(rules.items(), 2):
         if first.fields != second.fields:
             continue
@@ -140,6 +149,21 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
             require_agreement(pins, first.coordinates)
         except InfeasibleError as error:
             raise InfeasibleError(f"rules `{one}` and `{two}`: {error}") from error
+
+
+def _require_value(one: str, two: str, value: sympy.Expr, pins: Sequence[Pin], rule: FieldEquation) -> None:
+    """Refuse pins that a value given everywhere does not have."""
+    coordinates = [sympy.Symbol(x.name, real=True) for x in rule.coordinates]
+    for pin in pins:
+        gap = pin.apply(value, coordinates)
+        at = {x: sympy.Rational(3 + i, 10) for i, x in enumerate(coordinates)}
+        at |= {coordinates[i]: sympy.Float(low + 0.37 * (high - low)) for i, low, high in pin.extent}
+        size = sum(abs(complex(sympy.N(part.subs(at)))) for part in (value, pin.value)) or 1.0
+        if abs(complex(sympy.N(gap.subs(at)))) > 1e-8 * size:
+            raise InfeasibleError(
+                f"rules `{one}` and `{two}`: conditions contradict each other: one gives the field the value {value} "
+                f"everywhere, which breaks the other at {coordinates[pin.axis]} = {pin.at}"
+            )
 
 
 def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
@@ -160,8 +184,15 @@ def _degree(coordinates: int, fields: int) -> int:
     return min(12, int((LARGEST / fields) ** (1.0 / coordinates)) - 1)
 
 
+def _free(coarse: _Linearised, fine: _Linearised) -> Tensor:
+    """Which changes of the finer polynomials no rule sees, or ever less of them."""
+    missing = fine.sizes.new_full((max(len(fine.sizes) - len(coarse.sizes), 0),), torch.inf)
+    before = torch.cat([missing, coarse.sizes])[-len(fine.sizes) :]
+    return (fine.sizes < FREE) & ((fine.sizes < ZERO) | (fine.sizes < before / 5.0))
+
+
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Linearised:
     """Residuals about a random field: `residual + slopes (c - start)`, each equation by its unit.
 
@@ -181,10 +212,20 @@ class _Linearised:
     linear: tuple[bool, ...]
     bases: tuple[Tensor, ...]
 
-    def seen(self) -> tuple[Tensor, Tensor]:
-        """What the rules see of changes of unit size, falling, and these changes, `(n,)` and `(n, coefficients)`."""
+    @cached_property
+    def _decomposition(self) -> tuple[Tensor, Tensor]:
         _, sizes, vectors = torch.linalg.svd(self.slopes, full_matrices=False)
         return sizes, vectors
+
+    @property
+    def sizes(self) -> Tensor:
+        """What the rules see of changes of unit size, falling, `(n,)`."""
+        return self._decomposition[0]
+
+    @property
+    def vectors(self) -> Tensor:
+        """These changes, `(n, coefficients)`."""
+        return self._decomposition[1]
 
     def least(self) -> tuple[Tensor, float]:
         """What remains of the residuals of the linear rules for the best field, and the size of their sources."""
@@ -223,8 +264,8 @@ def _unsolvable(names: Sequence[str], coarse: _Linearised, fine: _Linearised) ->
     parts = zip(names, fine.split(left), strict=True)
     named = ", ".join(f"`{name}`" for name, part in parts if float(part.norm()) > 0.1 * remains)
     return (
-        f"rules {named} have no solution together: whatever the fields are, {remains / size:.0%} of their sources remain. "
-        f"What flows in must flow out: check that sources and values at the boundary are in balance"
+        f"rules {named} have no solution together: whatever the fields are, {remains / size:.0%} of their sources "
+        f"remain. What flows in must flow out: check that sources and values at the boundary are in balance"
     )
 
 

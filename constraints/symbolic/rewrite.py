@@ -18,6 +18,7 @@ __all__ = ["Rewriter"]
 
 KINKS = (sympy.Abs, sympy.Max, sympy.Min)
 CASES = 3  # kinks and cases taken apart in one condition; more stay as they are
+CORNERS = 5  # kinks taken apart in an equality that is linear but for them: each piece is a polytope
 ROOTS = 12  # degree up to which a polynomial of one output is solved
 
 Inverse = tuple[Callable[[sympy.Expr], sympy.Expr], sympy.Expr, sympy.Expr]
@@ -74,7 +75,7 @@ class Rewriter:
             return FALSE
         if not equality and e.is_nonnegative:
             return every([Condition(term, equality=True) for term in sympy.Add.make_args(e)])
-        if is_cross(e, ys):
+        if not equality and is_cross(e, ys):
             return None
         constant, rest = e.as_independent(*ys, as_Add=True)
         factor, inner = rest.as_coeff_Mul()
@@ -94,7 +95,8 @@ class Rewriter:
     def _cases(self, e: sympy.Expr, ys: set[sympy.Symbol], *, equality: bool) -> Node | None:
         """The first kink or `Piecewise` of outputs taken apart."""
         kinks = [a for a in e.atoms(*KINKS, sympy.Piecewise) if a.free_symbols & ys]
-        if not kinks or len(kinks) > CASES:
+        most = CORNERS if equality and _is_piecewise_linear(e, ys) else CASES
+        if not kinks or len(kinks) > most:
             return None
         # Smallest first, so that what is inside a kink is plain.
         kink = min(kinks, key=lambda a: (len(a.atoms(*KINKS, sympy.Piecewise)), sympy.default_sort_key(a)))
@@ -135,6 +137,14 @@ class Rewriter:
             parts.append(replace(put(value), when=when))
             before.append(condition)
         return every(parts)
+
+
+def _is_piecewise_linear(e: sympy.Expr, ys: set[sympy.Symbol]) -> bool:
+    """Whether it is linear in the outputs but for `Abs`, `Max` and `Min` of what is."""
+    kinks = [kink for kink in e.atoms(*KINKS) if kink.free_symbols & ys]
+    flat = e.replace(lambda part: isinstance(part, KINKS) and bool(part.free_symbols & ys), lambda part: sympy.Dummy())
+    parts = [part for kink in kinks for part in kink.args]
+    return degree(flat, flat.free_symbols) <= 1 and all(degree(part, ys) <= 1 for part in parts)
 
 
 def has_domain(e: sympy.Basic) -> bool:

@@ -42,8 +42,8 @@ class Equation:
         expression: with a symbol for each term.
         terms: what each symbol stands for.
         shown: as it was written.
-        tails: of each integral in it that of the integrand's size, and its highest Legendre coefficients along each axis
-            that quadrature tells: how far it is from resolved.
+        tails: of each integral in it that of the integrand's size, and its highest Legendre coefficients along each
+            axis that quadrature tells: how far it is from resolved.
     """
 
     expression: sympy.Expr

@@ -24,6 +24,7 @@ from constraints import (
     SpecificationError,
     Squashing,
 )
+from constraints.functional import project_semidefinite_cone
 from constraints.testing import (
     check_set,
     law_feasible,
@@ -156,7 +157,9 @@ def test_exports_and_compiles_without_a_break(name):
 def test_one_sample_that_is_not_a_number_spoils_no_other():
     values = normal(3, 2, 2)
     values[1, 0, 0] = torch.nan
-    y = SemidefiniteCone(2).project(values)
+    with pytest.raises(NonFiniteError, match=r"got \d of 12 values that are not finite, the first at sample 1"):
+        SemidefiniteCone(2).project(values)
+    y = project_semidefinite_cone(values)
     assert y[1].isnan().all() and y[[0, 2]].isfinite().all()
     assert SemidefiniteCone(2).check(y).tolist() == [True, False, True]
     assert SemidefiniteCone(2).project(torch.eye(2, dtype=torch.bfloat16)).dtype == torch.bfloat16

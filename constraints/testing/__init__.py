@@ -22,22 +22,42 @@ from constraints.functional import default_tolerance
 from constraints.networks import FiniteGroup
 from constraints.rules import CellRule, Equivariance, FieldRule, Invariance, OutputRule, Rule
 from constraints.sets import Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.testing.conventions import (
+    law_convex,
+    law_empty_batch,
+    law_finite,
+    law_floating,
+    law_reference,
+    law_scale,
+    law_sides,
+    law_threads,
+    law_transforms,
+)
 
 __all__ = [
     "check_embedding",
     "check_rule",
     "check_set",
     "law_batch_shape",
+    "law_convex",
     "law_dtype",
+    "law_empty_batch",
     "law_feasible",
+    "law_finite",
+    "law_floating",
     "law_gauge",
     "law_gradcheck",
     "law_idempotent",
     "law_nearest",
+    "law_reference",
+    "law_scale",
     "law_serialises",
+    "law_sides",
     "law_smooth",
     "law_squash",
     "law_symmetric",
+    "law_threads",
+    "law_transforms",
     "law_violation",
 ]
 
@@ -45,7 +65,7 @@ __all__ = [
 def check_set(
     constraint: Constraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
 ) -> None:
-    """Run every law of sets.
+    """Run every law of sets: of what a set declares (`convex`, `equalities`, a smooth map) each is tested.
 
     Args:
         constraint: the set.
@@ -54,8 +74,18 @@ def check_set(
         second_order: whether to test second derivatives too.
     """
     law_violation(constraint, values, context)
+    law_sides(constraint, values, context)
+    law_floating(constraint, values, context)
+    law_empty_batch(constraint, values, context)
     law_serialises(constraint)
     if isinstance(constraint, ProjectableConstraint):
+        law_finite(constraint, values, context)
+        law_threads(constraint, values, context)
+        law_transforms(constraint, values, context)
+        if constraint.convex:
+            law_convex(constraint, values, context)
+            law_nearest(constraint, values, context, others=8)
+            law_reference(constraint, values, context)
         law_feasible(constraint, values, context)
         law_idempotent(constraint, values, context)
         law_batch_shape(constraint, values, context)
