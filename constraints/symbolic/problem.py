@@ -24,7 +24,7 @@ __all__ = ["ProblemReport", "check_problem", "require_consistent"]
 LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
-LARGEST, TOGETHER, STEP = 250, 16, 1e-6
+LARGEST, TOGETHER, STEP = 160, 16, 1e-6
 SLOW = 3  # the degree of what varies slowly
 
 
@@ -233,7 +233,7 @@ class _Linearised:
             [torch.full((len(part),), one) for part, one in zip(self.split(self.residual), self.linear, strict=True)]
         )
         slopes, source = self.slopes[linear], (self.residual - self.slopes @ self.start)[linear]
-        best = torch.linalg.lstsq(slopes, -source[:, None], driver="gelsd").solution[:, 0]
+        best = torch.linalg.lstsq(slopes, -source[:, None], rcond=1e-8, driver="gelsd").solution[:, 0]
         left = torch.zeros_like(self.residual)
         left[linear] = source + slopes @ best
         return left, float(source.norm())

@@ -3,10 +3,20 @@
 import pytest
 import sympy
 import torch
-from sympy import Eq, Function, Rational, pi, sin
+from sympy import Eq, Function, Rational, cos, pi, sin
 from torch import nn
 
-from constraints import InfeasibleError, Monitor, Soft, SpecificationError, check_problem, declare, equations
+from constraints import (
+    Hard,
+    InfeasibleError,
+    Monitor,
+    Soft,
+    SpecificationError,
+    check_problem,
+    declare,
+    equations,
+    join,
+)
 from constraints.domains import Ball
 from constraints.sampling import RetainResample
 from constraints.symbolic import require_consistent
@@ -35,7 +45,15 @@ def problem(statements, fields=(U,), domain=BOX):
         ([WAVE, WALLS, [START, Eq(U.diff(T).subs(T, 0), 0)]], U, BOX),
         ([equations.burgers(U, Rational(1, 100)), WALLS, START], U, BOX),
         ([POISSON, SIDES], V, SQUARE),
-        ([POISSON, SLOPES, Eq(sympy.Integral(V, (X, 0, 1), (Y, 0, 1)), 0)], V, SQUARE),
+        (
+            [
+                equations.poisson(V, cos(pi * X) * cos(pi * Y)),
+                SLOPES,
+                Eq(sympy.Integral(V, (X, 0, 1), (Y, 0, 1)), 0),
+            ],
+            V,
+            SQUARE,
+        ),
     ],
     ids=["heat", "wave", "burgers", "poisson", "poisson, its mean"],
 )
@@ -131,3 +149,97 @@ def test_does_not_depend_on_units(length, factor):
     left, right = declare(Eq(U1.subs(X, 0), 0), **told), declare(Eq(U1.subs(X, length), 0), **told)
     assert check_problem({"bend": bend, "left": left, "right": right}).free == 0
     assert check_problem({"bend": bend, "left": left}).free == 1
+
+
+LAPLACIAN = V.diff(X, 2) + V.diff(Y, 2)
+
+
+@pytest.mark.parametrize("more", [[], [Eq(sympy.Integral(V, (X, 0, 1), (Y, 0, 1)), 0)]], ids=["", "its mean"])
+def test_a_source_in_an_insulated_box_has_no_solution(more):
+    """The flux through the walls is the integral of the source (Gauss), which is 1 and not 0."""
+    report = check_problem(problem([Eq(-LAPLACIAN, 1), SLOPES, *more], (V,), SQUARE))
+    assert "`rule0`, `rule1` have no solution together" in report.contradiction
+    with pytest.raises(InfeasibleError, match="What flows in must flow out"):
+        report.require()
+
+
+def test_flow_through_the_lid_of_a_closed_cavity_has_no_solution():
+    a, b = (Function(name)(X, Y) for name in "ab")
+    closed = [Eq(a.subs(X, 0), 0), Eq(a.subs(X, 1), 0), Eq(b.subs(Y, 0), 0)]
+    mass = Eq(a.diff(X) + b.diff(Y), 0)
+    assert "no solution" in check_problem(problem([mass, [*closed, Eq(b.subs(Y, 1), 1)]], (a, b), SQUARE)).contradiction
+    for lid in (0, sympy.cos(pi * X)):  # nothing through it in all
+        assert not check_problem(problem([mass, [*closed, Eq(b.subs(Y, 1), lid)]], (a, b), SQUARE)).contradiction
+
+
+@pytest.mark.parametrize(
+    ("statements", "field", "domain"),
+    [
+        ([Eq(-LAPLACIAN, cos(pi * X) * cos(pi * Y)), SLOPES], V, SQUARE),
+        ([HEAT, Eq(NAME(X, 0), 1), WALLS], U, BOX),  # a jump at two corners
+        ([HEAT, Eq(NAME(X, 0), sin(9 * pi * X)), WALLS], U, BOX),  # rougher than the polynomials
+    ],
+    ids=["balanced source", "jump at corners", "rough start"],
+)
+def test_what_has_a_solution_is_not_contradicted(statements, field, domain):
+    assert check_problem(problem(statements, (field,), domain)).contradiction == ""
+
+
+def test_a_value_everywhere_contradicts_another_at_a_wall():
+    rules = problem([Eq(U, 2), Eq(NAME(0, T), 0)])
+    assert "the value 2 everywhere, which breaks the other at x = 0" in check_problem(rules).contradiction
+    with pytest.raises(InfeasibleError, match="`rule0` and `rule1`"):
+        require_consistent(dict(reversed(rules.items())))
+    require_consistent(problem([Eq(U, 2), Eq(NAME(0, T), 2)]))
+    require_consistent(problem([Eq(U, X * T), Eq(NAME(X, 0), 0), Eq(U.diff(X).subs(X, 1), T)]))
+
+
+def test_fast_growth_is_not_taken_for_freedom():
+    """Fisher's equation over r T = 6: a change at the start grows e^6-fold, and is seen by so much less."""
+    growth = Eq(U.diff(T), U.diff(X, 2) / 100 + 6 * U * (1 - U))
+    insulated = [Eq(U.diff(X).subs(X, c), 0) for c in (0, 1)]
+    start = Eq(NAME(X, 0), sympy.exp(-10 * X**2))
+    assert check_problem(problem([growth, start, insulated])).free == 0
+    assert check_problem(problem([growth, insulated])).free >= 1
+
+
+def test_what_explain_lists_is_built():
+    """A slope of one field beside others: Hard in `explain()`, and in `join`."""
+    fields = [Function(name)(X, Y) for name in "uvp"]
+    rule = declare(Eq(fields[2].diff(X).subs(X, 0), 0), fields=fields, domain=SQUARE)
+    assert "Hard" in rule.explain().embeddings
+    model = join(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3)), {"wall": Hard(rule)})
+    p = torch.rand(5, 2)
+    assert float(rule.measure(model, p, p).detach().max()) < 1e-6
+
+
+class Peak(nn.Module):
+    """A Gaussian of integral 1, of width 0.2 about 0.37."""
+
+    def forward(self, p):
+        return torch.exp(-(((p[..., :1] - 0.37) / 0.2) ** 2) / 2) / (0.2 * (2 * torch.pi) ** 0.5)
+
+
+@pytest.mark.parametrize("nodes", [None, 64, 160])
+def test_integrals_that_nodes_do_not_resolve_are_told(nodes, recwarn):
+    rule = declare(
+        Eq(sympy.Integral(U, (X, -10, 10)), 1), fields=[U], domain={X: (-10, 10), T: (0, 1)}, draws=0, nodes=nodes
+    )
+    error = float(rule.quantity(Peak(), torch.zeros(1, 2, dtype=torch.float64)).detach().abs())
+    told = [str(w.message) for w in recwarn if "does not resolve an integral" in str(w.message)]
+    assert (error > 1e-6) == bool(told)
+    if told:
+        estimate = float(told[0].split("error is ")[1].split(" ")[0])
+        assert error < 10 * estimate
+        rule.quantity(Peak(), torch.zeros(1, 2, dtype=torch.float64))
+        assert sum("does not resolve" in str(w.message) for w in recwarn) == 1  # once
+
+
+def test_nodes_need_an_integral():
+    for nodes, told in ((2, "nodes >= 3"), (8.0, "nodes >= 3")):
+        with pytest.raises(SpecificationError, match=told):
+            declare(Eq(sympy.Integral(U, (X, 0, 1)), 1), fields=[U], domain=BOX, nodes=nodes)
+    with pytest.raises(SpecificationError, match="needs an integral for its nodes"):
+        declare(HEAT, fields=[U], domain=BOX, nodes=8)
+    with pytest.raises(SpecificationError, match="beside outputs, got nodes="):
+        declare(Eq(X + T, 1), outputs=[X, T], nodes=8)
