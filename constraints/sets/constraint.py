@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError
 from constraints.functional import default_tolerance
+from constraints.functional.certificate import Certificate, certified_tolerance
 from constraints.sets.transforms import is_transformed, map_transformed
 
 __all__ = ["Constraint", "ProjectableConstraint", "RayTraceable", "Squashing", "as_buffer", "keep_precision"]
@@ -138,8 +139,17 @@ class ProjectableConstraint(Constraint, ABC):
 
     def _not_finite(self, point: Tensor) -> Tensor:
         """What to return for an answer that is not finite: sets with a fallback leave it to that."""
-        require_finite(type(self).__name__, point, self.event_dim)
-        return point
+        fallback = getattr(self, "fallback", None)
+        if fallback is None:
+            require_finite(type(self).__name__, point, self.event_dim)
+            return point
+        broken = ~point.detach().isfinite().flatten(-self.event_dim).all(dim=-1)
+        violation = torch.where(broken, torch.nan, 0.0).to(point)
+        tolerance = certified_tolerance(point.dtype)
+        found: Tensor = fallback.replace(
+            type(self).__name__, point, Certificate(violation, tolerance, ~broken, torch.zeros_like(broken))
+        )
+        return found
 
 
 @runtime_checkable

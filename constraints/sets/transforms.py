@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constraints.errors import UnsupportedError
+
 __all__ = ["is_transformed", "map_transformed"]
 
 Map = Callable[[Tensor, Tensor | None], Tensor]
@@ -119,7 +121,7 @@ class _PulledTwice(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, ...]:
-        raise NotImplementedError("the maps of sets have two derivatives under `torch.func`, got a request for a third")
+        raise UnsupportedError("the maps of sets have two derivatives under `torch.func`, got a request for a third")
 
     @staticmethod
     def vmap(

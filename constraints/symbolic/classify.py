@@ -171,15 +171,18 @@ class Classifier:
         constraint = NonlinearEquality(
             residuals, size=len(self.outputs), conditions=len(branch), fallback=self.fallback
         )
+        reached = ""
         if not given:
             self._require_satisfiable(every(branch))
-            if not self._has_point(constraint, branch):
+            count = self._reached(constraint, branch)
+            if not count:
                 return None
+            reached = f"; of {PROBES} random values, up to 100 times its size away, {count} were brought onto it"
         smooth = all(degree(c.expression, self.outputs) < float("inf") for c in branch)
         return Found(
             kind="polynomial equality" if smooth else "nonlinear equality",
             why=f"{'one equality' if len(branch) == 1 else f'{len(branch)} equalities'}, "
-            f"{'polynomial' if smooth else 'nonlinear'} in the outputs{self._from(given)}",
+            f"{'polynomial' if smooth else 'nonlinear'} in the outputs{self._from(given)}{reached}",
             cost="Newton's method to a stationary point, which need not be the nearest",
             constraint=constraint,
             outputs=self.outputs,
@@ -193,13 +196,13 @@ class Classifier:
         kinks = {part for c in branch for part in c.expression.atoms(sympy.Abs, sympy.Max, sympy.Min)}
         return {part for part in kinks if part.free_symbols & outputs}
 
-    def _has_point(self, constraint: NonlinearEquality, branch: Sequence[Condition]) -> bool:
-        """Whether a point of the surface is found from random starts; that none is proves nothing."""
+    def _reached(self, constraint: NonlinearEquality, branch: Sequence[Condition]) -> int:
+        """From how many of `PROBES` random starts a point of the surface is found; that none is proves nothing."""
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(PROBES, len(self.outputs), generator=generator, dtype=torch.float64)
         reach = max(self._reach(c.expression) for c in branch)
         start = start * reach * torch.logspace(-1, 2, PROBES, dtype=torch.float64)[:, None]
-        return bool(constraint.solve(start)[1].feasible.any())
+        return int(constraint.solve(start)[1].feasible.sum())
 
     def _reach(self, e: sympy.Expr) -> float:
         """How large outputs are where a polynomial reaches its constant: `c ** (1 / degree)`."""

@@ -308,3 +308,8 @@ def test_a_mix_of_strengths_on_one_model():
     y = network(x)
     torch.testing.assert_close(y.sum(-1), x[:, 0])
     assert bool((y[:, 0] <= 2 * x[:, 0] + 1e-6).all())
+
+
+def test_explain_tells_how_rare_failures_of_a_surface_are():
+    rule = declare(Eq(A**2 + 100 * B**2, 1), outputs=OUT)
+    assert "of 64 random values, up to 100 times its size away, 64 were brought onto it" in rule.explain().why
