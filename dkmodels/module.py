@@ -172,7 +172,11 @@ class KnowledgeModule(LightningModule, ABC):
     # --- what Lightning calls ----------------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's answer; hard rules hold."""
+        """The network's answer; hard rules hold.
+
+        **Decode rules do not act here**, nor in what is exported: `decode` applies them, and `DecodedNetwork` of
+        `network` and `embeddings()` includes them.
+        """
         y: Tensor = self.network(x)
         self._require_width("output", self.outputs, y)
         self._require_width("input", self.inputs, x)

@@ -149,7 +149,7 @@ def equation(sampler: Sampler | None = None, *, growth: float = 0.0) -> FieldRul
         raise SpecificationError(f"`equation` needs a finite growth >= 0, got {growth}")
     statement, draws = allen_cahn(U, DIFFUSIVITY, REACTION), 0 if sampler is None else 1
     if growth:
-        weight = sympy.exp(sympy.nsimplify(growth) * (sympy.Rational(1, 2) - T))
+        weight = sympy.exp(sympy.nsimplify(float(growth)) * (sympy.Rational(1, 2) - T))
         statement = sympy.Eq(weight * (statement.lhs - statement.rhs), 0)
     return declare(
         statement, fields=[U], domain=DOMAIN, draws=draws, sampler=sampler, name="Allen and Cahn", source=SOURCE

@@ -2,6 +2,7 @@
 
 from constraints.embeddings.causal import Causal, causal_weights
 from constraints.embeddings.decode import Decode
+from constraints.embeddings.decoded import DecodedNetwork
 from constraints.embeddings.embedding import Embedding, Monitor
 from constraints.embeddings.emphasis import Emphasis
 from constraints.embeddings.hard import ConstrainedNetwork, Hard, join
@@ -15,6 +16,7 @@ __all__ = [
     "Causal",
     "ConstrainedNetwork",
     "Decode",
+    "DecodedNetwork",
     "Embedding",
     "Emphasis",
     "Hard",

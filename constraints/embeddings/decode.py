@@ -20,6 +20,10 @@ __all__ = ["Decode"]
 class Decode(Embedding):
     """The best answer that obeys, found at inference; training does not know of the rule.
 
+    **Calling the module, `torch.export` and ONNX do not decode**: `module(x)` is the network's own answer, which may
+    break the rule. Validation, test, `predict_step` and `KnowledgeModule.decode` do. Deploy a `DecodedNetwork`, which
+    includes the decoding.
+
     A rule on single answers (`Census`, a projection) decodes each sample: `decode(y, x)`. A `Transition` depends on the
     answer before: `follow(scores, track)` takes the state and returns it, and asks the network for what it needs.
 

@@ -8,11 +8,25 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from constraints.errors import SpecificationError
+from constraints.sympy_input import as_expression
 
-__all__ = ["Number", "laplacian", "line_and_time", "places_and_time", "plane", "time_of"]
+__all__ = ["Number", "expressions", "laplacian", "line_and_time", "places_and_time", "plane", "time_of"]
 
 Number: TypeAlias = sympy.Expr | float
 """A number, a symbol (of a coordinate, or of what is learnt), or an expression of these."""
+
+
+def expressions(equation: str, **numbers: Number) -> tuple[sympy.Expr, ...]:
+    """Arguments of an equation as expressions, in their order.
+
+    Raises:
+        SpecificationError: one is neither a number nor an expression of sympy; says which.
+
+    Example:
+        >>> expressions("heat", diffusivity=2)
+        (2,)
+    """
+    return tuple(as_expression(value, f"`{name}` of `{equation}`") for name, value in numbers.items())
 
 
 def laplacian(u: sympy.Expr, places: tuple[sympy.Symbol, ...]) -> sympy.Expr:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import sympy
 from sympy.core.function import AppliedUndef
 
-from constraints.equations.coordinates import Number, laplacian, line_and_time, places_and_time
+from constraints.equations.coordinates import Number, expressions, laplacian, line_and_time, places_and_time
 from constraints.errors import SpecificationError
+from constraints.sympy_input import as_expression, require_fields
 
 __all__ = ["advection_diffusion", "allen_cahn", "heat", "helmholtz", "poisson"]
 
@@ -25,7 +26,9 @@ def poisson(u: AppliedUndef, source: Number = 0) -> sympy.Eq:
         >>> poisson(sympy.Function("u")(x, y), 1)
         Eq(-Derivative(u(x, y), (x, 2)) - Derivative(u(x, y), (y, 2)), 1)
     """
-    return sympy.Eq(-laplacian(u, u.args), source)
+    require_fields([u], "`poisson`")
+    (f,) = expressions("poisson", source=source)
+    return sympy.Eq(-laplacian(u, u.args), f)
 
 
 def helmholtz(u: AppliedUndef, wavenumber: Number, source: Number = 0) -> sympy.Eq:
@@ -41,7 +44,9 @@ def helmholtz(u: AppliedUndef, wavenumber: Number, source: Number = 0) -> sympy.
         >>> helmholtz(sympy.Function("u")(x), 2)
         Eq(4*u(x) + Derivative(u(x), (x, 2)), 0)
     """
-    return sympy.Eq(laplacian(u, u.args) + sympy.sympify(wavenumber) ** 2 * u, source)
+    require_fields([u], "`helmholtz`")
+    k, f = expressions("helmholtz", wavenumber=wavenumber, source=source)
+    return sympy.Eq(laplacian(u, u.args) + k**2 * u, f)
 
 
 def heat(u: AppliedUndef, diffusivity: Number, source: Number = 0) -> sympy.Eq:
@@ -61,8 +66,8 @@ def heat(u: AppliedUndef, diffusivity: Number, source: Number = 0) -> sympy.Eq:
         Eq(Derivative(u(x, t), t), 3*Derivative(u(x, t), (x, 2)))
     """
     places, t = places_and_time(u, "heat")
-    kappa = sympy.sympify(diffusivity)
-    return sympy.Eq(u.diff(t), sympy.Add(*((kappa * u.diff(x)).diff(x) for x in places)) + source)
+    kappa, f = expressions("heat", diffusivity=diffusivity, source=source)
+    return sympy.Eq(u.diff(t), sympy.Add(*((kappa * u.diff(x)).diff(x) for x in places)) + f)
 
 
 def advection_diffusion(
@@ -89,8 +94,10 @@ def advection_diffusion(
         raise SpecificationError(
             f"`advection_diffusion` needs a velocity of {len(places)} components, got {list(velocity)}"
         )
-    moved = sympy.Add(*(c * u.diff(x) for c, x in zip(velocity, places, strict=True)))
-    return sympy.Eq(u.diff(t) + moved, diffusivity * laplacian(u, places) + source)
+    kappa, f = expressions("advection_diffusion", diffusivity=diffusivity, source=source)
+    speeds = [as_expression(c, "a velocity of `advection_diffusion`") for c in velocity]
+    moved = sympy.Add(*(c * u.diff(x) for c, x in zip(speeds, places, strict=True)))
+    return sympy.Eq(u.diff(t) + moved, kappa * laplacian(u, places) + f)
 
 
 def allen_cahn(u: AppliedUndef, diffusivity: Number, reaction: Number) -> sympy.Eq:
@@ -113,4 +120,5 @@ def allen_cahn(u: AppliedUndef, diffusivity: Number, reaction: Number) -> sympy.
         -5*u(x, t)**3 + 5*u(x, t) + Derivative(u(x, t), (x, 2))/10000
     """
     x, t = line_and_time(u, "allen_cahn")
-    return sympy.Eq(u.diff(t), diffusivity * u.diff(x, 2) + sympy.expand(reaction * (u - u**3)))
+    kappa, r = expressions("allen_cahn", diffusivity=diffusivity, reaction=reaction)
+    return sympy.Eq(u.diff(t), kappa * u.diff(x, 2) + sympy.expand(r * (u - u**3)))

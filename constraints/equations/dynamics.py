@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 from sympy.core.function import AppliedUndef
 
-from constraints.equations.coordinates import Number, time_of
+from constraints.equations.coordinates import Number, expressions, time_of
 
 __all__ = ["lorenz", "lotka_volterra", "pendulum", "sir"]
 
@@ -44,7 +44,8 @@ def lorenz(
         Eq(Derivative(x(t), t), -10*x(t) + 10*y(t))
     """
     t = time_of((x, y, z), "lorenz")
-    right = (sympy.expand(sigma * (y - x)), x * (rho - z) - y, x * y - beta * z)
+    s, r, b = expressions("lorenz", sigma=sigma, rho=rho, beta=beta)
+    right = (sympy.expand(s * (y - x)), x * (r - z) - y, x * y - b * z)
     return [sympy.Eq(f.diff(t), rate) for f, rate in zip((x, y, z), right, strict=True)]
 
 
@@ -66,7 +67,8 @@ def pendulum(angle: AppliedUndef, length: Number = 1, gravity: Number = GRAVITY,
         Eq(sin(a(t)) + Derivative(a(t), (t, 2)), 0)
     """
     t = time_of((angle,), "pendulum")
-    return sympy.Eq(angle.diff(t, 2) + damping * angle.diff(t) + sympy.sympify(gravity) / length * sympy.sin(angle), 0)
+    reach, g, gamma = expressions("pendulum", length=length, gravity=gravity, damping=damping)
+    return sympy.Eq(angle.diff(t, 2) + gamma * angle.diff(t) + g / reach * sympy.sin(angle), 0)
 
 
 def lotka_volterra(
@@ -91,9 +93,10 @@ def lotka_volterra(
         Eq(Derivative(m(t), t), 3*m(t)*n(t) - 4*m(t))
     """
     t = time_of((prey, predators), "lotka_volterra")
+    a, b, c, d = expressions("lotka_volterra", birth=birth, predation=predation, growth=growth, death=death)
     return [
-        sympy.Eq(prey.diff(t), birth * prey - predation * prey * predators),
-        sympy.Eq(predators.diff(t), growth * prey * predators - death * predators),
+        sympy.Eq(prey.diff(t), a * prey - b * prey * predators),
+        sympy.Eq(predators.diff(t), c * prey * predators - d * predators),
     ]
 
 
@@ -120,6 +123,7 @@ def sir(
         Eq(Derivative(r(t), t), i(t))
     """
     t = time_of((susceptible, infected, removed), "sir")
-    caught, healed = infection * susceptible * infected, recovery * infected
+    beta, gamma = expressions("sir", infection=infection, recovery=recovery)
+    caught, healed = beta * susceptible * infected, gamma * infected
     rates = (-caught, caught - healed, healed)
     return [sympy.Eq(f.diff(t), rate) for f, rate in zip((susceptible, infected, removed), rates, strict=True)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sympy
 from sympy.core.function import AppliedUndef
 
-from constraints.equations.coordinates import Number, laplacian, plane
+from constraints.equations.coordinates import Number, expressions, laplacian, plane
 from constraints.errors import SpecificationError
+from constraints.sympy_input import as_expression
 
 __all__ = ["linear_elasticity", "navier_stokes", "navier_stokes_stream"]
 
@@ -35,12 +36,11 @@ def navier_stokes(
         Eq(Derivative(u(x, y), x) + Derivative(v(x, y), y), 0)
     """
     x, y, t = plane((u, v, p), "navier_stokes")
+    nu, rho = expressions("navier_stokes", viscosity=viscosity, density=density)
 
     def momentum(w: AppliedUndef, along: sympy.Symbol) -> sympy.Eq:
         change = sympy.Integer(0) if t is None else w.diff(t)
-        return sympy.Eq(
-            change + u * w.diff(x) + v * w.diff(y), -p.diff(along) / density + viscosity * laplacian(w, (x, y))
-        )
+        return sympy.Eq(change + u * w.diff(x) + v * w.diff(y), -p.diff(along) / rho + nu * laplacian(w, (x, y)))
 
     return [momentum(u, x), momentum(v, y), sympy.Eq(u.diff(x) + v.diff(y), 0)]
 
@@ -63,10 +63,11 @@ def navier_stokes_stream(stream: AppliedUndef, viscosity: Number) -> sympy.Eq:
         0
     """
     x, y, t = plane((stream,), "navier_stokes_stream")
+    (nu,) = expressions("navier_stokes_stream", viscosity=viscosity)
     spin = laplacian(stream, (x, y))
     change = sympy.Integer(0) if t is None else spin.diff(t)
     moved = stream.diff(y) * spin.diff(x) - stream.diff(x) * spin.diff(y)
-    return sympy.Eq(change + moved, viscosity * laplacian(spin, (x, y)))
+    return sympy.Eq(change + moved, nu * laplacian(spin, (x, y)))
 
 
 def linear_elasticity(
@@ -101,11 +102,13 @@ def linear_elasticity(
     x, y, t = plane((u, v), "linear_elasticity")
     if len(force) != 2:
         raise SpecificationError(f"`linear_elasticity` needs a force of 2 components, got {list(force)}")
+    lam, mu, rho = expressions("linear_elasticity", first=first, shear=shear, density=density)
+    forces = [as_expression(f, "a force of `linear_elasticity`") for f in force]
     spread = u.diff(x) + v.diff(y)
     return [
         sympy.Eq(
-            sympy.Integer(0) if t is None else density * w.diff(t, 2),
-            sympy.expand((sympy.sympify(first) + shear) * spread.diff(along) + shear * laplacian(w, (x, y)) + f),
+            sympy.Integer(0) if t is None else rho * w.diff(t, 2),
+            sympy.expand((lam + mu) * spread.diff(along) + mu * laplacian(w, (x, y)) + f),
         )
-        for w, along, f in zip((u, v), (x, y), force, strict=True)
+        for w, along, f in zip((u, v), (x, y), forces, strict=True)
     ]

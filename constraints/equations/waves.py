@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 from sympy.core.function import AppliedUndef
 
-from constraints.equations.coordinates import Number, laplacian, line_and_time, places_and_time
+from constraints.equations.coordinates import Number, expressions, laplacian, line_and_time, places_and_time
 from constraints.errors import SpecificationError
 
 __all__ = ["burgers", "korteweg_de_vries", "kuramoto_sivashinsky", "schroedinger", "wave"]
@@ -28,7 +28,8 @@ def wave(u: AppliedUndef, speed: Number, source: Number = 0) -> sympy.Eq:
         Eq(Derivative(u(x, t), (t, 2)), 4*Derivative(u(x, t), (x, 2)))
     """
     places, t = places_and_time(u, "wave")
-    return sympy.Eq(u.diff(t, 2), sympy.sympify(speed) ** 2 * laplacian(u, places) + source)
+    c, f = expressions("wave", speed=speed, source=source)
+    return sympy.Eq(u.diff(t, 2), c**2 * laplacian(u, places) + f)
 
 
 def burgers(u: AppliedUndef, viscosity: Number) -> sympy.Eq:
@@ -47,7 +48,8 @@ def burgers(u: AppliedUndef, viscosity: Number) -> sympy.Eq:
         Eq(u(x, t)*Derivative(u(x, t), x) + Derivative(u(x, t), t), 0)
     """
     x, t = line_and_time(u, "burgers")
-    return sympy.Eq(u.diff(t) + u * u.diff(x), viscosity * u.diff(x, 2))
+    (nu,) = expressions("burgers", viscosity=viscosity)
+    return sympy.Eq(u.diff(t) + u * u.diff(x), nu * u.diff(x, 2))
 
 
 def korteweg_de_vries(u: AppliedUndef, steepening: Number = 6, dispersion: Number = 1) -> sympy.Eq:
@@ -69,7 +71,8 @@ def korteweg_de_vries(u: AppliedUndef, steepening: Number = 6, dispersion: Numbe
         1
     """
     x, t = line_and_time(u, "korteweg_de_vries")
-    return sympy.Eq(u.diff(t) + steepening * u * u.diff(x) + dispersion * u.diff(x, 3), 0)
+    a, b = expressions("korteweg_de_vries", steepening=steepening, dispersion=dispersion)
+    return sympy.Eq(u.diff(t) + a * u * u.diff(x) + b * u.diff(x, 3), 0)
 
 
 def kuramoto_sivashinsky(u: AppliedUndef, steepening: Number = 1, growth: Number = 1, damping: Number = 1) -> sympy.Eq:
@@ -92,7 +95,8 @@ def kuramoto_sivashinsky(u: AppliedUndef, steepening: Number = 1, growth: Number
         4
     """
     x, t = line_and_time(u, "kuramoto_sivashinsky")
-    return sympy.Eq(u.diff(t) + steepening * u * u.diff(x) + growth * u.diff(x, 2) + damping * u.diff(x, 4), 0)
+    a, b, c = expressions("kuramoto_sivashinsky", steepening=steepening, growth=growth, damping=damping)
+    return sympy.Eq(u.diff(t) + a * u * u.diff(x) + b * u.diff(x, 2) + c * u.diff(x, 4), 0)
 
 
 def schroedinger(
@@ -119,7 +123,8 @@ def schroedinger(
     if getattr(imaginary, "args", None) != real.args:
         raise SpecificationError(f"`schroedinger` needs two fields of the same arguments, got {real} and {imaginary}")
     a, b = real, imaginary
-    size = sympy.sympify(nonlinearity) * (a**2 + b**2) - potential
+    v, kappa = expressions("schroedinger", potential=potential, nonlinearity=nonlinearity)
+    size = kappa * (a**2 + b**2) - v
     return [
         sympy.Eq(-b.diff(t) + laplacian(a, places) / 2 + size * a, 0),
         sympy.Eq(a.diff(t) + laplacian(b, places) / 2 + size * b, 0),

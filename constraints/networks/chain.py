@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from torch import nn
 
@@ -54,7 +55,8 @@ def read_chain(
     """The layers of a network in the order in which they act.
 
     Args:
-        network: `nn.Linear`, or an `nn.Sequential` of `nn.Linear` and activations, nested or not.
+        network: `nn.Linear`, or an `nn.Sequential` of `nn.Linear` and activations, nested or not; a subclass, too,
+            whose `forward` is that of `nn.Sequential`.
         allowed: which activations may be there.
         why: what activations must be, for the error.
         instead: which architecture to use, for the error.
@@ -87,8 +89,9 @@ def read_chain(
 
 
 def _flatten(network: nn.Module) -> Iterable[nn.Module]:
-    if type(network) is nn.Sequential and not _hooked(network):
-        for layer in network:
+    plain = isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward
+    if plain and type(network).__call__ is nn.Sequential.__call__ and not _hooked(network):
+        for layer in cast(nn.Sequential, network):
             yield from _flatten(layer)
     else:
         yield network

@@ -17,6 +17,7 @@ from constraints.errors import InfeasibleError, MissingExtraError, Specification
 from constraints.functional.active_newton import NormRows, RowLayout
 from constraints.functional.convex_form import Coefficients, Normaliser, size_of_terms
 from constraints.functional.expressions import CvxpyTarget, Norm, TorchTarget, as_leaves, evaluate
+from constraints.sympy_input import as_statement
 
 __all__ = ["ConvexProgram"]
 
@@ -232,7 +233,7 @@ def _rows(
     """What is 0, and what is at most 0, each with the name of its condition."""
     equal: Rows = []
     less: Rows = []
-    waiting = list(conditions)
+    waiting = [as_statement(given, "`Convex`") for given in conditions]
     while waiting:
         given = waiting.pop(0)
         if isinstance(given, sympy.And):

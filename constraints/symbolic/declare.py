@@ -10,7 +10,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.inference import satisfiable
 
-from constraints.errors import ConstraintError, InfeasibleError, SpecificationError
+from constraints.errors import ConstraintError, InfeasibleError, SpecificationError, naming
 from constraints.functional.partial_order import find_cycle
 from constraints.rules import FieldRule, Hierarchy, OutputRule, Rule
 from constraints.sampling import Sampler
@@ -24,6 +24,7 @@ from constraints.symbolic.region import Region
 from constraints.symbolic.rewrite import Rewriter
 from constraints.symbolic.statement import Condition, Reading, every, push_guards
 from constraints.symbolic.units import in_si, unit_of_relation
+from constraints.sympy_input import as_expression, as_number, as_statement, require_fields, require_symbols
 
 __all__ = ["declare"]
 
@@ -161,13 +162,16 @@ def declare(
     """
     whole = _whole(statement)
     title = name or _short(str(whole))
-    if fields:
+    if units is not None:
+        _require_units(title, units)
+    if not isinstance(fields, tuple | list) or len(fields):
+        with naming(f"rule `{title}`"):
+            require_fields(fields, "`fields`")
         columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
         _refuse(title, "fields", outputs=outputs or None, margin=margin, threshold=threshold, fallback=fallback)
         if domain is None:
             _refuse(title, "fields without a domain", draws=draws or None, sampler=sampler)
         parts = list(statement) if isinstance(statement, list | tuple) else [whole]
-        parts = list(map(sympy.sympify, parts))
         if units is not None:
             try:
                 converted = [equation_in_si(part, fields, units) for part in parts]
@@ -197,12 +201,17 @@ def declare(
         raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")
     columns, sources = _columns("outputs", outputs), _columns("inputs", inputs)
     learnt = dict(parameters or {})
+    with naming(f"rule `{title}`"):
+        require_symbols(learnt, "`parameters`")
     _require_distinct([*columns, *sources, *learnt])
     wrong = [s for s, one in learnt.items() if not isinstance(one, Learnable) or not s.name.isidentifier()]
     if wrong:
         raise SpecificationError(
             f"rule `{title}` needs a plain name and a Learnable for each parameter, got {wrong[0]}"
         )
+    with naming(f"rule `{title}`"):
+        threshold = as_number(threshold, "`threshold`")
+        margin = None if margin is None else as_number(margin, "`margin`")
     if margin is not None and not 0 <= margin < float("inf"):
         raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
     if not -float("inf") < threshold < float("inf"):
@@ -218,7 +227,7 @@ def declare(
             f"rule `{title}` needs to speak of an output, got a statement on "
             f"{', '.join(sorted(map(str, whole.free_symbols))) or 'numbers'} alone"
         )
-    reading = Reading(real=real, outputs=frozenset(real[s] for s in columns), margin=margin, threshold=float(threshold))
+    reading = Reading(real=real, outputs=frozenset(real[s] for s in columns), margin=margin, threshold=threshold)
     given = tuple(real[s] for s in [*sources, *learnt])
     classifier = Classifier(tuple(real[s] for s in used), given, fallback)
     try:
@@ -283,13 +292,17 @@ def _whole(statement: Any) -> sympy.Basic:
     parts: list[Any] = list(statement) if isinstance(statement, list | tuple) else [statement]
     if not parts:
         raise SpecificationError("`declare` needs at least one statement, got none")
-    for part in parts:
-        if not isinstance(part, bool | sympy.Basic) or (isinstance(part, sympy.Expr) and not part.is_Symbol):
-            raise SpecificationError(
-                f"`declare` needs statements of sympy, such as Eq(a, b) or a <= b, got {part!r} ({type(part).__name__})"
-            )
-    found = [sympy.sympify(part) for part in parts]
+    found = [as_statement(part, "`declare`") for part in parts]
     return found[0] if len(found) == 1 else sympy.And(*found, evaluate=False)
+
+
+def _require_units(title: str, units: Mapping[sympy.Expr, sympy.Expr]) -> None:
+    """Refuse units that are no expressions, and what they are of that is no symbol or field."""
+    with naming(f"rule `{title}`"):
+        for of, unit in units.items():
+            if not isinstance(of, AppliedUndef):
+                require_symbols([of], "`units`")
+            as_expression(unit, f"the unit of {of}")
 
 
 def _refuse(title: str, beside: str, **arguments: object) -> None:

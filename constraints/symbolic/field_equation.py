@@ -28,6 +28,7 @@ from constraints.symbolic.jumps import require_no_jump_derivatives, require_smoo
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
 from constraints.symbolic.terms import Equation, read_equation
+from constraints.sympy_input import require_fields, require_symbols
 
 __all__ = ["FieldEquation"]
 
@@ -92,6 +93,8 @@ class FieldEquation(FieldRule):
         unit: str = "",
         source: str = "",
     ) -> None:
+        require_fields(fields, "`FieldEquation`")
+        require_symbols(parameters or (), "`parameters` of `FieldEquation`")
         gaps, equal = zip(*(_gap(relation) for relation in relations), strict=True)
         if len(set(equal)) > 1:
             raise SpecificationError(
@@ -402,7 +405,7 @@ class FieldEquation(FieldRule):
 
 def _places(equation: Equation) -> list[sympy.Expr]:
     """The coordinates of every place of an equation."""
-    return [sympy.sympify(p) for term in equation.terms.values() for p in term.place]
+    return [p for term in equation.terms.values() for p in term.place]
 
 
 def _gap(relation: sympy.Basic) -> tuple[sympy.Expr, bool]:

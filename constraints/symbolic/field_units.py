@@ -45,7 +45,7 @@ def equation_in_si(relation: Relational, fields: Sequence[AppliedUndef], units: 
         constraints.errors.SpecificationError: units need to agree: Derivative(u(x, t), t) is in s^-1 K, ...
     """
     coordinates = fields[0].args
-    scaled = {s: scale_of(sympy.sympify(unit)) for s, unit in units.items()}
+    scaled = {s: scale_of(unit) for s, unit in units.items()}
     kinds: dict[sympy.Basic, Dimension] = {s: kind for s, (_, kind) in scaled.items()}
     factors: dict[sympy.Basic, sympy.Expr] = {s: factor for s, (factor, _) in scaled.items()}
     quantities = {q: scale_of(q) for q in relation.atoms(Quantity)}

@@ -15,6 +15,7 @@ from constraints.errors import SpecificationError
 from constraints.fields import Jet, NoJetRuleError
 from constraints.fields.smooth import Tower, cosine, exponential, logarithm, power, reciprocal, sine, tanh
 from constraints.functional.real_functions import RealFunction, real_number
+from constraints.sympy_input import as_expression, require_symbols
 
 __all__ = ["FormulaField", "Piecewise"]
 
@@ -57,7 +58,8 @@ class FormulaField(nn.Module):
 
     def __init__(self, expressions: Sequence[sympy.Expr], coordinates: Sequence[sympy.Symbol]) -> None:
         super().__init__()
-        self.expressions = tuple(sympy.sympify(e) for e in expressions)
+        self.expressions = tuple(as_expression(e, "`FormulaField`") for e in expressions)
+        require_symbols(coordinates, "`FormulaField`")
         self.coordinates = tuple(coordinates)
         unknown = {s for e in self.expressions for s in e.free_symbols} - set(self.coordinates)
         if unknown or not self.expressions:

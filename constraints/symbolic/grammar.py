@@ -12,12 +12,21 @@ from sympy.logic.boolalg import Boolean
 
 from constraints.errors import RuleTextError, SpecificationError
 from constraints.functional.real_functions import evaluate_real, real_number
+from constraints.symbolic.text_bounds import count_conditions, expanded_size, nested_functions
 from constraints.symbolic.tokens import Token, cut, fail
 
 __all__ = ["FUNCTIONS", "read_statement"]
 
 DEEPEST = 60  # brackets and powers inside each other
 LARGEST_EXPONENT = 64
+RELATIONS = 128  # and labels
+CONDITIONS = 128  # of the normal form
+TERMS = 500  # of what is multiplied out, where it is no plain sum
+DEGREE = 64
+FACTORS = 32  # of one product
+CALLS = 40  # of functions, and divisors and powers that are not whole
+ARGUMENTS = 64  # of one function
+NESTED = 6  # functions inside each other
 FUNCTIONS: dict[str, Callable[..., sympy.Basic]] = {
     "abs": sympy.Abs,
     "acos": sympy.acos,
@@ -46,7 +55,7 @@ FUNCTIONS: dict[str, Callable[..., sympy.Basic]] = {
 }
 """Functions that rule text may use."""
 TWO, SEVERAL = {"atan2", "mod"}, {"max", "min"}
-RELATIONS: dict[str, Callable[..., sympy.Basic]] = {
+COMPARISONS: dict[str, Callable[..., sympy.Basic]] = {
     "==": sympy.Eq,
     "!=": sympy.Ne,
     "<=": sympy.Le,
@@ -89,6 +98,7 @@ class _Parser:
         self.tokens = cut(line)
         self.at = 0
         self.depth = 0
+        self.relations = self.calls = self.terms = 0
 
     @property
     def token(self) -> Token:
@@ -120,6 +130,37 @@ class _Parser:
         if self.depth > DEEPEST:
             raise self.fail(f"at most {DEEPEST} brackets inside each other are needed, got more")
 
+    def counted(self, statement: sympy.Basic, token: Token) -> int:
+        """How many conditions a statement has once its alternatives and kinks are taken apart; refuse too many."""
+        return self.few(count_conditions(statement), token)
+
+    def few(self, count: int, token: Token) -> int:
+        if count > CONDITIONS:
+            raise self.fail(
+                f"a statement of at most {CONDITIONS} conditions is needed, got about {count} once its alternatives, "
+                f"`abs`, `max` and `min` are taken apart: write it as several rules",
+                token,
+            )
+        return count
+
+    def called(self, token: Token, *parts: sympy.Expr) -> None:
+        self.calls += 1
+        if any(nested_functions(part) >= NESTED for part in parts):
+            raise self.fail(f"at most {NESTED} functions and roots inside each other are needed, got more", token)
+        if self.calls > CALLS:
+            raise self.fail(f"at most {CALLS} functions, divisors and roots in a line are needed, got more", token)
+
+    def sized(self, expression: sympy.Expr, token: Token) -> sympy.Expr:
+        """Refuse products and powers that become too large when they are multiplied out."""
+        terms, degree = expanded_size(expression)
+        if (terms > TERMS and degree > 1) or degree > DEGREE:
+            raise self.fail(
+                f"at most {TERMS} terms of degree {DEGREE} are needed where products and powers are multiplied out, "
+                f"got up to {terms} of degree {degree}",
+                token,
+            )
+        return expression
+
     # --- statements ------------------------------------------------------------------------------------------
 
     def implication(self) -> sympy.Basic:
@@ -131,29 +172,44 @@ class _Parser:
             yes = self.boolean(self.implication(), self.token)
             no = self.boolean(self.implication(), self.token) if self.take("else") else None
             self.depth -= 1
-            return sympy.Implies(condition, yes) if no is None else sympy.ITE(condition, yes, no)
+            whole = sympy.Implies(condition, yes) if no is None else sympy.ITE(condition, yes, no)
+            self.counted(whole, start)
+            return whole
         left = self.disjunction()
         token = self.take("->", "<->")
         if token is not None:
             left, right = self.boolean(left, start), self.boolean(self.implication(), token)
             left = sympy.Implies(left, right) if token.text == "->" else sympy.Equivalent(left, right)
+            self.counted(left, token)
         self.depth -= 1
         return left
 
     def disjunction(self) -> sympy.Basic:
         start = self.token
         left = self.conjunction()
+        parts, count, before = [left], 0, ""
         while token := self.take("or", "xor"):
-            left, right = self.boolean(left, start), self.boolean(self.conjunction(), token)
-            left = sympy.Or(left, right) if token.text == "or" else sympy.Xor(left, right)
-        return left
+            if before and token.text != before:
+                parts = [self.join(before, parts)]
+            right = self.boolean(self.conjunction(), token)
+            count = self.counted(self.boolean(parts[0], start), token) if len(parts) == 1 else count
+            count += count_conditions(right)
+            count = self.few(count if token.text == "or" else 2 * count, token)
+            parts, before = [*parts, right], token.text
+        return self.join(before, parts) if before else left
+
+    def join(self, word: str, parts: list[sympy.Basic]) -> sympy.Basic:
+        return {"or": sympy.Or, "xor": sympy.Xor, "and": sympy.And}[word](*parts)
 
     def conjunction(self) -> sympy.Basic:
         start = self.token
         left = self.negation()
+        parts, count = [left], 0
         while token := self.take("and"):
-            left = sympy.And(self.boolean(left, start), self.boolean(self.negation(), token))
-        return left
+            count = count or self.counted(self.boolean(left, start), token)
+            parts.append(self.boolean(self.negation(), token))
+            count = self.few(count + count_conditions(parts[-1]), token)
+        return self.join("and", parts) if count else left
 
     def negation(self) -> sympy.Basic:
         token = self.take("not")
@@ -168,15 +224,28 @@ class _Parser:
         start = self.token
         left = self.sum()
         links: list[sympy.Basic] = []
-        while token := self.take(*RELATIONS):
+        while token := self.take(*COMPARISONS):
+            self.compared(token)
             one, other = self.number(left, start), self.number(self.sum(), token)
-            links.append(RELATIONS[token.text](one, other))
+            terms, degree = expanded_size(one - other)
+            self.terms += terms if degree > 1 else 0
+            if self.terms > TERMS:
+                raise self.fail(f"at most {TERMS} terms in a line are needed, got {self.terms} multiplied out", token)
+            links.append(COMPARISONS[token.text](one, other))
+            self.counted(links[-1], token)
             left, start = other, token
         return sympy.And(*links) if links else left
+
+    def compared(self, token: Token) -> None:
+        self.relations += 1
+        if self.relations > RELATIONS:
+            raise self.fail(f"at most {RELATIONS} relations in a line are needed, got more: write several rules", token)
 
     def boolean(self, found: sympy.Basic, token: Token) -> sympy.Basic:
         if not isinstance(found, Boolean):  # a name can be one
             raise self.fail("a relation or the name of a label is needed here, got a number", token)
+        if found.is_Symbol:
+            self.compared(token)
         return found
 
     # --- numbers ---------------------------------------------------------------------------------------------
@@ -193,12 +262,15 @@ class _Parser:
         while token := self.take("+", "-"):
             term = self.number(self.product(), token)
             terms.append(term if token.text == "+" else -term)
-        return self.fold(sympy.Add(self.number(left, start), *terms), start) if terms else left
+        if not terms:
+            return left
+        return self.sized(self.fold(sympy.Add(self.number(left, start), *terms), start), start)
 
     def product(self) -> sympy.Basic:
         start = self.token
         left = self.signed()
         token: Token | None = None
+        factors = 1
         while True:
             before = token
             token = self.take("*", "/")
@@ -206,13 +278,18 @@ class _Parser:
                 return left
             if token is None and before is not None and before.text == "/":
                 raise self.fail("a sign is needed after a divisor: `a/(2 b)` or `a/2*b`")
+            factors += 1
+            if factors > FACTORS:
+                raise self.fail(f"at most {FACTORS} factors of a product are needed, got more", token)
             left = self.number(left, start)
             right = self.number(self.signed() if token else self.power(), token or self.token)
             if token is not None and token.text == "/":
                 if right.is_zero:
                     raise self.fail("a divisor other than 0 is needed", token)
+                if not right.is_number:
+                    self.called(token, right)
                 right = 1 / right
-            left = self.fold(left * right, start)
+            left = self.sized(self.fold(left * right, start), token or start)
 
     def _juxtaposed(self) -> bool:
         """Whether a name or a bracket follows a number: `2y`, `2 (a + b)`."""
@@ -243,6 +320,10 @@ class _Parser:
             raise self.fail(f"an exponent of at most {LARGEST_EXPONENT} is needed, got {exponent}", token)
         if base.is_number and exponent.is_number:
             return self.plain(sympy.Pow(base, exponent, evaluate=False), token)
+        if not exponent.is_Integer:
+            self.called(token, base, exponent)
+        power = sympy.Pow(base, exponent, evaluate=False)
+        self.sized(power, token)
         return sympy.Pow(base, exponent)
 
     def atom(self) -> sympy.Basic:
@@ -271,9 +352,12 @@ class _Parser:
         self.deeper()
         parts = [self.number(self.implication(), name)]
         while self.take(","):
+            if len(parts) == ARGUMENTS:
+                raise self.fail(f"at most {ARGUMENTS} arguments of `{name.text}` are needed, got more", name)
             parts.append(self.number(self.implication(), name))
         self.need(")")
         self.depth -= 1
+        self.called(name, *parts)
         function = FUNCTIONS.get(name.text)
         if function is None:
             raise self.fail(f"a function needs to be one of {', '.join(FUNCTIONS)}, got {name.text}", name)

@@ -10,6 +10,7 @@ import sympy
 
 from constraints.domains import Cuboid, Domain
 from constraints.errors import ShapeError, SpecificationError
+from constraints.sympy_input import as_number, require_symbols
 
 __all__ = ["Region", "normal", "read_region"]
 
@@ -25,6 +26,7 @@ def normal(*coordinates: sympy.Symbol) -> tuple[sympy.Symbol, ...]:
         >>> normal(x, y)
         (normal_x, normal_y)
     """
+    require_symbols(coordinates, "`normal`")
     return tuple(sympy.Symbol(f"normal_{x}") for x in coordinates)
 
 
@@ -50,6 +52,7 @@ def read_region(region: Region, coordinates: Sequence[sympy.Symbol]) -> Domain:
             f"a domain needs to say of which coordinates it is, as in {{{tuple(coordinates)}: ...}}, got {region}"
         )
     keys = [key if isinstance(key, tuple) else (key,) for key in region]
+    require_symbols((symbol for key in keys for symbol in key), "a domain")
     parts = list(region.values())
     if all(len(key) == 1 for key in keys):  # bounds may come in any order
         order = sorted(range(len(keys)), key=lambda i: _place(keys[i][0], coordinates))
@@ -80,8 +83,9 @@ def _box(bounds: Sequence[tuple[sympy.Symbol, object]]) -> Domain:
     low, high = [], []
     for symbol, ends in bounds:
         a, b = ends if isinstance(ends, tuple | list) and len(ends) == 2 else (math.nan, math.nan)
-        if not -math.inf < float(a) <= float(b) < math.inf:
+        a, b = (as_number(end, f"a bound of {symbol}") for end in (a, b))
+        if not -math.inf < a <= b < math.inf:
             raise SpecificationError(f"a domain needs finite bounds low <= high of {symbol}, got {ends}")
-        low.append(float(a))
-        high.append(float(b))
+        low.append(a)
+        high.append(b)
     return Cuboid(low, high)

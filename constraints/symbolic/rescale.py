@@ -11,6 +11,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
 from constraints.errors import SpecificationError
+from constraints.sympy_input import as_expression, require_fields
 
 __all__ = ["Dimensionless", "nondimensionalise", "rescale"]
 
@@ -58,8 +59,13 @@ def rescale(e: sympy.Basic, fields: Sequence[AppliedUndef], scales: Scales) -> s
         >>> rescale(u.subs(x, 5) - x, [u], {x: 10})
         -10*x + u(1/2, t)
     """
+    if not isinstance(e, sympy.Basic):
+        raise SpecificationError(
+            f"`rescale` needs an expression or a statement of sympy, got {e!r} ({type(e).__name__})"
+        )
+    require_fields(fields, "`rescale`")
     coordinates = fields[0].args
-    known = {s: sympy.sympify(v) for s, v in scales.items()}
+    known = {s: as_expression(v, f"the scale of {s}") for s, v in scales.items()}
     strange = [s for s, v in known.items() if s not in (*coordinates, *fields) or v.is_positive is False or v == 0]
     if strange:
         raise SpecificationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,6 +20,7 @@ __all__ = ["Rewriter"]
 KINKS = (sympy.Abs, sympy.Max, sympy.Min)
 CASES = 3  # kinks and cases taken apart in one condition; more stay as they are
 CORNERS = 5  # kinks taken apart in an equality that is linear but for them: each piece is a polytope
+HIGHEST = 700.0  # whose exponential fits into 64 bits
 ROOTS = 12  # degree up to which a polynomial of one output is solved
 
 Inverse = tuple[Callable[[sympy.Expr], sympy.Expr], sympy.Expr, sympy.Expr]
@@ -177,6 +179,8 @@ def _undo(f: sympy.Expr, b: sympy.Expr, *, rising: bool, equality: bool) -> Node
     """`f <= b` (`>=` where not `rising`, `=` for an equality) in terms of what is inside `f`; `b` is a number."""
     if not b.is_extended_real:
         raise SpecificationError(f"`declare` needs real numbers, got {b} against {f}")
+    if not isinstance(f, sympy.Abs | sympy.Pow) and abs(float(b)) > HIGHEST:
+        return None  # its inverse may be too large to write
     known = INVERSES.get(f.func)
     if known is not None:
         inverse, low, high = known
@@ -208,6 +212,8 @@ def _undo_power(u: sympy.Expr, p: sympy.Rational, b: sympy.Expr, *, rising: bool
     if p > 0:  # roots: of what is not negative, to what is not negative
         if b < 0:
             return FALSE if equality or rising else every(_domain(u))
+        if b > 0 and abs(math.log(float(b)) / float(p)) > HIGHEST:
+            return None
         bound = _compare(u, b ** (1 / p), rising=rising, equality=equality)
         return every([bound, *_domain(u)]) if rising and not equality else bound
     return None

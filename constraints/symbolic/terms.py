@@ -54,8 +54,7 @@ class Equation:
     def renamed(self, names: Mapping[sympy.Symbol, sympy.Symbol]) -> Equation:
         """With other symbols of the coordinates."""
         terms = {
-            s: Term(t.field, tuple(sympy.sympify(p).xreplace(dict(names)) for p in t.place), t.orders)
-            for s, t in self.terms.items()
+            s: Term(t.field, tuple(p.xreplace(dict(names)) for p in t.place), t.orders) for s, t in self.terms.items()
         }
         tails = tuple(tuple(e.xreplace(dict(names)) for e in tail) for tail in self.tails)
         return Equation(self.expression.xreplace(dict(names)), terms, self.shown, tails)
@@ -193,7 +192,7 @@ def _derivative(
     for variable, count in e.variable_count:
         columns = [i for i, place in enumerate(term.place) if variable in place.free_symbols]
         plain = len(columns) == 1 and term.place[columns[0]] == variable
-        if not plain or not (variable in coordinates or variable in free) or not sympy.sympify(count).is_Integer:
+        if not plain or not (variable in coordinates or variable in free) or not count.is_Integer:
             raise SpecificationError(f"an equation needs derivatives by single coordinates, got {e}")
         orders[columns[0]] += int(count)
     return Term(term.field, term.place, tuple(orders))

@@ -14,6 +14,7 @@ from constraints.errors import InfeasibleError, UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Period, Pin, Surface
 from constraints.symbolic.extent import Bounds, covers
 from constraints.symbolic.statement import exact
+from constraints.sympy_input import as_expression
 
 if TYPE_CHECKING:
     from constraints.symbolic.construction import Construction
@@ -132,4 +133,4 @@ def _stand_in(network: sympy.Expr, found: Construction, coordinates: Sequence[sy
 
 
 def _number(e: sympy.Expr, at: Mapping[sympy.Symbol, float]) -> complex:
-    return complex(sympy.sympify(e).evalf(subs=dict(at)))
+    return complex(as_expression(e, "a condition").evalf(subs=dict(at)))

@@ -13,6 +13,7 @@ from sympy.physics import units as si
 from sympy.physics.units import Quantity, convert_to
 
 from constraints.errors import SpecificationError
+from constraints.sympy_input import as_expression
 
 __all__ = ["Dimension", "dimension_of", "in_si", "require_units", "scale_of", "unit_of_relation"]
 
@@ -75,7 +76,7 @@ def in_si(statement: sympy.Basic, units: Mapping[sympy.Symbol, sympy.Expr]) -> s
     scales: dict[sympy.Basic, sympy.Expr] = {}
     kinds: dict[sympy.Basic, Dimension] = {}
     for symbol, unit in units.items():
-        factor, kinds[symbol] = scale_of(sympy.sympify(unit))
+        factor, kinds[symbol] = scale_of(unit)
         scales[symbol] = factor * symbol
     for quantity in statement.atoms(Quantity):
         scales[quantity], kinds[quantity] = scale_of(quantity)
@@ -91,7 +92,7 @@ def unit_of_relation(statement: sympy.Basic, units: Mapping[sympy.Symbol, sympy.
         >>> unit_of_relation(v <= 2, {v: si.meter / si.second})
         'm s^-1'
     """
-    kinds: dict[sympy.Basic, Dimension] = {s: scale_of(sympy.sympify(u))[1] for s, u in units.items()}
+    kinds: dict[sympy.Basic, Dimension] = {s: scale_of(u)[1] for s, u in units.items()}
     kinds |= {quantity: scale_of(quantity)[1] for quantity in statement.atoms(Quantity)}
     found = set()
     for relation in statement.atoms(Relational):
@@ -107,8 +108,13 @@ def scale_of(unit: sympy.Expr) -> tuple[sympy.Expr, Dimension]:
     Example:
         >>> scale_of(si.kilometer / si.hour)[0]
         5/18
+
+    Raises:
+        SpecificationError: what is no product of units and positive numbers.
     """
-    plain = unit.xreplace({si.degree: sympy.pi / 180, si.radian: sympy.Integer(1), si.percent: sympy.Rational(1, 100)})
+    plain = as_expression(unit, "a unit").xreplace(
+        {si.degree: sympy.pi / 180, si.radian: sympy.Integer(1), si.percent: sympy.Rational(1, 100)}
+    )
     converted = convert_to(plain, BASE)
     factor, kind = sympy.Integer(1), NONE
     for part in sympy.Mul.make_args(converted):

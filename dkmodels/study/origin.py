@@ -92,7 +92,8 @@ def _drawn_rules(task: Task) -> Mapping[str, Embedding]:
 
 def _statement(embedding: Embedding) -> str:
     rule = embedding.rule
-    said = getattr(rule, "statement", None) or getattr(rule, "relations", None)
+    said = getattr(rule, "statement", None)
+    said = getattr(rule, "relations", None) if said is None else said  # a relation has no truth value
     if isinstance(said, (tuple, list)):
         return "; ".join(str(relation) for relation in said)
     return str(said) if said is not None else f"{type(rule).__name__} ({rule.name})"

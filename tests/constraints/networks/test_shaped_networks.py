@@ -317,3 +317,33 @@ def test_the_checks_of_this_file_find_a_false_claim(claim):
     torch.manual_seed(0)
     with pytest.raises(AssertionError):
         assert_shape(Claim(**claim), torch.float32)
+
+
+class Named(nn.Sequential):
+    """A subclass that acts as its base does."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+
+
+class Changed(Named):
+    def forward(self, x):
+        return super().forward(-x)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda network: NormalisedNetwork(network, increasing=[0]),
+        lambda network: NormalisedNetwork(network, limited=[0, 1], bound=1.0),
+        lambda network: ConvexNetwork(network),
+    ],
+)
+def test_subclasses_of_sequential_are_read_where_their_forward_is_its_own(wrap):
+    network = Named()
+    plain = nn.Sequential(*network)
+    x = torch.randn(5, 2)
+    assert torch.equal(wrap(network)(x), wrap(plain)(x))
+    assert torch.isfinite(wrap(nn.Sequential(nn.Linear(2, 2), Named()))(x)).all()
+    with pytest.raises(UnsupportedError, match="Changed"):
+        wrap(Changed())

@@ -113,7 +113,7 @@ def test_systems_of_several_fields():
     ]
     rule = declare(equations, fields=[v, w, q])
     assert worst(rule, Known(*flow, coordinates=(X, Y)), points()) < 1e-8
-    with pytest.raises(ShapeError, match="speaks of field 3, but the model has 2 outputs"):
+    with pytest.raises(ShapeError, match="its 3 fields need a model with an output for each, got 2 outputs"):
         rule.measure(Known(*flow[:2], coordinates=(X, Y)), points(), points())
 
 
@@ -189,7 +189,7 @@ def test_points_are_drawn_in_the_domain():
         (lambda: declare(sympy.Or(U <= 0, U.diff(X) <= 0), fields=[U]), "equations, or inequalities"),
         (lambda: declare(Eq(U.diff(X, 5), 0), fields=[U]), "order"),
         (lambda: declare(Eq(sympy.Integral(U, (X, 0, sympy.oo)), 1), fields=[U]), "finite limits"),
-        (lambda: declare(X <= 1, outputs=[X], domain={X: (0, 1)}), "fields="),
+        (lambda: declare(X <= 1, outputs=[X], domain={X: (0, 1)}), "beside outputs, got domain="),
     ],
 )
 def test_mistakes_are_named(make, told):

@@ -213,7 +213,9 @@ def test_columns_that_are_not_places_are_refused_for_equations():
 
 
 def test_fields_are_functions_of_symbols():
-    for wrong in (X, NAME(X, X), NAME(X**2, Y)):
+    with pytest.raises(SpecificationError, match="needs fields"):
+        declare(F.diff(X) >= 0, fields=[X])
+    for wrong in (NAME(X, X), NAME(X**2, Y)):
         with pytest.raises(SpecificationError, match="functions of distinct symbols"):
             declare(F.diff(X) >= 0, fields=[wrong])
     with pytest.raises(SpecificationError, match="distinct fields"):

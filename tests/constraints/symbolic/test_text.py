@@ -1,6 +1,11 @@
 """Rule text: what it says, what it refuses, and that nothing in it is ever run."""
 
+import os
 import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import sympy
@@ -176,6 +181,42 @@ def test_a_thousand_malformed_or_hostile_lines_are_a_thousand_clear_errors(tmp_p
         assert told.startswith("line 3: "), (line[:80], told)
         assert len(told) < 2000, (line[:80], told)
     assert list(tmp_path.iterdir()) == []  # nothing was run
+
+
+def test_lines_of_10_kB_that_would_grow_take_5_seconds_and_300_MB_at_most():
+    program = Path(__file__).with_name("hostile_lines.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=120, env=environment, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (60, 60)),
+    )  # fmt: skip
+    found = [line.split("\t") for line in done.stdout.splitlines()]
+    assert done.returncode == 0, (found[-1:], done.stderr[-1000:])
+    assert len(found) > 100
+    slow = [line for line in found if float(line[1]) > 5.0 or float(line[2]) > 300.0]
+    assert slow == []
+    refused = [came for _, _, _, came in found if came.startswith("line 3: ")]
+    assert sum(": column " in came for came in refused) > 50  # they show the place
+    accepted = [name for name, _, _, came in found if not came.startswith("line 3: ")]
+    assert len(accepted) > 40
+    assert not any(name.endswith("10 kB") and name not in ("sum, 10 kB", "powers, 10 kB") for name in accepted)
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "told"),
+    [
+        ("a <= 1 and ((a+b)^64+(b+c)^64)^64 <= 1", 31, "at most 500 terms of degree 64"),
+        ("a <= 1" + " or a <= 1" * 200, 1283, "at most 128 relations"),
+        (" xor ".join(f"a >= {i}" for i in range(9)), 63, "a statement of at most 128 conditions"),
+        ("max(" + "a, " * 70 + "b) <= 1", 1, "at most 64 arguments of `max`"),
+        ("a <= " + " + ".join("sin(a)" for _ in range(50)), 366, "at most 40 functions"),
+        ("sin(" * 8 + "a" + ")" * 8 + " <= 1", 5, "at most 6 functions and roots inside each other"),
+        ("*".join(["a"] * 40) + " <= 1", 64, "at most 32 factors"),
+    ],
+)
+def test_errors_of_size_show_the_place(line, place, told):
+    with pytest.raises(RuleTextError, match=f"line 3: column {place}: {told}"):
+        read_rules(HEAD + line)
 
 
 def test_random_words_are_read_or_refused_but_never_crash():
