@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, SpecificationError, naming
-from constraints.functional.precision import at_least_single, own_precision
+from constraints.functional.precision import at_least_single, is_transforming, own_precision
 from constraints.rules import Rule, Squares
 
 __all__ = ["Embedding", "Monitor"]
@@ -107,7 +107,7 @@ class Embedding(nn.Module, ABC):
                     f"{len(broken)} samples without one, the first {int(broken.nonzero()[0])}"
                 )
 
-        if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(value):
+        if not torch.compiler.is_compiling() and not is_transforming():
             value.register_hook(check)
         return value, context
 

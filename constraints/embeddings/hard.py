@@ -88,8 +88,8 @@ class ConstrainedNetwork(nn.Module):
         smooth: those of them to enforce by the smooth map of their set.
         outputs: how many outputs the network must have, where that is known.
 
-    Under autocast rules compute in float32, and so is the answer. An answer of half precision holds the rule as far as
-    that precision does: to about 1/256 of its size in bfloat16, 1/2048 in float16.
+    Rules compute in float32 at least, and so is the answer: one rounded to half precision would break them, by about
+    1/256 of its size in bfloat16 and 1/2048 in float16.
 
     Raises:
         ShapeError: when called, a network of another number of outputs.

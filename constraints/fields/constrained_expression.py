@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.fields.derivatives import Derivatives
@@ -15,8 +17,12 @@ from constraints.fields.jet import Jet
 from constraints.fields.layers import NoJetRuleError, push
 from constraints.fields.operators import DifferentialOperator
 from constraints.fields.streams import HIGHEST
+from constraints.functional.precision import own_precision
 
 __all__ = ["ConstrainedExpression", "PlaceFunctional"]
+
+Plan: TypeAlias = tuple[Derivatives, list[list[tuple[int, int]]]]
+"""Derivatives, and of each operator and functional which of them it takes at which place."""
 
 
 @final
@@ -73,7 +79,8 @@ class ConstrainedExpression(nn.Module):
 
     Raises:
         SpecificationError: no functionals, or an axis that is none.
-        UnsupportedError: a functional with derivatives above order 4.
+        UnsupportedError: a functional with derivatives above order 4; a network with dropout or batch normalisation,
+            whose evaluations at several places differ.
         ShapeError: when called, a network with too few outputs.
 
     Source: Leake and Mortari, "Deep theory of functional connections", 2020, doi:10.3390/make2010004.
@@ -108,15 +115,23 @@ class ConstrainedExpression(nn.Module):
         self.network, self.switching = network, switching
         self.axis, self.coordinates, self.functionals = axis, coordinates, tuple(functionals)
         self.places = tuple(dict.fromkeys(place for one in functionals for place in one.places))
+        changing = [type(m).__name__ for m in network.modules() if isinstance(m, _BatchNorm) or _drops(m)]
+        if changing:
+            raise UnsupportedError(
+                f"conditions on derivatives need a network whose value at a point depends on that point alone, got "
+                f"`{changing[0]}`, which makes its evaluations at several places differ"
+            )
         self._value = (DifferentialOperator({(0,) * coordinates: 1.0}),)
-        self._wanted: dict[tuple[DifferentialOperator, ...], tuple[list[DifferentialOperator], Derivatives]] = {}
+        self._value_plan = self._plan(self._value)
+        self._plans: dict[tuple[DifferentialOperator, ...], Plan] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(*batch, d)` to `(*batch, n)`."""
-        y: Tensor = self.network(x)
-        self._require_width(y.shape[-1])
-        (broken,) = self._broken(self._value, x)
-        return y - self._by_field(self.switching(x) * broken, y.shape[-1])
+        """`(*batch, d)` to `(*batch, n)`; autocast is switched off inside, so that both evaluations are alike."""
+        with own_precision(x):
+            y: Tensor = self.network(x)
+            self._require_width(y.shape[-1])
+            (broken,) = self._broken(self._value_plan, x)
+            return y - self._by_field(self.switching(x) * broken, y.shape[-1])
 
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
@@ -127,8 +142,10 @@ class ConstrainedExpression(nn.Module):
         along = [{a: c for a, c in one.terms.items() if not a[self.axis]} for one in streams.operators]
         if highest + max((sum(a) for terms in along for a in terms), default=0) > HIGHEST:
             raise NoJetRuleError(f"`ConstrainedExpression` needs derivatives above order {HIGHEST} at its places")
-        moved = [DifferentialOperator(terms) for terms in along if terms]
-        found = iter(self._broken((*self._value, *moved), jet.value))
+        key = (*self._value, *(DifferentialOperator(terms) for terms in along if terms))
+        if key not in self._plans:
+            self._plans[key] = self._plan(key)
+        found = iter(self._broken(self._plans[key], jet.value))
         rows = [next(found).mT]
         rows += [next(found).mT if terms else torch.zeros_like(rows[0]) for terms in along]
         y, switching = push(self.network, jet), push(self.switching, jet)
@@ -136,32 +153,32 @@ class ConstrainedExpression(nn.Module):
         product = switching * Jet(streams, torch.stack(rows, dim=1))
         return y - product.linear(self._incidence(y.width, jet.stack))
 
-    def _broken(self, operators: Sequence[DifferentialOperator], x: Tensor) -> tuple[Tensor, ...]:
-        """What the network breaks of the conditions, and its derivatives along the places, `(*batch, m)` each."""
-        key = tuple(operators)
-        if key not in self._wanted:
-            at = {
-                one * functional.operator(place, self.axis, self.coordinates): None
-                for one in key
-                for functional in self.functionals
-                for place in functional.places
-            }
-            self._wanted[key] = list(at), Derivatives(list(at))
-        distinct, derivatives = self._wanted[key]
+    def _plan(self, operators: Sequence[DifferentialOperator]) -> Plan:
+        """The derivatives that operators on the functionals need, and for each pair which of them at which place."""
+        distinct: dict[DifferentialOperator, int] = {}
+        parts = []
+        for one in operators:
+            for functional in self.functionals:
+                found = []
+                for place in functional.places:
+                    operator = one * functional.operator(place, self.axis, self.coordinates)
+                    found.append((distinct.setdefault(operator, len(distinct)), self.places.index(place)))
+                parts.append(found)
+        return Derivatives(list(distinct)), parts
+
+    def _broken(self, plan: Plan, x: Tensor) -> list[Tensor]:
+        """What the network breaks of the conditions, of each operator, `(*batch, m)`."""
+        derivatives, parts = plan
         fixed = torch.arange(self.coordinates, device=x.device) == self.axis
         points = torch.stack([torch.where(fixed, x.new_tensor(place), x) for place in self.places])
-        values = dict(zip(distinct, derivatives(self.network, points), strict=True))
-        self._require_width(values[distinct[0]].shape[-1])
-        row = {place: i for i, place in enumerate(self.places)}
-
-        def apply(functional: PlaceFunctional, derivative: DifferentialOperator) -> Tensor:
-            parts = [
-                values[derivative * functional.operator(place, self.axis, self.coordinates)][row[place]]
-                for place in functional.places
-            ]
-            return torch.stack([part[..., functional.field] for part in parts]).sum(dim=0)
-
-        return tuple(torch.stack([apply(one, derivative) for one in self.functionals], dim=-1) for derivative in key)
+        values = derivatives(self.network, points)
+        self._require_width(values[0].shape[-1])
+        count = len(self.functionals)
+        columns = [
+            torch.stack([values[i][row][..., self.functionals[k % count].field] for i, row in part]).sum(dim=0)
+            for k, part in enumerate(parts)
+        ]
+        return [torch.stack(columns[k : k + count], dim=-1) for k in range(0, len(columns), count)]
 
     def _incidence(self, width: int, like: Tensor) -> Tensor:
         """Which functional belongs to which field, `(n, m)`."""
@@ -175,3 +192,8 @@ class ConstrainedExpression(nn.Module):
         needed = 1 + max(one.field for one in self.functionals)
         if outputs < needed:
             raise ShapeError(f"`ConstrainedExpression` needs a network of at least {needed} outputs, got {outputs}")
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a module leaves out values at random."""
+    return isinstance(module, _DropoutNd) and module.p > 0.0

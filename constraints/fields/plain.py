@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 import torch
 
+from constraints.functional.precision import is_transforming
+
 __all__ = ["is_plain", "plain_operations"]
 
 _ASKED: ContextVar[bool] = ContextVar("plain operations", default=False)
@@ -35,10 +37,10 @@ def plain_operations() -> Iterator[None]:
 
 
 def is_plain() -> bool:
-    """Whether plain operations are asked for, or `torch.compile` is reading them.
+    """Whether plain operations are asked for, `torch.compile` is reading them, or `torch.func` transforms them.
 
     Example:
         >>> is_plain()
         False
     """
-    return torch.compiler.is_compiling() or _ASKED.get()
+    return torch.compiler.is_compiling() or _ASKED.get() or is_transforming()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_single", "own_precision"]
+__all__ = ["at_least_single", "is_transforming", "own_precision"]
 
 
 def at_least_single(value: Tensor) -> Tensor:
@@ -31,3 +31,13 @@ def own_precision(like: Tensor) -> AbstractContextManager[object]:
     """
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def is_transforming() -> bool:
+    """Whether a transformation of `torch.func` is running: `vmap`, `grad`, `jacrev`.
+
+    Example:
+        >>> is_transforming(), torch.vmap(lambda x: x + is_transforming())(torch.zeros(1)).item()
+        (False, 1.0)
+    """
+    return torch._C._functorch.peek_interpreter_stack() is not None

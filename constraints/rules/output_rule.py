@@ -164,8 +164,7 @@ class OutputRule(Rule, ABC):
         return self._put(y, x, constraint.project)
 
     def _put(self, y: Tensor, x: Tensor | None, into: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
-        """The outputs with those mapped of which the rule speaks; in the dtype of `y`, or float32 under autocast."""
-        cast = torch.is_autocast_enabled(y.device.type)
+        """The outputs with those of the rule mapped, in float32 at least: half precision would break it."""
         with own_precision(y):
             value, context = self.select(y), self.context(None if x is None else at_least_single(x))
             if torch.compiler.is_compiling():
@@ -173,8 +172,7 @@ class OutputRule(Rule, ABC):
             else:
                 with naming(f"rule `{self.name}`"):
                     obeying = into(value, context)
-            whole = obeying if self.index is None else at_least_single(y).index_copy(-1, self.index, obeying)
-        return whole if cast else whole.to(y.dtype)
+            return obeying if self.index is None else at_least_single(y).index_copy(-1, self.index, obeying)
 
     @property
     def squashable(self) -> bool:

@@ -171,6 +171,8 @@ def declare(
         _refuse(title, "fields", outputs=outputs or None, margin=margin, threshold=threshold, fallback=fallback)
         if domain is None:
             _refuse(title, "fields without a domain", draws=draws or None, sampler=sampler)
+        if draws == 0:
+            _refuse(title, "draws=0", sampler=sampler)
         parts = list(statement) if isinstance(statement, list | tuple) else [whole]
         if units is not None:
             try:

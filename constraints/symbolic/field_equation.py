@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from constraints.domains import Boundary, Domain
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
+from constraints.functional.precision import is_transforming
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.field_rule import FieldRule
 from constraints.rules.output_rule import OutputRule
@@ -117,6 +118,8 @@ class FieldEquation(FieldRule):
                 )
         self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
+        if sampler is not None and not isinstance(sampler, Sampler):
+            raise SpecificationError(f"rule `{self.name}` needs a Sampler, got {type(sampler).__name__}")
         self.draws = draws
         self._compiled: Callable[..., Tensor] | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
@@ -301,7 +304,7 @@ class FieldEquation(FieldRule):
             except Exception as error:  # of the compiler, or ours, which comes again below
                 self._compiled = None
                 warnings.warn(f"rule `{self.name}` is not compiled, runs eagerly: {error}", stacklevel=2)
-        watched = torch.is_grad_enabled() and not torch._C._functorch.is_functorch_wrapped_tensor(points)
+        watched = torch.is_grad_enabled() and not is_transforming()
 
         def check(broken: Tensor) -> None:
             if bool(broken.any()):
@@ -319,10 +322,11 @@ class FieldEquation(FieldRule):
 
     def _require_resolved(self, tails: Tensor) -> None:
         """Warn, once, where quadrature does not resolve an integrand."""
-        if not tails.shape[1] or not self._resolved or torch._C._functorch.is_functorch_wrapped_tensor(tails):
+        if not tails.shape[1] or not self._resolved or is_transforming():
             return
         parts = tails.detach().split(self._tails, dim=1)
-        error = max(float((part[:, 1:].abs() / part[:, :1].clamp(min=1e-300)).amax()) for part in parts)
+        highest = max(float((part[:, 1:].abs() / part[:, :1].clamp(min=1e-300)).amax()) for part in parts)
+        error = highest**2  # Gauss's rule is exact to twice the degree, where a geometric series has the square
         if error > UNRESOLVED:
             self._resolved = False
             warnings.warn(

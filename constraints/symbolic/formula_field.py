@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from constraints.errors import SpecificationError
 from constraints.fields import Jet, NoJetRuleError
 from constraints.fields.smooth import Tower, cosine, exponential, logarithm, power, reciprocal, sine, tanh
+from constraints.functional.precision import is_transforming
 from constraints.functional.real_functions import RealFunction, real_number
 from constraints.sympy_input import as_expression, require_symbols
 
@@ -122,11 +123,7 @@ class Piecewise(nn.Module):
         return self._for(jet.value).forward_jet(jet)
 
     def _for(self, x: Tensor) -> FormulaField:
-        if (
-            x.device.type != "cpu"
-            or torch.compiler.is_compiling()
-            or torch._C._functorch.is_functorch_wrapped_tensor(x)
-        ):
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or is_transforming():
             return self.everywhere
         points = x.detach()
         inside = bool(((points >= self.low.to(x)) & (points <= self.high.to(x))).all())

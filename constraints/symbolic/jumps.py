@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import sympy
 from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
 
 from constraints.errors import SpecificationError
-from constraints.symbolic.terms import Equation
+from constraints.symbolic.terms import Equation, Term
 
 __all__ = ["require_no_jump_derivatives", "require_smooth_coefficients"]
 
@@ -71,52 +72,68 @@ def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.
     if not pieces:
         return
     fields = {term.field for term in equation.terms.values()}
-    for piece in pieces:
-        decided_by = set().union(*(condition.free_symbols for _, condition in piece.args))
-        moves = [decided_by & set(equation.terms) or x in decided_by for x in coordinates]
-        for symbol, term in equation.terms.items():
+    for symbol, term in equation.terms.items():
+        factor = equation.expression.diff(symbol)
+        for piece in pieces:
+            decided_by = set().union(*(condition.free_symbols for _, condition in piece.args))
+            through = symbol in piece.free_symbols or piece in factor.atoms(sympy.Piecewise)
             for axis, x in enumerate(coordinates):
-                same = [one.orders[axis] for one in equation.terms.values() if one.field == term.field]
-                if not moves[axis] or not term.orders[axis] or term.orders[axis] < max(same):
+                moves = bool(decided_by & set(equation.terms)) or x in decided_by
+                if not through or not moves or not term.orders[axis]:
                     continue
                 first = sum(term.orders) == 1 and len(fields) > 1
-                through = symbol in piece.free_symbols or piece in equation.expression.diff(symbol).atoms(
-                    sympy.Piecewise
-                )
-                if through and not first:
+                if not first and not _is_derivative(factor, term, axis, equation, x):
                     raise SpecificationError(
-                        f"{_shown(piece, equation)} jumps along {x} and multiplies {_name(symbol, equation)} "
-                        f"in {equation.shown}: a derivative through the jump is lost. {ADVICE}; where none was meant, "
-                        f"divide by the coefficient"
+                        f"{_shown(piece, equation)} jumps along {x} and multiplies a derivative of order "
+                        f"{sum(term.orders)} in {equation.shown}: a derivative through the jump is lost. {ADVICE}; "
+                        f"where none was meant, divide by the coefficient, or write it with Heaviside"
                     )
 
 
-def _jumps(part: sympy.Basic) -> bool:
-    """Whether a step, or pieces, do not meet somewhere; pieces of which this cannot be told do not."""
-    if not isinstance(part, sympy.Piecewise):
-        return True
-    pieces = list(part.args)
-    for (one, condition), (other, _) in pairwise(pieces):
-        for relation in condition.atoms(sympy.core.relational.Relational) or {condition}:
-            if not isinstance(relation, sympy.core.relational.Relational):
-                return True
-            gap = sympy.simplify(one - other)
-            edge = relation.lhs - relation.rhs
-            variables = sorted(edge.free_symbols | edge.atoms(AppliedUndef), key=str)
-            if gap == 0:
-                continue
-            slope = edge.diff(variables[0]) if variables else sympy.Integer(0)
-            if not slope.is_number or slope == 0:
-                return True
-            (at,) = sympy.solve(edge, variables[0])
-            if sympy.simplify(gap.subs(variables[0], at)) != 0:
-                return True
+def _is_derivative(factor: sympy.Expr, term: Term, axis: int, equation: Equation, x: sympy.Symbol) -> bool:
+    """Whether a coefficient is the derivative of that of the next higher derivative, as in `k T'' + k' T'`."""
+    orders = tuple(n + (i == axis) for i, n in enumerate(term.orders))
+    for symbol, other in equation.terms.items():
+        if (other.field, other.place, other.orders) == (term.field, term.place, orders):
+            return bool(sympy.simplify(equation.expression.diff(symbol).diff(x) - factor) == 0)
     return False
 
 
-def _name(symbol: sympy.Symbol, equation: Equation) -> str:
-    orders = equation.terms[symbol].orders
-    return f"a derivative of order {sum(orders)}"
+def _jumps(part: sympy.Basic) -> bool:
+    """Whether a step, or the pieces of a `Piecewise`, do not meet somewhere; True where this cannot be told."""
+    if not isinstance(part, sympy.Piecewise):
+        return True
+    pieces = [piece for piece in part.args if not isinstance(piece[1], sympy.Eq)]  # a single point is no jump
+    for (one, condition), (other, _) in pairwise(pieces):
+        gap, edges = one - other, condition.atoms(Relational)
+        if not edges or any(_apart(gap, one, edge.lhs - edge.rhs) for edge in edges if not isinstance(edge, sympy.Eq)):
+            return True
+    return False
+
+
+def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr) -> bool:
+    """Whether two pieces differ somewhere on an edge, tried at places of it; True where none is found."""
+    symbols = {f: sympy.Dummy(real=True) for f in edge.atoms(AppliedUndef) | gap.atoms(AppliedUndef)}
+    symbols |= {s: sympy.Dummy(real=True) for s in (edge.free_symbols | gap.free_symbols)}
+    edge, gap, value = (e.xreplace(symbols) for e in (edge, gap, value))
+    variables = sorted(edge.free_symbols, key=str)
+    others = sorted((edge.free_symbols | gap.free_symbols) - set(variables[:1]), key=str)
+    found = False
+    for trial in range(3):
+        at = {s: sympy.Rational(2 + 3 * trial + 5 * i, 17) for i, s in enumerate(others)}
+        try:
+            roots = sympy.solve(edge.subs(at), variables[0]) if variables else []
+        except NotImplementedError:
+            return True
+        for root in roots:
+            point = {variables[0]: root, **at}
+            if not root.is_real:
+                continue
+            found = True
+            difference, size = (complex(sympy.N(e.subs(point))) for e in (gap, value))
+            if not abs(difference) <= 1e-9 * (1.0 + abs(size)):
+                return True
+    return not found
 
 
 def _shown(piece: sympy.Basic, equation: Equation) -> str:

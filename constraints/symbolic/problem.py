@@ -108,15 +108,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
             rule.eval()
         coarse = _linearise(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
         fine = _linearise(rules, _Polynomials(low, high, len(names), degree))
-        free, fine_enough = _free(coarse, fine), fine
+        free, finest = _free(coarse, fine, 5.0), fine
         if bool((free & (fine.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
-            fine_enough = _linearise(rules, _Polynomials(low, high, len(names), degree + 3))
-            free = _free(fine, fine_enough)
+            finest = _linearise(rules, _Polynomials(low, high, len(names), degree + 3))
+            free = _free(fine, finest, 20.0)
     finally:
         for rule in training:
             rule.train()
     contradiction = contradiction or _unsolvable(list(rules), coarse, fine)
-    sizes, vectors = fine_enough.sizes, fine_enough.vectors
+    sizes, vectors = finest.sizes, finest.vectors
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(
         contradiction=contradiction,
@@ -173,7 +173,8 @@ def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
             "`check_problem` needs rules of the same fields, one of them with bounds of each coordinate, got "
             + (", ".join(rules) or "none")
         )
-    low, high = known[0].bounds
+    low = torch.stack([domain.bounds[0] for domain in known]).amin(dim=0)
+    high = torch.stack([domain.bounds[1] for domain in known]).amax(dim=0)
     if len(low) > 3:
         raise SpecificationError(f"`check_problem` needs at most 3 coordinates, got {len(low)}")
     return low, high
@@ -184,11 +185,11 @@ def _degree(coordinates: int, fields: int) -> int:
     return min(12, int((LARGEST / fields) ** (1.0 / coordinates)) - 1)
 
 
-def _free(coarse: _Linearised, fine: _Linearised) -> Tensor:
-    """Which changes of the finer polynomials no rule sees, or ever less of them."""
+def _free(coarse: _Linearised, fine: _Linearised, falls: float) -> Tensor:
+    """Which changes of the finer polynomials no rule sees, or so many times less than of the coarser ones."""
     missing = fine.sizes.new_full((max(len(fine.sizes) - len(coarse.sizes), 0),), torch.inf)
     before = torch.cat([missing, coarse.sizes])[-len(fine.sizes) :]
-    return (fine.sizes < FREE) & ((fine.sizes < ZERO) | (fine.sizes < before / 5.0))
+    return (fine.sizes < FREE) & ((fine.sizes < ZERO) | (fine.sizes < before / falls))
 
 
 @final
@@ -252,14 +253,15 @@ class _Linearised:
 def _unsolvable(names: Sequence[str], coarse: _Linearised, fine: _Linearised) -> str:
     """Why the linear rules have no solution together; empty where they may have one.
 
-    What the best polynomials leave falls as their degree grows, or is as rough as the sources, where there is a
-    solution. Where it stays and is smooth, the sources break a condition of solvability.
+    What the best polynomials leave is orthogonal to all that they can give, in the mean over the domain. Where it is
+    itself a polynomial of a low degree, it is so to what any field can give (integration by parts), and the sources
+    break a condition of solvability. What polynomials do not resolve is none.
     """
     (before, _), (left, size) = coarse.least(), fine.least()
     remains, was = float(left.norm()), float(before.norm())
     if not size or remains < 1e-2 * size or remains < 0.97 * was:
         return ""
-    if fine.smooth(left) < 0.97 * remains:
+    if fine.smooth(left) < (1.0 - 1e-6) * remains:
         return ""
     parts = zip(names, fine.split(left), strict=True)
     named = ", ".join(f"`{name}`" for name, part in parts if float(part.norm()) > 0.1 * remains)
@@ -277,8 +279,10 @@ def _linearise(rules: Mapping[str, FieldEquation], field: _Polynomials) -> _Line
     tried = torch.cat([torch.zeros_like(changes[:1]), changes, (other - start).reshape(1, -1)])
     slopes, residuals, counts, linear, bases = [], [], [], [], []
     for rule in rules.values():
-        points = field.nodes()[:1] if rule.constant else field.nodes()
-        found = _residuals(rule, field, start, tried, points)
+        points, roots = field.nodes(*_own_bounds(rule, field))
+        if rule.constant:
+            points, roots = points[:1], torch.ones_like(roots[:1])
+        found = roots[:, None] * _residuals(rule, field, start, tried, points)
         steps = (found[1:-1] - found[0]) / STEP
         predicted = found[0] + torch.einsum("c,cpk->pk", tried[-1], steps)
         linear.append(bool((predicted - found[-1]).abs().max() <= 1e-4 * found.abs().max()))
@@ -286,20 +290,29 @@ def _linearise(rules: Mapping[str, FieldEquation], field: _Polynomials) -> _Line
         slopes.append((steps / unit).flatten(1).mT)
         residuals.append((found[0] / unit).flatten())
         counts.append(found.shape[2])
-        bases.append(torch.linalg.qr(field.table(points, SLOW))[0])
+        bases.append(torch.linalg.qr(roots[:, None] * field.table(points, SLOW))[0])
     return _Linearised(
         torch.cat(slopes), torch.cat(residuals), start.flatten(), tuple(counts), tuple(linear), tuple(bases)
     )
 
 
+def _own_bounds(rule: FieldEquation, field: _Polynomials) -> tuple[Tensor, Tensor]:
+    """Where a rule is tested: its own box, without the coordinates that this fixes."""
+    if not isinstance(rule.domain, Cuboid):
+        return field.low, field.high
+    low, high = rule.domain.bounds
+    fixed = low == high
+    return torch.where(fixed, field.low, low), torch.where(fixed, field.high, high)
+
+
 def _residuals(rule: FieldEquation, field: _Polynomials, start: Tensor, changes: Tensor, points: Tensor) -> Tensor:
-    """Of each change of the coefficients the residuals, by the root of the number of points, `(changes, points, m)`."""
+    """Of each change of the coefficients the residuals, `(changes, points, m)`."""
     parts = []
     field.points = len(points)
     for chunk in changes.split(TOGETHER):
         field.coefficients = start + chunk.reshape(-1, *start.shape)
         residual = rule.residuals(field, points.repeat(len(chunk), 1)).detach()
-        parts.append(residual.reshape(len(chunk), len(points), -1) / len(points) ** 0.5)
+        parts.append(residual.reshape(len(chunk), len(points), -1))
     field.coefficients = start[None]
     return torch.cat(parts)
 
@@ -345,8 +358,9 @@ class _Polynomials(nn.Module):
             basis = basis * table[:, axis, exponents[:, axis]]
         return basis
 
-    def nodes(self) -> Tensor:
-        """Gauss's nodes, more along each coordinate than there are polynomials."""
-        z = torch.from_numpy(np.polynomial.legendre.leggauss(self.degree + 3)[0])
-        grid = torch.cartesian_prod(*[z] * len(self.low)).reshape(-1, len(self.low))
-        return self.low + (grid + 1.0) / 2.0 * (self.high - self.low)
+    def nodes(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Gauss's nodes of a box, more along each coordinate than there are polynomials, and roots of their weights."""
+        z, w = (torch.from_numpy(one) for one in np.polynomial.legendre.leggauss(self.degree + 3))
+        grid = torch.cartesian_prod(*[z] * len(low)).reshape(-1, len(low))
+        weights = torch.cartesian_prod(*[w / 2.0] * len(low)).reshape(-1, len(low)).prod(dim=1)
+        return low + (grid + 1.0) / 2.0 * (high - low), weights.sqrt()

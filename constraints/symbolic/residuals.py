@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from constraints.errors import NonFiniteError, SpecificationError
+from constraints.functional.precision import is_transforming
 from constraints.functional.real_functions import RealFunction, fragile_symbols, shield
 from constraints.functional.slope_limits import SlopeLimits
 from constraints.symbolic.statement import Condition, Every, Node, Some, conditions
@@ -51,7 +52,7 @@ class Residuals:
         leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
         leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
         like = value[..., 0]
-        if value.requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(value):
+        if value.requires_grad and not is_transforming():
             for limit in self._limits:
                 _require_slopes(limit, limit.missing(leaves, like))
         parts = [function(leaves, like) for function in self._functions]
@@ -131,7 +132,7 @@ class _Signed:
             inside = holds if inside is None else holds & inside
         given = leaves if inside is None else shield(leaves, self._fragile, inside)
         value = self._value(given, like).expand(like.shape)
-        if self._limits and value.requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(like):
+        if self._limits and value.requires_grad and not is_transforming():
             missing = self._limits.missing(leaves, like)
             _require_slopes(self._limits, missing if inside is None else missing & inside)
         if outside is not None:

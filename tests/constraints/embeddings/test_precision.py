@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sympy import Eq, symbols
+from sympy import And, Eq, Function, Not, symbols
 from torch import nn
 
 from constraints import AugmentedLagrangian, Decode, Hard, Hierarchy, MonotoneIn, Soft, declare, join
@@ -50,15 +50,23 @@ def test_penalties_and_measures_are_those_of_float32(embedding, dtype):
 
 
 def test_a_violation_that_half_precision_hides_is_reported():
-    """In bfloat16 1000 has neighbours 4 apart: what a model in it breaks counts as broken."""
-    x = inputs()
-
-    module = RegressionModule(nn.Linear(1, 3).bfloat16(), {"sum": Hard(total())})
-    y = module(x.bfloat16())
-    assert y.dtype == torch.bfloat16  # the network's own precision is kept where nothing is cast
-    (violation, atol) = module._assess(x.bfloat16(), y)["sum"]
+    """In bfloat16 1000 has neighbours 4 apart: an answer in it counts as broken, that of a Hard network is float32."""
+    x = inputs().bfloat16()
+    hard = RegressionModule(nn.Linear(1, 3).bfloat16(), {"sum": Hard(total())})
+    y = hard(x)
+    assert y.dtype == torch.float32
+    (violation, atol) = hard._assess(x, y)["sum"]
+    assert bool((violation <= atol).all())
+    (violation, atol) = hard._assess(x, y.bfloat16())["sum"]
     assert violation.dtype == torch.float32
     assert float((violation > atol).float().mean()) > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_labels_of_half_precision_obey(dtype):
+    scores = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    labels = declare(Not(And(A, B)), outputs={A: 0, B: 1}).enforce(scores) >= 0.5
+    assert not bool(labels.all(dim=1).any())
 
 
 @pytest.mark.parametrize(
@@ -66,10 +74,11 @@ def test_a_violation_that_half_precision_hides_is_reported():
     [Bounds(low=0.0), FixedSum(1.0), Hierarchy({0: 1}), declare(A + 2 * B <= 1, outputs={A: 0, B: 1})],
     ids=lambda rule: type(rule).__name__,
 )
-def test_every_map_keeps_a_dtype_and_obeys_in_its_own(rule):
+def test_every_map_obeys_in_float32_at_least(rule):
     y = torch.randn(50, 2, generator=torch.Generator().manual_seed(2)) * 5
-    for dtype in (torch.bfloat16, torch.float16, torch.float64):
-        assert rule.enforce(y.to(dtype)).dtype == dtype
+    for dtype, given in ((torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float64,) * 2):
+        answer = rule.enforce(y.to(dtype))
+        assert answer.dtype == given and bool(rule.constraint.check(rule.select(answer)).all())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         answer = rule.enforce(y.bfloat16())
     assert answer.dtype == torch.float32
@@ -83,3 +92,18 @@ def test_slopes_of_a_network_are_measured_without_autocast():
     right = rule.measure(network, x, network(x))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(rule.measure(network, x, network(x)), right)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_conditions_with_derivatives_hold_under_autocast(dtype):
+    """Both evaluations of the network, at a point and at the place, are of one precision."""
+    u = Function("u")
+    rule = declare(Eq(u(X).diff(X).subs(X, 0) + 2 * u(0), 1), fields=[u(X)], domain={X: (0, 1)})
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(1, 64), nn.Tanh(), nn.Linear(64, 1))
+    model = join(network, {"robin": Hard(rule)})
+    at = torch.tensor([[0.0], [1e-3]])
+    with torch.autocast("cpu", dtype=dtype):
+        zero, near = model(at).flatten()
+    plain = model(at).flatten()
+    torch.testing.assert_close(torch.stack([zero, near]), plain)

@@ -149,7 +149,7 @@ STEEP = Abs(F.diff(X)) <= 1
     [
         (F.diff(X) >= 0, {"domain": CUBE}),
         (F.diff(X) >= 0, {"domain": CUBE, "draws": 3}),
-        (F.diff(X) >= 0, {"domain": CUBE, "draws": 0, "sampler": LatinHypercube()}),
+        (F.diff(X) >= 0, {"domain": CUBE, "draws": 2, "sampler": LatinHypercube()}),
         (And(F.diff(X) >= 0, F.diff(Y) <= 0), {}),
         (And(F.diff(X) >= 0, F.diff(Y) <= 0), {"domain": CUBE}),
         (And(F.diff(X) >= 0, STEEP), {}),
@@ -205,6 +205,13 @@ def test_arguments_without_a_meaning_are_refused_beside_fields(told):
 def test_arguments_without_a_meaning_are_refused_beside_outputs(told):
     with pytest.raises(SpecificationError, match=f"beside outputs, got {next(iter(told))}="):
         declare(Eq(X + Y, 1), outputs=[X, Y], **told)
+
+
+def test_a_sampler_needs_draws_and_to_be_one():
+    with pytest.raises(SpecificationError, match="beside draws=0, got sampler="):
+        declare(F.diff(X) + F.diff(Y) <= 1, fields=[F], domain=CUBE, draws=0, sampler=LatinHypercube())
+    with pytest.raises(SpecificationError, match="needs a Sampler, got str"):
+        declare(F.diff(X) + F.diff(Y) <= 1, fields=[F], domain=CUBE, sampler="none")
 
 
 def test_columns_that_are_not_places_are_refused_for_equations():

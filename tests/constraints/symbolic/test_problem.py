@@ -220,7 +220,7 @@ class Peak(nn.Module):
         return torch.exp(-(((p[..., :1] - 0.37) / 0.2) ** 2) / 2) / (0.2 * (2 * torch.pi) ** 0.5)
 
 
-@pytest.mark.parametrize("nodes", [None, 64, 160])
+@pytest.mark.parametrize("nodes", [None, 256])
 def test_integrals_that_nodes_do_not_resolve_are_told(nodes, recwarn):
     rule = declare(
         Eq(sympy.Integral(U, (X, -10, 10)), 1), fields=[U], domain={X: (-10, 10), T: (0, 1)}, draws=0, nodes=nodes
@@ -243,3 +243,22 @@ def test_nodes_need_an_integral():
         declare(HEAT, fields=[U], domain=BOX, nodes=8)
     with pytest.raises(SpecificationError, match="beside outputs, got nodes="):
         declare(Eq(X + T, 1), outputs=[X, T], nodes=8)
+
+
+def test_what_polynomials_do_not_resolve_is_no_contradiction():
+    """Layers, fast waves and fast growth, and walls of two kinds on one side: all have solutions."""
+    value, slope = U1, U1.diff(X)
+    for statements in (
+        [Eq(-value.diff(X, 2) / 100 + slope, 1), Eq(NAME(0), 0), Eq(NAME(1), 0)],
+        [Eq(value.diff(X, 2), -400 * value), Eq(NAME(0), 1), Eq(slope.subs(X, 0), 0)],
+        [Eq(slope, 12 * value), Eq(NAME(0), 1)],
+    ):
+        assert check_problem(problem(statements, (U1,), {X: (0, 1)})).contradiction == ""
+    halves = {
+        "laplace": declare(Eq(LAPLACIAN, 0), fields=[V], domain=SQUARE),
+        "low": declare(Eq(V.subs(X, 0), 0), fields=[V], domain={X: (0, 1), Y: (0, 0.5)}),
+        "high": declare(Eq(V.subs(X, 0), 1), fields=[V], domain={X: (0, 1), Y: (0.5, 1)}),
+        "far": declare(Eq(V.subs(X, 1), 0), fields=[V], domain=SQUARE),
+        "sides": declare([Eq(V.diff(Y).subs(Y, c), 0) for c in (0, 1)], fields=[V], domain=SQUARE),
+    }
+    assert check_problem(halves).contradiction == ""
