@@ -137,7 +137,7 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
             self._residual = FieldResidual([*equations, *tails], known, len(self.fields))
-        self.equations, self._equations = tuple(equations), len(equations)
+        self.equations = tuple(equations)
         seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
         self._constant = not seen & {*self.coordinates, *at_boundary}
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
@@ -261,12 +261,12 @@ class FieldEquation(FieldRule):
         flat = points.reshape(-1, d)
         self._require_inside(flat)
         whole = self._at(field, flat)
-        result = whole[:, : self._equations]
-        self._require_resolved(whole[:, self._equations :])
+        result = whole[:, : len(self.equations)]
+        self._require_resolved(whole[:, len(self.equations) :])
         self._require_finite(result, flat)
         if self.training and self._draws and type(self.sampler).learn is not Sampler.learn:
             self._seen = flat.detach(), self.constraint.violation(result.detach())
-        result = result.reshape(*points.shape[:-1], self._equations)
+        result = result.reshape(*points.shape[:-1], len(self.equations))
         return result.flatten(-2) if self._draws else result
 
     def after_step(self, model: nn.Module) -> None:
@@ -288,7 +288,7 @@ class FieldEquation(FieldRule):
 
     def residuals(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals at points `(n, d)`, `(n, m)`; `quantity` also checks points and residuals."""
-        return self._at(field, points)[:, : self._equations]
+        return self._at(field, points)[:, : len(self.equations)]
 
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
         """The residuals at points `(n, d)`, `(n, m)`, and behind them how far integrals are resolved."""
@@ -382,7 +382,7 @@ class FieldEquation(FieldRule):
 
     def explain(self) -> Explanation:
         """See `Rule.explain`."""
-        count = self._equations
+        count = len(self.equations)
         kinds = "equation" if isinstance(self.constraint, Zero) else "inequality"
         many = {"equation": "equations", "inequality": "inequalities"}[kinds]
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""

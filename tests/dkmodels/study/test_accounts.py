@@ -282,20 +282,14 @@ def test_violations_of_every_rule_are_in_the_report(copy, capsys):
     assert f'<td>positive</td><td>none</td><td class="n">{sum(values) / 3:.4g}</td>' in rows
 
 
+def hopeless_run(folder):
+    """The command that runs a task whose every cell fails."""
+    words = f"run {TINY}:Hopeless --profile quick --workers 0 --track false --out".split()
+    return [*words, str(folder)]
+
+
 def test_all_cells_failed_is_exit_code_1_with_their_errors(capsys, tmp_path):
-    words = [
-        "run",
-        f"{TINY}:Hopeless",
-        "--profile",
-        "quick",
-        "--out",
-        str(tmp_path),
-        "--workers",
-        "0",
-        "--track",
-        "false",
-    ]
-    assert main(arguments=words) == 1
+    assert main(arguments=hopeless_run(tmp_path)) == 1
     caught = capsys.readouterr()
     text = " ".join(caught.out.split())
     assert "all 6 that were run failed" in text and "ZeroDivisionError: always" in text and caught.err == ""
@@ -306,19 +300,7 @@ def test_all_cells_failed_is_exit_code_1_with_their_errors(capsys, tmp_path):
 
 
 def test_too_few_seeds_are_told_before_anything_is_trained(tmp_path, capsys):
-    words = [
-        "run",
-        f"{TINY}:Hopeless",
-        "--profile",
-        "quick",
-        "--out",
-        str(tmp_path),
-        "--workers",
-        "0",
-        "--track",
-        "false",
-    ]
-    main(arguments=words)
+    main(arguments=hopeless_run(tmp_path))
     text = " ".join(capsys.readouterr().out.split())
     line = (
         "3 seeds cannot decide any contrast, whatever the results, on 1 headline metric: at least 6 for the 1 of 'add"
