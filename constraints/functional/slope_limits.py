@@ -1,4 +1,4 @@
-"""Where an expression has no derivative because a root's argument is 0: whether its slopes have a limit there."""
+"""Where an expression has no derivative, as a root whose argument is 0: whether its slopes have a limit there."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ FLAT = 0.1  # by so much less slopes must scatter nearer by
 class SlopeLimits:
     r"""Tells at which rows the slopes of an expression have no limit: :math:`\sqrt u` and :math:`|\nabla u|` at 0.
 
-    `RealFunction` gives powers between 0 and 1 the slope 0 where their argument is 0, which is right where another
-    factor vanishes, too: :math:`u\sqrt{u^2 + v^2}`, :math:`u\sqrt{|u|}`. Whether it is, is tried on arguments nearby.
+    `RealFunction` gives powers between 0 and 1 the slope 0 where their argument is 0, and the angle `atan2` at the
+    origin. That is right where another factor vanishes, too: :math:`u\sqrt{u^2 + v^2}`, :math:`u\sqrt{|u|}`. Whether
+    it is, is tried on arguments nearby.
 
     Args:
         expression: of real symbols.
@@ -44,7 +45,9 @@ class SlopeLimits:
         self.symbols = tuple(s for s in symbols if s in free)
         own = set(self.symbols)
         roots = [p for p in expression.atoms(sympy.Pow) if p.free_symbols & own and p.exp.is_number]
+        angles = [e for e in expression.atoms(sympy.atan2) if e.free_symbols & own]
         self._bases = [RealFunction(p.base) for p in roots if 0 < float(p.exp) < 1]
+        self._bases += [RealFunction(y**2 + x**2) for y, x in (e.args for e in angles)]
         self._value = RealFunction(expression)
 
     def __bool__(self) -> bool:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from constraints.functional.certificate import certified_tolerance
 
-__all__ = ["Conditions", "newton_step", "residual_scale"]
+__all__ = ["Conditions", "SlopeChecked", "newton_step", "residual_scale"]
 
 Conditions = Callable[[Tensor, Tensor], Tensor]
 """Residuals `(q,)` of one value `(n,)` and its context `(k,)`; vectorised over the batch by `torch.func.vmap`."""
+
+
+@runtime_checkable
+class SlopeChecked(Protocol):
+    """Conditions that know where they have no slope, as a root where its argument is 0."""
+
+    def require_slopes(self, value: Tensor, context: Tensor) -> None:
+        """Raise `NonFiniteError` if a residual has no slope at one of the values `(batch, n)`."""
+        ...
+
 
 DAMPING = 1e-12  # of dependent conditions: makes their equations solvable and does not move the solution
 

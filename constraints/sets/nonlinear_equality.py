@@ -11,7 +11,9 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance, default_tolerance
+from constraints.functional.precision import is_transforming
 from constraints.functional.stationary import (
+    SlopeChecked,
     conditions_of,
     curvature_lengths,
     jacobian_of,
@@ -81,6 +83,8 @@ class NonlinearEquality(ProjectableConstraint):
         flat, given = self._spread(value, context)
         if not len(flat):  # there is nothing that vmap could trace the function with
             return 0.0 * value[..., :1].expand(*value.shape[:-1], self.equalities)
+        if value.requires_grad and isinstance(self.function, SlopeChecked) and not is_transforming():
+            self.function.require_slopes(flat, given)
         residual = conditions_of(self.function, flat, given)
         if residual.shape[-1] != self.equalities:
             raise ShapeError(

@@ -25,7 +25,7 @@ from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.architecture import Architecture, Conditioned, Structured, find_architecture
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.field_residual import FieldResidual
-from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients
+from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients, without_far_steps
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
 from constraints.symbolic.terms import Equation, read_equation
@@ -143,9 +143,15 @@ class FieldEquation(FieldRule):
         self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
 
     def _read(self, gap: sympy.Expr) -> Equation:
-        require_no_jump_derivatives(gap)
+        ranges = {}
+        if self.domain is not None:
+            ranges = dict(
+                zip(self.coordinates, zip(*(b.tolist() for b in self.domain.bounds), strict=True), strict=True)
+            )
+        gap = without_far_steps(gap, ranges)
+        require_no_jump_derivatives(gap, ranges)
         equation = read_equation(gap, self.fields, self.nodes)
-        require_smooth_coefficients(equation, self.coordinates)
+        require_smooth_coefficients(equation, self.coordinates, ranges)
         return equation
 
     def _region(self, domain: Region) -> Domain:

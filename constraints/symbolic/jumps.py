@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, product
 
 import sympy
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
 from constraints.errors import SpecificationError
+from constraints.symbolic.discontinuity import has_jump
 from constraints.symbolic.terms import Equation, Term
 
-__all__ = ["require_no_jump_derivatives", "require_smooth_coefficients"]
+__all__ = ["require_no_jump_derivatives", "require_smooth_coefficients", "without_far_steps"]
 
-STEPS = (sympy.Heaviside, sympy.sign, sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
+Ranges = Mapping[sympy.Symbol, tuple[float, float]]
+"""Of each coordinate the lowest and the highest number in the domain."""
+
+AT_ZERO = (sympy.Heaviside, sympy.sign, sympy.DiracDelta)  # of their argument
+STEPS = (*AT_ZERO, sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod)
 ADVICE = (
     "State what is differentiated as a field of its own, as in [Eq(q, -k*T.diff(x)), Eq(q.diff(x), 0)] (the mixed "
     "form), or the weak form by integrals"
 )
 
 
-def require_no_jump_derivatives(e: sympy.Basic) -> None:
+def without_far_steps(e: sympy.Basic, ranges: Ranges) -> sympy.Basic:
+    """With steps whose jump is outside the ranges of the coordinates as the constants that they are inside.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> without_far_steps(x * sympy.Heaviside(x + 1) + sympy.DiracDelta(x - 2), {x: (0.0, 1.0)})
+        x
+    """
+    far = [step for step in e.atoms(*AT_ZERO) if _beyond(step.args[0], ranges)]
+    middle = {s: sympy.Float((low + high) / 2) for s, (low, high) in ranges.items()}
+    return e.xreplace({step: sympy.Integer(round(step.subs(middle))) for step in far}) if far else e
+
+
+def require_no_jump_derivatives(e: sympy.Basic, ranges: Ranges | None = None) -> None:
     """Refuse derivatives of what jumps, where they are written: of steps, and of `Piecewise` whose pieces do not meet.
+
+    Args:
+        e: with fields and their derivatives.
+        ranges: of the coordinates; a jump outside is none.
 
     Raises:
         SpecificationError: names the derivative and the jump.
@@ -42,12 +64,18 @@ def require_no_jump_derivatives(e: sympy.Basic) -> None:
             continue
         fields = {f for f in inner.atoms(AppliedUndef) if f in variables or set(f.args) & variables}
         for part in inner.atoms(*STEPS, sympy.Piecewise):
-            if (part.free_symbols & variables or part.atoms(AppliedUndef) & fields) and _jumps(part):
+            if (part.free_symbols & variables or part.atoms(AppliedUndef) & fields) and _jumps(part, ranges or {}):
                 raise SpecificationError(f"a derivative through the jump of {part} is lost, got {derivative}. {ADVICE}")
+        named = {f: sympy.Dummy(real=True) for f in (*inner.atoms(sympy.Derivative), *inner.atoms(AppliedUndef))}
+        moved = [s for f, s in named.items() if set(f.free_symbols) & variables or f in variables]
+        if _hides_jump(inner.xreplace(named), [*variables, *moved], ranges or {}):
+            raise SpecificationError(f"a derivative through the jump of {inner} is lost, got {derivative}. {ADVICE}")
 
 
-def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.Symbol]) -> None:
-    """Refuse `Piecewise` coefficients that jump along a coordinate and multiply the highest derivative along it.
+def require_smooth_coefficients(
+    equation: Equation, coordinates: Sequence[sympy.Symbol], ranges: Ranges | None = None
+) -> None:
+    """Refuse coefficients that jump along a coordinate and multiply the highest derivative along it.
 
     Such a product is what remains of a derivative through the jump once sympy has carried it out: of `(k T')'` where
     `k` jumps it leaves `k T''`. A first derivative in an equation of several fields is let pass, as in `q = -k T'`.
@@ -55,6 +83,7 @@ def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.
     Args:
         equation: with a symbol for each derivative.
         coordinates: of its fields.
+        ranges: of the coordinates; a jump outside is none.
 
     Raises:
         SpecificationError: names the coefficient and the derivative.
@@ -68,26 +97,40 @@ def require_smooth_coefficients(equation: Equation, coordinates: Sequence[sympy.
         Traceback (most recent call last):
         constraints.errors.SpecificationError: Piecewise((1, x < 1), (10, True)) jumps along x and multiplies ...
     """
-    pieces = [p for p in equation.expression.atoms(sympy.Piecewise) if _jumps(p)]
-    if not pieces:
-        return
+    ranges = ranges or {}
+    pieces = [p for p in equation.expression.atoms(sympy.Piecewise) if _jumps(p, ranges)]
     fields = {term.field for term in equation.terms.values()}
     for symbol, term in equation.terms.items():
         factor = equation.expression.diff(symbol)
-        for piece in pieces:
-            decided_by = set().union(*(condition.free_symbols for _, condition in piece.args))
-            through = symbol in piece.free_symbols or piece in factor.atoms(sympy.Piecewise)
-            for axis, x in enumerate(coordinates):
-                moves = bool(decided_by & set(equation.terms)) or x in decided_by
-                if not through or not moves or not term.orders[axis]:
-                    continue
-                first = sum(term.orders) == 1 and len(fields) > 1
-                if not first and not _is_derivative(factor, term, axis, equation, x):
-                    raise SpecificationError(
-                        f"{_shown(piece, equation)} jumps along {x} and multiplies a derivative of order "
-                        f"{sum(term.orders)} in {equation.shown}: a derivative through the jump is lost. {ADVICE}; "
-                        f"where none was meant, divide by the coefficient, or write it with Heaviside"
-                    )
+        first = sum(term.orders) == 1 and len(fields) > 1
+        for axis, x in enumerate(coordinates):
+            if first or not term.orders[axis] or not factor.free_symbols:
+                continue
+            jump = next((p for p in pieces if _carries(p, symbol, factor, {x, *equation.terms})), None)
+            if jump is None and _hides_jump(factor, [x, *equation.terms], ranges):
+                jump = factor
+            if jump is not None and not _is_derivative(factor, term, axis, equation, x):
+                raise SpecificationError(
+                    f"{_shown(jump, equation)} jumps along {x} and multiplies a derivative of order "
+                    f"{sum(term.orders)} in {equation.shown}: a derivative through the jump is lost. {ADVICE}; "
+                    f"where none was meant, divide by the coefficient, or write it with Heaviside"
+                )
+
+
+def _carries(piece: sympy.Piecewise, symbol: sympy.Symbol, factor: sympy.Expr, moving: set[sympy.Symbol]) -> bool:
+    """Whether a `Piecewise` that changes with what moves is in the coefficient of a term, or the term in it."""
+    decided_by = set().union(*(condition.free_symbols for _, condition in piece.args))
+    return bool(decided_by & moving) and (symbol in piece.free_symbols or piece in factor.atoms(sympy.Piecewise))
+
+
+def _hides_jump(e: sympy.Expr, moving: Iterable[sympy.Symbol], ranges: Ranges) -> bool:
+    """Whether what is left without steps and `Piecewise`, which are told by themselves, jumps: `Abs(x) / x`."""
+    rest = e.replace(lambda part: isinstance(part, (*STEPS, sympy.Piecewise)), lambda _: sympy.Dummy(real=True))
+    real = {s: s if s.is_real else sympy.Dummy(s.name, real=True) for s in rest.free_symbols}
+    rest = rest.xreplace(real)
+    if rest.is_polynomial():
+        return False
+    return has_jump(rest, [real[s] for s in moving if s in real], {real[s]: r for s, r in ranges.items() if s in real})
 
 
 def _is_derivative(factor: sympy.Expr, term: Term, axis: int, equation: Equation, x: sympy.Symbol) -> bool:
@@ -99,28 +142,44 @@ def _is_derivative(factor: sympy.Expr, term: Term, axis: int, equation: Equation
     return False
 
 
-def _jumps(part: sympy.Basic) -> bool:
+def _jumps(part: sympy.Basic, ranges: Ranges) -> bool:
     """Whether a step, or the pieces of a `Piecewise`, do not meet somewhere; True where this cannot be told."""
     if not isinstance(part, sympy.Piecewise):
         return True
     pieces = [piece for piece in part.args if not isinstance(piece[1], sympy.Eq)]  # a single point is no jump
     for (one, condition), (other, _) in pairwise(pieces):
         gap, edges = one - other, condition.atoms(Relational)
-        if not edges or any(_apart(gap, one, edge.lhs - edge.rhs) for edge in edges if not isinstance(edge, sympy.Eq)):
+        kept = [e for e in edges if not isinstance(e, sympy.Eq) and not _beyond(e.lhs - e.rhs, ranges)]
+        if not edges or any(_apart(gap, one, edge.lhs - edge.rhs, ranges) for edge in kept):
             return True
     return False
 
 
-def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr) -> bool:
+def _beyond(edge: sympy.Expr, ranges: Ranges) -> bool:
+    """Whether an edge that is linear in the coordinates has one sign all over their ranges, and is no edge there."""
+    symbols = sorted(edge.free_symbols, key=str)
+    if not symbols or edge.atoms(AppliedUndef) or any(s not in ranges for s in symbols):
+        return False
+    if not edge.is_polynomial(*symbols) or sympy.Poly(edge, *symbols).total_degree() > 1:
+        return False
+    corners = [float(edge.subs(dict(zip(symbols, c, strict=True)))) for c in product(*(ranges[s] for s in symbols))]
+    return min(corners) > 0 or max(corners) < 0
+
+
+def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr, ranges: Ranges) -> bool:
     """Whether two pieces differ somewhere on an edge, tried at places of it; True where none is found."""
     symbols = {f: sympy.Dummy(real=True) for f in edge.atoms(AppliedUndef) | gap.atoms(AppliedUndef)}
     symbols |= {s: sympy.Dummy(real=True) for s in (edge.free_symbols | gap.free_symbols)}
+    within = {symbols[s]: ranges[s] for s in symbols if s in ranges}
     edge, gap, value = (e.xreplace(symbols) for e in (edge, gap, value))
     variables = sorted(edge.free_symbols, key=str)
     others = sorted((edge.free_symbols | gap.free_symbols) - set(variables[:1]), key=str)
-    found = False
+    found = outside = False
     for trial in range(3):
         at = {s: sympy.Rational(2 + 3 * trial + 5 * i, 17) for i, s in enumerate(others)}
+        for s in within.keys() & at.keys():
+            low, high = within[s]
+            at[s] = low + (high - low) * (at[s] % 1)
         try:
             roots = sympy.solve(edge.subs(at), variables[0]) if variables else []
         except NotImplementedError:
@@ -129,13 +188,17 @@ def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr) -> bool:
             point = {variables[0]: root, **at}
             if not root.is_real:
                 continue
+            low, high = within.get(variables[0], (-sympy.oo, sympy.oo))
+            if not low <= root <= high:
+                outside = True
+                continue
             found = True
             difference, size = (complex(sympy.N(e.subs(point))) for e in (gap, value))
             if not abs(difference) <= 1e-9 * (1.0 + abs(size)):
                 return True
-    return not found
+    return not found and not (outside and len(variables) == 1)
 
 
 def _shown(piece: sympy.Basic, equation: Equation) -> str:
     """A coefficient without the symbols of terms, where it has none."""
-    return "a Piecewise of a field" if piece.free_symbols & set(equation.terms) else str(piece)
+    return "a coefficient of a field" if piece.free_symbols & set(equation.terms) else str(piece)

@@ -52,11 +52,19 @@ class Residuals:
         leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
         leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
         like = value[..., 0]
-        if value.requires_grad and not is_transforming():
-            for limit in self._limits:
-                _require_slopes(limit, limit.missing(leaves, like))
         parts = [function(leaves, like) for function in self._functions]
         return torch.stack([part.expand(like.shape) for part in parts], dim=-1)
+
+    def require_slopes(self, value: Tensor, context: Tensor) -> None:
+        """Refuse values at which a residual has no slope, `(batch, n)` and `(batch, k)`.
+
+        Raises:
+            NonFiniteError: names the residual and the first sample.
+        """
+        leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
+        leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
+        for limits in self._limits:
+            _require_slopes(limits, limits.missing(leaves, value[..., 0]))
 
 
 @final
@@ -145,8 +153,8 @@ def _require_slopes(limits: SlopeLimits, missing: Tensor) -> None:
     if bool(missing.any()):
         raise NonFiniteError(
             f"a penalty needs finite slopes, which {limits.expression} has not at {int(missing.sum())} of "
-            f"{missing.numel()} samples, the first {int(missing.flatten().nonzero()[0])}: square both sides, or add a "
-            f"small number below the root"
+            f"{missing.numel()} samples, the first {int(missing.flatten().nonzero()[0])}: where the argument of a root "
+            f"is 0, square both sides, or add a small number below the root"
         )
 
 

@@ -109,9 +109,9 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | 
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
     real = _as_real(gap)
-    expression = walk(_by_quadrature(real, nodes).doit())
+    expression = walk(_as_real(_by_quadrature(real, nodes).doit()).doit())
     tails = tuple(
-        tuple(walk(e.doit()) for e in _tails(integral, nodes))
+        tuple(walk(_as_real(e.doit()).doit()) for e in _tails(integral, nodes))
         for integral in sorted(real.atoms(sympy.Integral), key=str)
         if not integral.function.has(sympy.Integral)
     )

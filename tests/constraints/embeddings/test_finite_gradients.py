@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sympy import Abs, Eq, Function, Rational, acos, sqrt, symbols
+from sympy import Abs, Eq, Function, Rational, acos, atan2, cbrt, sqrt, symbols
 from torch import nn
 
 from constraints import AugmentedLagrangian, NonFiniteError, Soft, declare
@@ -65,7 +65,12 @@ def take_step(optimizer, embedding, network):
 @pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
 @pytest.mark.parametrize(
     "equation",
-    [Eq(sqrt(U.diff(X) ** 2 + U.diff(Y) ** 2), 1), Eq(U.diff(X), sqrt(U)), Eq(acos(1 - U) + U.diff(X), 1)],
+    [
+        Eq(sqrt(U.diff(X) ** 2 + U.diff(Y) ** 2), 1),
+        Eq(U.diff(X), sqrt(U)),
+        Eq(acos(1 - U) + U.diff(X), 1),
+        Eq(atan2(U.diff(Y), U.diff(X)), 1),
+    ],
     ids=str,
 )
 def test_slopes_without_a_limit_are_refused_before_a_weight_is_written(embedding, equation):
@@ -119,3 +124,21 @@ def test_limits_of_slopes(dtype):
     }
     for expression, missing in cases.items():
         assert SlopeLimits(expression, [u, v]).missing({u: zero, v: some}, zero).tolist() == missing, expression
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [Eq(sqrt(A) + B, 1), Eq(cbrt(A) + B, 1), Eq(atan2(A, B) + B, 1), Eq(sqrt(Abs(A)) + B, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_curved_sets_refuse_outputs_where_they_have_no_slope(equation, dtype):
+    rule = declare(equation, outputs=[A, B], name="curve")
+    rule.bind(["a", "b"])
+    value = torch.zeros(3, 2, dtype=dtype, requires_grad=True)
+    with pytest.raises(NonFiniteError, match=r"rule `curve`.*finite slopes.*3 of 3 samples, the first 0"):
+        Soft(rule).penalty(nn.Identity(), value, value)
+    smooth = declare(Eq(A * sqrt(A**2 + B**2) + B, 1), outputs=[A, B])
+    smooth.bind(["a", "b"])
+    Soft(smooth).penalty(nn.Identity(), value, value).backward()
+    torch.testing.assert_close(value.grad, torch.tensor([[0.0, -2.0 / 3]], dtype=dtype).expand(3, 2))

@@ -11,10 +11,13 @@ from sympy import (
     Max,
     Piecewise,
     Rational,
+    acot,
+    atan,
     ceiling,
     floor,
     frac,
     sign,
+    sqrt,
     symbols,
 )
 from torch import nn
@@ -101,6 +104,67 @@ def test_what_has_no_derivative_of_a_jump_is_let_pass(parts, fields):
     assert isinstance(rule, FieldEquation)
     value = rule.quantity(nn.Linear(len(fields[0].args), len(fields)), torch.rand(4, len(fields[0].args)))
     assert bool(value.isfinite().all())
+
+
+HIDDEN = [
+    Abs(X - Rational(1, 3)) / (X - Rational(1, 3)),
+    sqrt((X - Rational(1, 3)) ** 2) / (X - Rational(1, 3)),
+    Max(X - Rational(1, 3), 0) / (X - Rational(1, 3)),
+    atan(1 / (X - Rational(1, 3))),
+    acot(X - Rational(1, 3)),
+]
+
+
+@pytest.mark.parametrize("step", HIDDEN, ids=str)
+@pytest.mark.parametrize("evaluate", [True, False])
+def test_jumps_that_show_in_the_values_alone(step, evaluate):
+    gap = Derivative((step + 2) * F.diff(X), X, evaluate=evaluate)
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)})
+    declare(Eq(gap, 0), fields=[F], domain={X: (0.5, 1)})  # the jump is outside
+    declare(Eq(F.diff(X, 2), step), fields=[F], domain={X: (0, 1)})  # a source
+
+
+@pytest.mark.parametrize(
+    ("heat", "domain"),
+    [(U + 5 * Abs(U) / U, {X: (0, 1), T: (0, 1)}), (U + atan(1 / U), {X: (0, 1), T: (0, 1)})],
+    ids=str,
+)
+def test_jumps_of_the_field_that_show_in_the_values_alone(heat, domain):
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(Derivative(heat, T), U.diff(X, 2)), fields=[U], domain=domain)
+
+
+@pytest.mark.parametrize(
+    "k",
+    [
+        Piecewise((1, X < 2), (10, True)),
+        Piecewise((1, X > -1), (10, True)),
+        2 + sign(X + 1),
+        1 + Heaviside(X - 3),
+        Abs(X - Rational(1, 3)) + 1,
+        Abs(X + 1) / (X + 1),
+        1 / X,
+        sqrt(X + 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("evaluate", [True, False])
+def test_a_coefficient_without_a_jump_in_the_domain_is_let_pass(k, evaluate):
+    gap = Derivative(k * F.diff(X), X, evaluate=evaluate)
+    rule = declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)}, draws=0)
+    place = torch.tensor([[0.7]], dtype=torch.float64)
+    right = float((k.subs(X, 0.7 + 1e-6) - k.subs(X, 0.7 - 1e-6)) / 2e-6)
+    value = rule.quantity(nn.Identity(), place)  # T = x: (k T')' = k'
+    assert float(value.detach()) == pytest.approx(right, abs=1e-7)
+
+
+def test_an_edge_at_an_angle_is_found_near_a_corner():
+    v, y = Function("v")(X, symbols("y")), symbols("y")
+    k = Piecewise((1, X + y < 1.9), (2, True))
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq((k * v.diff(X)).diff(X), 0), fields=[v], domain={X: (0, 1), y: (0, 1)})
+    declare(Eq((k * v.diff(X)).diff(X), 0), fields=[v], domain={X: (0, 0.9), y: (0, 0.9)})
 
 
 def test_the_mixed_form_tells_the_right_temperature_from_the_wrong_one():
