@@ -24,7 +24,7 @@ from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.architecture import Architecture, Conditioned, Structured, find_architecture
 from constraints.symbolic.conditions import Condition
-from constraints.symbolic.field_residual import FieldResidual
+from constraints.symbolic.field_residual import Basis, FieldResidual
 from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients, without_far_steps
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
@@ -202,19 +202,19 @@ class FieldEquation(FieldRule):
         """See `Architecture.survives`."""
         return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
 
-    def values(self) -> dict[int, sympy.Expr]:
-        """What the equations give a field everywhere, by its place: `Eq(u, 2 * x)`, of real coordinates."""
-        found = {}
+    def pointwise(self) -> list[tuple[sympy.Expr, dict[int, sympy.Symbol]]]:
+        """Equations between values of the fields at one point, as `Eq(u**2, x)`: each with the symbol of each field.
+
+        Of real coordinates; equations with parameters are left out.
+        """
         names = {s: _real(s) for s in self.coordinates}
+        if not isinstance(self.constraint, Zero):
+            return []
+        found = []
         for equation in (e.renamed(names) for e in self.equations):
-            if len(equation.terms) != 1 or not isinstance(self.constraint, Zero):
-                continue
-            ((symbol, term),) = equation.terms.items()
-            factor = sympy.diff(equation.expression, symbol)
-            plain = not any(term.orders) and term.place == tuple(names.values()) and factor.is_number and factor != 0
-            rest = equation.expression.subs(symbol, 0)
-            if plain and not rest.free_symbols - set(names.values()):
-                found[term.field] = -rest / factor
+            plain = all(not any(t.orders) and t.place == tuple(names.values()) for t in equation.terms.values())
+            if plain and equation.expression.free_symbols <= {*names.values(), *equation.terms}:
+                found.append((equation.expression, {t.field: symbol for symbol, t in equation.terms.items()}))
         return found
 
     @property
@@ -296,14 +296,25 @@ class FieldEquation(FieldRule):
         """The residuals at points `(n, d)`, `(n, m)`; `quantity` also checks points and residuals."""
         return self._at(field, points)[:, : len(self.equations)]
 
-    def _at(self, field: nn.Module, points: Tensor) -> Tensor:
-        """The residuals at points `(n, d)`, `(n, m)`, and behind them how far integrals are resolved."""
+    def linearise(self, basis: Basis, coefficients: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals `(n, m)` of sums over a basis, and slopes `(n, m, fields, k)`: see `FieldResidual`."""
+        with torch.no_grad():
+            residuals, slopes = self._residual.linearise(basis, coefficients, points, self._leaves(points))
+        return residuals[:, : len(self.equations)], slopes[:, : len(self.equations)]
+
+    def _leaves(self, points: Tensor) -> dict[str, Tensor]:
+        """What each symbol is at points `(n, d)`, by its name."""
         leaves = {s.name: points[:, i] for i, s in enumerate(self.coordinates)}
         for symbol, one in self.learnables.items():
             leaves[symbol.name] = one.value(self.raw[symbol.name]).to(points)
         if isinstance(self.domain, Boundary):
             columns = self.domain.normal(points).unbind(-1)
             leaves |= {s.name: n for s, n in zip(normal(*self.coordinates), columns, strict=True)}
+        return leaves
+
+    def _at(self, field: nn.Module, points: Tensor) -> Tensor:
+        """The residuals at points `(n, d)`, `(n, m)`, and behind them how far integrals are resolved."""
+        leaves = self._leaves(points)
         if self._compiled is not None:
             try:
                 return self._compiled(field, points, leaves)

@@ -19,6 +19,7 @@ from constraints.symbolic.terms import Equation, Place
 __all__ = ["FieldResidual"]
 
 Wanted = tuple[DifferentialOperator, ...]
+Basis = Callable[[DifferentialOperator, Tensor], Tensor]
 Asked = tuple[str, Place, DifferentialOperator, int]
 """Under which name an equation speaks of an operator on a field at a place."""
 
@@ -151,6 +152,42 @@ class FieldResidual:
                 own = {name: _watched(value, check) for name, value in own.items()}
             columns.append(residual({**leaves, **own}, like).expand_as(like))
         return torch.stack(columns, dim=-1)
+
+    def linearise(
+        self, basis: Basis, coefficients: Tensor, points: Tensor, leaves: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The residuals of fields that are sums over a basis, and their slopes by the coefficients.
+
+        Args:
+            basis: gives an operator on each of `k` functions at points, `(n, d)` to `(n, k)`.
+            coefficients: `(fields, k)`.
+            points: `(n, d)`.
+            leaves: see `__call__`.
+
+        Returns:
+            `(n, m)` and `(n, m, fields, k)`.
+        """
+        like = points[:, 0]
+        tables = [
+            basis(
+                operator, points if place is None else torch.stack([p(leaves, like).expand_as(like) for p in place], -1)
+            )
+            for wanted, group, _ in self._passes
+            for operator in wanted
+            for place in group
+        ]
+        residuals, slopes = [], []
+        for residual, terms in self._columns:
+            own = {name: (tables[at] @ coefficients[field]).requires_grad_() for name, at, field in terms}
+            with torch.enable_grad():
+                value = residual({**leaves, **own}, like).expand_as(like)
+                by = torch.autograd.grad(value.sum(), list(own.values()), allow_unused=True, materialize_grads=True)
+            slope = points.new_zeros(len(points), *coefficients.shape)
+            for (_, at, field), one in zip(terms, by, strict=True):
+                slope[:, field] += one[:, None] * tables[at]
+            residuals.append(value.detach())
+            slopes.append(slope)
+        return torch.stack(residuals, dim=1), torch.stack(slopes, dim=1)
 
 
 def _watched(value: Tensor, check: Callable[[Tensor], None]) -> Tensor:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import final
 
-import numpy as np
-import sympy
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from constraints.domains import Cuboid
 from constraints.errors import InfeasibleError, SpecificationError
-from constraints.symbolic.conditions import Pin
+from constraints.symbolic.agreement import require_consistent
 from constraints.symbolic.field_equation import FieldEquation
-from constraints.symbolic.pins import require_agreement
+from constraints.symbolic.linearised import Linearised, Polynomials, find_imbalance, linearise
 
-__all__ = ["ProblemReport", "check_problem", "require_consistent"]
+__all__ = ["ProblemReport", "check_problem"]
 
-LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
-LARGEST, TOGETHER, STEP = 160, 16, 1e-6
-SLOW = 3  # the degree of what varies slowly
+LARGEST, MOST = 160, 500  # polynomials to begin with, and in the last refinement but one
 
 
 @final
@@ -106,16 +100,18 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
     try:
         for rule in training:  # whose samplers learn
             rule.eval()
-        coarse = _linearise(rules, _Polynomials(low, high, len(names), max(degree - 3, 1)))
-        fine = _linearise(rules, _Polynomials(low, high, len(names), degree))
+        coarse, fine = (linearise(rules, Polynomials(low, high, n)) for n in (max(degree - 3, 1), degree))
         free, finest = _free(coarse, fine, 5.0), fine
-        if bool((free & (fine.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
-            finest = _linearise(rules, _Polynomials(low, high, len(names), degree + 3))
-            free = _free(fine, finest, 20.0)
+        while bool((free & (finest.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
+            degree += 3
+            before, finest = finest, linearise(rules, Polynomials(low, high, degree))
+            free = _free(before, finest, 20.0)
+            if len(names) * (degree + 4) ** len(low) > MOST:
+                break
     finally:
         for rule in training:
             rule.train()
-    contradiction = contradiction or _unsolvable(list(rules), coarse, fine)
+    contradiction = contradiction or find_imbalance(rules, fine)
     sizes, vectors = finest.sizes, finest.vectors
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(
@@ -124,46 +120,6 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
         fields=dict(zip(names, shares.tolist(), strict=True)),
         smallest=float(sizes[-1]),
     )
-
-
-def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
-    """Refuse conditions of which one wants another value than another at the same place, or than is given everywhere.
-
-    Raises:
-        InfeasibleError: names the two rules.
-
-    Example:
-        >>> require_consistent({})
-    """
-    for (one, first), (two, second) in itertools.permutations(rules.items(), 2):
-        if first.fields == second.fields:
-            for field, value in first.values().items():
-                _require_value(
-                    one, two, value, [c for c in second.conditions if isinstance(c, Pin) and c.field == field], second
-                )
-    for (one, first), (two, second) in itertools.combinations(rules.items(), 2):
-        if first.fields != second.fields:
-            continue
-        pins = [c for c in (*first.conditions, *second.conditions) if isinstance(c, Pin)]
-        try:
-            require_agreement(pins, first.coordinates)
-        except InfeasibleError as error:
-            raise InfeasibleError(f"rules `{one}` and `{two}`: {error}") from error
-
-
-def _require_value(one: str, two: str, value: sympy.Expr, pins: Sequence[Pin], rule: FieldEquation) -> None:
-    """Refuse pins that a value given everywhere does not have."""
-    coordinates = [sympy.Symbol(x.name, real=True) for x in rule.coordinates]
-    for pin in pins:
-        gap = pin.apply(value, coordinates)
-        at = {x: sympy.Rational(3 + i, 10) for i, x in enumerate(coordinates)}
-        at |= {coordinates[i]: sympy.Float(low + 0.37 * (high - low)) for i, low, high in pin.extent}
-        size = sum(abs(complex(sympy.N(part.subs(at)))) for part in (value, pin.value)) or 1.0
-        if abs(complex(sympy.N(gap.subs(at)))) > 1e-8 * size:
-            raise InfeasibleError(
-                f"rules `{one}` and `{two}`: conditions contradict each other: one gives the field the value {value} "
-                f"everywhere, which breaks the other at {coordinates[pin.axis]} = {pin.at}"
-            )
 
 
 def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
@@ -185,182 +141,8 @@ def _degree(coordinates: int, fields: int) -> int:
     return min(12, int((LARGEST / fields) ** (1.0 / coordinates)) - 1)
 
 
-def _free(coarse: _Linearised, fine: _Linearised, falls: float) -> Tensor:
+def _free(coarse: Linearised, fine: Linearised, falls: float) -> Tensor:
     """Which changes of the finer polynomials no rule sees, or so many times less than of the coarser ones."""
     missing = fine.sizes.new_full((max(len(fine.sizes) - len(coarse.sizes), 0),), torch.inf)
     before = torch.cat([missing, coarse.sizes])[-len(fine.sizes) :]
     return (fine.sizes < FREE) & ((fine.sizes < ZERO) | (fine.sizes < before / falls))
-
-
-@final
-@dataclass(frozen=True)
-class _Linearised:
-    """Residuals about a random field: `residual + slopes (c - start)`, each equation by its unit.
-
-    Attributes:
-        slopes: how residuals change with each coefficient, `(residuals, coefficients)`.
-        residual: of the random field, `(residuals,)`.
-        start: its coefficients, `(coefficients,)`.
-        counts: how many equations each rule has.
-        linear: of each rule whether its residuals are linear in the fields.
-        bases: of each rule an orthonormal basis of what varies slowly over its points, `(points, m)`.
-    """
-
-    slopes: Tensor
-    residual: Tensor
-    start: Tensor
-    counts: tuple[int, ...]
-    linear: tuple[bool, ...]
-    bases: tuple[Tensor, ...]
-
-    @cached_property
-    def _decomposition(self) -> tuple[Tensor, Tensor]:
-        _, sizes, vectors = torch.linalg.svd(self.slopes, full_matrices=False)
-        return sizes, vectors
-
-    @property
-    def sizes(self) -> Tensor:
-        """What the rules see of changes of unit size, falling, `(n,)`."""
-        return self._decomposition[0]
-
-    @property
-    def vectors(self) -> Tensor:
-        """These changes, `(n, coefficients)`."""
-        return self._decomposition[1]
-
-    def least(self) -> tuple[Tensor, float]:
-        """What remains of the residuals of the linear rules for the best field, and the size of their sources."""
-        linear = torch.cat(
-            [torch.full((len(part),), one) for part, one in zip(self.split(self.residual), self.linear, strict=True)]
-        )
-        slopes, source = self.slopes[linear], (self.residual - self.slopes @ self.start)[linear]
-        best = torch.linalg.lstsq(slopes, -source[:, None], rcond=1e-8, driver="gelsd").solution[:, 0]
-        left = torch.zeros_like(self.residual)
-        left[linear] = source + slopes @ best
-        return left, float(source.norm())
-
-    def split(self, residual: Tensor) -> tuple[Tensor, ...]:
-        """Residuals by rule."""
-        sizes = [len(basis) * count for basis, count in zip(self.bases, self.counts, strict=True)]
-        return tuple(torch.split(residual, sizes))
-
-    def smooth(self, residual: Tensor) -> float:
-        """The size of what of residuals varies slowly over the points."""
-        parts = zip(self.split(residual), self.bases, self.counts, strict=True)
-        return float(torch.cat([(basis.mT @ part.reshape(-1, count)).flatten() for part, basis, count in parts]).norm())
-
-
-def _unsolvable(names: Sequence[str], coarse: _Linearised, fine: _Linearised) -> str:
-    """Why the linear rules have no solution together; empty where they may have one.
-
-    What the best polynomials leave is orthogonal to all that they can give, in the mean over the domain. Where it is
-    itself a polynomial of a low degree, it is so to what any field can give (integration by parts), and the sources
-    break a condition of solvability. What polynomials do not resolve is none.
-    """
-    (before, _), (left, size) = coarse.least(), fine.least()
-    remains, was = float(left.norm()), float(before.norm())
-    if not size or remains < 1e-2 * size or remains < 0.97 * was:
-        return ""
-    if fine.smooth(left) < (1.0 - 1e-6) * remains:
-        return ""
-    parts = zip(names, fine.split(left), strict=True)
-    named = ", ".join(f"`{name}`" for name, part in parts if float(part.norm()) > 0.1 * remains)
-    return (
-        f"rules {named} have no solution together: whatever the fields are, {remains / size:.0%} of their sources "
-        f"remain. What flows in must flow out: check that sources and values at the boundary are in balance"
-    )
-
-
-def _linearise(rules: Mapping[str, FieldEquation], field: _Polynomials) -> _Linearised:
-    """How the residuals change with each coefficient, by differences."""
-    start = field.coefficients[0]
-    other = 0.1 * torch.randn(start.shape, generator=torch.Generator().manual_seed(1), dtype=start.dtype)
-    changes = STEP * torch.eye(start.numel(), dtype=start.dtype)
-    tried = torch.cat([torch.zeros_like(changes[:1]), changes, (other - start).reshape(1, -1)])
-    slopes, residuals, counts, linear, bases = [], [], [], [], []
-    for rule in rules.values():
-        points, roots = field.nodes(*_own_bounds(rule, field))
-        if rule.constant:
-            points, roots = points[:1], torch.ones_like(roots[:1])
-        found = roots[:, None] * _residuals(rule, field, start, tried, points)
-        steps = (found[1:-1] - found[0]) / STEP
-        predicted = found[0] + torch.einsum("c,cpk->pk", tried[-1], steps)
-        linear.append(bool((predicted - found[-1]).abs().max() <= 1e-4 * found.abs().max()))
-        unit = _unit(steps, field)
-        slopes.append((steps / unit).flatten(1).mT)
-        residuals.append((found[0] / unit).flatten())
-        counts.append(found.shape[2])
-        bases.append(torch.linalg.qr(roots[:, None] * field.table(points, SLOW))[0])
-    return _Linearised(
-        torch.cat(slopes), torch.cat(residuals), start.flatten(), tuple(counts), tuple(linear), tuple(bases)
-    )
-
-
-def _own_bounds(rule: FieldEquation, field: _Polynomials) -> tuple[Tensor, Tensor]:
-    """Where a rule is tested: its own box, without the coordinates that this fixes."""
-    if not isinstance(rule.domain, Cuboid):
-        return field.low, field.high
-    low, high = rule.domain.bounds
-    fixed = low == high
-    return torch.where(fixed, field.low, low), torch.where(fixed, field.high, high)
-
-
-def _residuals(rule: FieldEquation, field: _Polynomials, start: Tensor, changes: Tensor, points: Tensor) -> Tensor:
-    """Of each change of the coefficients the residuals, `(changes, points, m)`."""
-    parts = []
-    field.points = len(points)
-    for chunk in changes.split(TOGETHER):
-        field.coefficients = start + chunk.reshape(-1, *start.shape)
-        residual = rule.residuals(field, points.repeat(len(chunk), 1)).detach()
-        parts.append(residual.reshape(len(chunk), len(points), -1))
-    field.coefficients = start[None]
-    return torch.cat(parts)
-
-
-def _unit(slopes: Tensor, field: _Polynomials) -> Tensor:
-    """By what to divide each equation so that it sees 1 to 1000 of low polynomials: units may make it any size."""
-    low = (field.exponents <= LOW).all(dim=1).repeat(field.coefficients.shape[1])
-    seen = slopes[low].square().sum(dim=1).sqrt().amax(dim=0)
-    return torch.where(seen > 0, seen / seen.clamp(1.0, 1000.0), 1.0)
-
-
-@final
-class _Polynomials(nn.Module):
-    """Fields of Legendre's polynomials over a box, of unit mean square each; blocks of points have their own fields."""
-
-    def __init__(self, low: Tensor, high: Tensor, fields: int, degree: int) -> None:
-        super().__init__()
-        self.low, self.high, self.degree = low, high, degree
-        self.points = (degree + 3) ** len(low)
-        exponents = torch.tensor(list(itertools.product(range(degree + 1), repeat=len(low))))
-        self.exponents = exponents
-        draw = torch.Generator().manual_seed(0)
-        small = 0.3 ** exponents.sum(dim=1)  # smooth, so that what is free is near a polynomial
-        self.coefficients = 0.1 * small * torch.randn(1, fields, len(exponents), generator=draw, dtype=torch.float64)
-
-    def forward(self, x: Tensor) -> Tensor:
-        basis = self.table(x, self.degree)
-        count = len(self.coefficients)  # points come in blocks, each with its own fields, once for each place
-        blocks = basis.reshape(-1, count, self.points, basis.shape[-1])
-        return torch.einsum("pkni,kfi->pknf", blocks, self.coefficients).flatten(0, 2)
-
-    def table(self, x: Tensor, degree: int) -> Tensor:
-        """All products of Legendre polynomials up to a degree, `(n, d)` to `(n, m)`."""
-        z = (2.0 * x - self.low - self.high) / (self.high - self.low)
-        along = [torch.ones_like(z), z]
-        for k in range(1, degree):
-            along.append(((2 * k + 1) * z * along[k] - k * along[k - 1]) / (k + 1))
-        scale = torch.arange(degree + 1, dtype=x.dtype).mul(2.0).add(1.0).sqrt()
-        table = torch.stack(along[: degree + 1], dim=-1) * scale  # (n, d, degree + 1)
-        exponents = self.exponents[(self.exponents <= degree).all(dim=1)]
-        basis = torch.ones_like(table[:, 0, exponents[:, 0]])
-        for axis in range(x.shape[-1]):
-            basis = basis * table[:, axis, exponents[:, axis]]
-        return basis
-
-    def nodes(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Gauss's nodes of a box, more along each coordinate than there are polynomials, and roots of their weights."""
-        z, w = (torch.from_numpy(one) for one in np.polynomial.legendre.leggauss(self.degree + 3))
-        grid = torch.cartesian_prod(*[z] * len(low)).reshape(-1, len(low))
-        weights = torch.cartesian_prod(*[w / 2.0] * len(low)).reshape(-1, len(low)).prod(dim=1)
-        return low + (grid + 1.0) / 2.0 * (high - low), weights.sqrt()

@@ -22,7 +22,7 @@ from constraints.sampling import RetainResample
 from constraints.symbolic import require_consistent
 from dkmodels import RegressionModule
 
-X, Y, T = sympy.symbols("x y t")
+X, Y, T, Z = sympy.symbols("x y t z")
 NAME = Function("u")
 U, V, U1 = NAME(X, T), NAME(X, Y), NAME(X)
 BOX, SQUARE = {X: (0, 1), T: (0, 1)}, {X: (0, 1), Y: (0, 1)}
@@ -262,3 +262,115 @@ def test_what_polynomials_do_not_resolve_is_no_contradiction():
         "sides": declare([Eq(V.diff(Y).subs(Y, c), 0) for c in (0, 1)], fields=[V], domain=SQUARE),
     }
     assert check_problem(halves).contradiction == ""
+
+
+@pytest.mark.parametrize(
+    ("flux", "contradicts"), [(-1.0, False), (-0.99, True), (-1.01, True), (-0.9999, False)], ids=str
+)
+def test_one_percent_of_imbalance_is_found(flux, contradicts):
+    """-u'' = 1 with u'(0) = 0 has a solution where u'(1) = -1."""
+    u = sympy.Function("u")(X)
+    rules = problem(
+        [Eq(-u.diff(X, 2), 1), Eq(u.diff(X).subs(X, 0), 0), Eq(u.diff(X).subs(X, 1), flux)], (u,), {X: (0, 1)}
+    )
+    assert ("in balance" in check_problem(rules).contradiction) is contradicts
+
+
+SPACE = {X: (0, 1), Y: (0, 1), Z: (0, 1)}
+ROOM = sympy.Function("w")(X, Y, Z)
+BEAM = sympy.Function("u")(X)
+FREE_ENDS = [Eq(BEAM.diff(X, k).subs(X, end), 0) for k in (2, 3) for end in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("equation", "conditions", "field", "domain", "contradicts"),
+    [
+        *(
+            (
+                Eq(-sum(ROOM.diff(s, 2) for s in SPACE), source),
+                [Eq(ROOM.diff(s).subs(s, end), 0) for s in SPACE for end in (0, 1)],
+                ROOM,
+                SPACE,
+                contradicts,
+            )
+            for source, contradicts in ((1, True), (X - Rational(1, 2), False))
+        ),
+        (Eq(BEAM.diff(X, 4), 1), FREE_ENDS, BEAM, {X: (0, 1)}, True),  # a force
+        (Eq(BEAM.diff(X, 4), X - Rational(1, 2)), FREE_ENDS, BEAM, {X: (0, 1)}, True),  # a moment
+        (Eq(BEAM.diff(X, 4), 6 * X**2 - 6 * X + 1), FREE_ENDS, BEAM, {X: (0, 1)}, False),  # neither
+        (
+            Eq(-(sympy.exp(X) * BEAM.diff(X)).diff(X), 1),
+            [Eq(BEAM.diff(X).subs(X, end), 0) for end in (0, 1)],
+            BEAM,
+            {X: (0, 1)},
+            True,
+        ),
+        (
+            Eq(-BEAM.diff(X, 2), 1),
+            [Eq(BEAM.subs(X, 0), BEAM.subs(X, 1)), Eq(BEAM.diff(X).subs(X, 0), BEAM.diff(X).subs(X, 1))],
+            BEAM,
+            {X: (0, 1)},
+            True,
+        ),
+        (
+            Eq(-BEAM.diff(X, 2), sympy.cos(160 * sympy.pi * X)),  # the nodes do not resolve it
+            [Eq(BEAM.diff(X).subs(X, end), 0) for end in (0, 1)],
+            BEAM,
+            {X: (0, 1)},
+            False,
+        ),
+        (
+            Eq(-BEAM.diff(X, 2), sympy.Piecewise((2, Rational(1, 3) > X), (-1, True))),
+            [Eq(BEAM.diff(X).subs(X, end), 0) for end in (0, 1)],
+            BEAM,
+            {X: (0, 1)},
+            False,
+        ),
+    ],
+    ids=str,
+)
+def test_sources_are_weighed_against_what_flows_out(equation, conditions, field, domain, contradicts):
+    report = check_problem(problem([equation, conditions], (field,), domain))
+    assert ("in balance" in report.contradiction) is contradicts
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "at_wall", "contradicts"),
+    [
+        (Eq(U**3, 8), Eq(NAME(0, T), 0), True),
+        (Eq(U**3, 8), Eq(NAME(0, T), 2), False),
+        (Eq(U**2 + X, 4), Eq(NAME(0, T), 1), True),
+        (Eq(U**2 + X, 4), Eq(NAME(0, T), -2), False),
+        (Eq(sympy.exp(U), 1 + X * T), Eq(NAME(0, T), 1), True),
+        (Eq(sympy.exp(U), 1 + X * T), Eq(NAME(0, T), 0), False),
+        (Eq(sympy.sin(U), 0), Eq(NAME(0, T), 2 * sympy.pi), False),
+    ],
+    ids=str,
+)
+def test_nonlinear_values_everywhere_against_a_wall(everywhere, at_wall, contradicts):
+    rules = problem([everywhere, at_wall])
+    assert bool(check_problem(rules).contradiction) is contradicts
+
+
+def test_equations_that_give_several_fields_together():
+    u, v = (sympy.Function(n)(X) for n in "uv")
+    together = [Eq(u + v, 1), Eq(u - v, X)]  # u = (1 + x) / 2
+    good, bad = (problem([together, Eq(u.subs(X, 0), value)], (u, v), {X: (0, 1)}) for value in (Rational(1, 2), 1))
+    assert check_problem(good).contradiction == ""
+    assert "breaks the other at x = 0" in check_problem(bad).contradiction
+
+
+def test_a_value_on_part_of_the_domain_says_nothing_elsewhere():
+    part = declare(Eq(U, 2), fields=[U], domain={X: (0, Rational(1, 2)), T: (0, 1)})
+    wall = declare(Eq(NAME(1, T), 0), fields=[U], domain={X: (0, 1), T: (0, 1)})
+    assert check_problem({"part": part, "wall": wall}).contradiction == ""
+
+
+@pytest.mark.parametrize("rate", [3, 6, 10])
+@pytest.mark.parametrize("spread", [Rational(1, 10), Rational(1, 100), Rational(1, 1000)])
+def test_growth_of_any_rate_leaves_nothing_free(spread, rate):
+    growth = Eq(U.diff(T), spread * U.diff(X, 2) + rate * U * (1 - U))
+    held = [Eq(NAME(c, T), 0) for c in (0, 1)]
+    assert check_problem(problem([growth, Eq(NAME(X, 0), sympy.sin(sympy.pi * X)), held])).free == 0
+    if spread > 0.005:  # else what a wall misses dies out within a thin layer
+        assert check_problem(problem([growth, Eq(NAME(X, 0), sympy.sin(sympy.pi * X)), held[:1]])).free > 0
