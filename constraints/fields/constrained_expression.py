@@ -136,7 +136,7 @@ class ConstrainedExpression(nn.Module):
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
         streams = jet.streams
-        if jet.slopes is None or jet.slopes is not streams.unit(jet.slopes):
+        if not jet.unit:
             raise NoJetRuleError("`ConstrainedExpression` takes jets of the points themselves")
         highest = max(one.order for one in self.functionals)
         along = [{a: c for a, c in one.terms.items() if not a[self.axis]} for one in streams.operators]
@@ -153,6 +153,7 @@ class ConstrainedExpression(nn.Module):
         product = switching * Jet(streams, torch.stack(rows, dim=1))
         return y - product.linear(self._incidence(y.width, jet.stack))
 
+    @torch.compiler.disable(reason="cannot be traced")  # type: ignore[untyped-decorator]
     def _plan(self, operators: Sequence[DifferentialOperator]) -> Plan:
         """The derivatives that operators on the functionals need, and for each pair which of them at which place."""
         distinct: dict[DifferentialOperator, int] = {}

@@ -46,6 +46,7 @@ class Jet:
         stack: the value and its derivatives, `(n, streams, batch)`; the value alone, `(n, 1, batch)`, where affine.
         slopes: where affine, the derivative along each coordinate, `(coordinates, n)`.
         keep: the streams that are there, where a last layer has given up the others; such jets go through linear maps.
+        unit: whether the slopes are the unit matrix, as those of the coordinates themselves are.
 
     Example:
         >>> from constraints.fields import Derivatives, laplacian
@@ -59,13 +60,14 @@ class Jet:
     stack: Tensor
     slopes: Tensor | None = None
     keep: tuple[int, ...] | None = None
+    unit: bool = False
 
     @classmethod
     def of_points(cls, streams: Streams, points: Tensor) -> Jet:
         """The coordinates themselves, from points `(batch, coordinates)`."""
         if points.dim() != 2 or points.shape[1] != streams.coordinates:
             raise ShapeError(f"`Jet` needs points (batch, {streams.coordinates}), got shape {tuple(points.shape)}")
-        return cls(streams, points.mT.contiguous()[:, None], streams.unit(points))
+        return cls(streams, points.mT.contiguous()[:, None], streams.unit(points), unit=True)
 
     @property
     def value(self) -> Tensor:
@@ -131,8 +133,7 @@ class Jet:
         if self.slopes is None:
             return replace(self, stack=run_chain(self.stack, None, steps) if steps else self.stack, keep=kept)
         if bending:
-            unit = self.slopes is self.streams.unit(self.slopes)
-            return Jet(self.streams, run_chain(self.stack[:, 0], self.slopes, steps, unit=unit), keep=kept)
+            return Jet(self.streams, run_chain(self.stack[:, 0], self.slopes, steps, unit=self.unit), keep=kept)
         value, slopes = self.value, self.slopes
         for step in steps:
             assert isinstance(step, LinearMap)
@@ -145,19 +146,18 @@ class Jet:
             first = self.stack[:, :1] + _constant(other)
             rest = self.stack[:, 1:].expand(len(first), -1, -1)
             slopes = None if self.slopes is None else self.slopes.expand(-1, len(first))
-            return replace(self, stack=torch.cat([first, rest], dim=1), slopes=slopes)
+            return replace(self, stack=torch.cat([first, rest], dim=1), slopes=slopes, unit=False)
         self._match(other)
         if self.slopes is not None and other.slopes is not None:
-            return replace(self, stack=self.stack + other.stack, slopes=self.slopes + other.slopes)
+            return replace(self, stack=self.stack + other.stack, slopes=self.slopes + other.slopes, unit=False)
         return Jet(self.streams, self.dense().stack + other.dense().stack, keep=self.keep)
 
     def __mul__(self, other: Jet | Tensor | float) -> Jet:
         if not isinstance(other, Jet):
             if isinstance(other, Tensor) and other.dim() > 1:  # another number at each point
                 return replace(self.dense(), stack=self.dense().stack * _constant(other))
-            return replace(
-                self, stack=self.stack * _constant(other), slopes=None if self.slopes is None else self.slopes * other
-            )
+            slopes = None if self.slopes is None else self.slopes * other
+            return replace(self, stack=self.stack * _constant(other), slopes=slopes, unit=False)
         self._match(other)
         self._refuse_partial("multiply")
         one, two = self.dense().stack, other.dense().stack
@@ -193,9 +193,8 @@ class Jet:
         if not isinstance(index, tuple) or len(index) != 2 or index[0] is not ... or isinstance(index[1], int):
             raise ShapeError(f"a jet needs an index [..., columns], a slice or a list, got {index}")
         columns = index[1]
-        return replace(
-            self, stack=self.stack[columns], slopes=None if self.slopes is None else self.slopes[..., columns]
-        )
+        slopes = None if self.slopes is None else self.slopes[..., columns]
+        return replace(self, stack=self.stack[columns], slopes=slopes, unit=False)
 
     @staticmethod
     def concatenate(jets: Sequence[Jet]) -> Jet:
@@ -205,7 +204,7 @@ class Jet:
             first._match(jet)
         if all(jet.slopes is not None for jet in jets):
             slopes = torch.cat([jet.slopes for jet in jets if jet.slopes is not None], dim=-1)
-            return replace(first, stack=torch.cat([jet.stack for jet in jets]), slopes=slopes)
+            return replace(first, stack=torch.cat([jet.stack for jet in jets]), slopes=slopes, unit=False)
         return Jet(first.streams, torch.cat([jet.dense().stack for jet in jets]), keep=first.keep)
 
     def _match(self, other: Jet) -> None:

@@ -14,6 +14,7 @@ from constraints.fields.operators import DifferentialOperator, MultiIndex
 __all__ = ["nested_derivatives"]
 
 
+@torch.compiler.disable(reason="torch.compile loses derivatives of derivatives")  # type: ignore[untyped-decorator]
 def nested_derivatives(
     field: Callable[[Tensor], Tensor], points: Tensor, wanted: Sequence[DifferentialOperator]
 ) -> tuple[Tensor, ...]:

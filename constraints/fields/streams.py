@@ -51,7 +51,7 @@ class Streams:
     units: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict, repr=False)
 
     def unit(self, like: Tensor) -> Tensor:
-        """The slopes of the coordinates themselves, `(coordinates, coordinates)`; in eager mode always one tensor."""
+        """The slopes of the coordinates themselves, `(coordinates, coordinates)`."""
         if torch.compiler.is_compiling():
             return torch.eye(self.coordinates, dtype=like.dtype, device=like.device)
         key = (like.dtype, like.device)

@@ -1,10 +1,13 @@
 """Constrained expressions: what a network breaks of conditions is taken off it, also under transformations."""
 
+import copy
+
 import pytest
+import sympy
 import torch
 from torch import nn
 
-from constraints import ShapeError, SpecificationError, UnsupportedError
+from constraints import ShapeError, Soft, SpecificationError, UnsupportedError, declare
 from constraints.fields import ConstrainedExpression, PlaceFunctional
 
 SLOPE = PlaceFunctional(0, ((0.0, 1, 1.0),))
@@ -59,3 +62,25 @@ def test_mistakes_are_named():
     one = ConstrainedExpression(nn.Linear(1, 1), 0, 1, [PlaceFunctional(1, ((0.0, 1, 1.0),))], nn.Identity())
     with pytest.raises(ShapeError, match="at least 2 outputs, got 1"):
         one(torch.zeros(3, 1))
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["at once", "after a call"])
+def test_a_compiled_equation_of_a_constrained_expression(seen):
+    """Jets pass it under torch.compile, too."""
+    torch._dynamo.reset()
+    x = sympy.Symbol("x")
+    u = sympy.Function("u")(x)
+    rule = declare(sympy.Eq(u.diff(x, 2) + u, 1), fields=[u], domain={x: (0, 1)}, draws=0)
+    model, p = field(), torch.rand(5, 1, dtype=torch.float64)
+    right = rule.residuals(model, p) if seen else None
+    rule.compile(backend="aot_eager")
+    found = Soft(rule).penalty(model, p, model(p))
+    assert rule._compiled is not None
+    right = copy.deepcopy(rule).residuals(model, p) if right is None else right
+    torch.testing.assert_close(found, right.square().mean())
+    for one, two in zip(
+        torch.autograd.grad(found, list(model.parameters())),
+        torch.autograd.grad(right.square().mean(), list(model.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two)

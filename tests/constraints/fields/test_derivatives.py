@@ -17,6 +17,7 @@ from constraints.fields import (
     DifferentialOperator,
     FourierFeatures,
     GatedNetwork,
+    Jet,
     Product,
     Residual,
     Sine,
@@ -374,3 +375,35 @@ def test_compiled_one_after_another_they_keep_the_value():
         plain = derivatives(network, p)
         for one, two in zip(torch.compile(derivatives, backend="eager")(network, p), plain, strict=True):
             torch.testing.assert_close(one, two)
+
+
+class Wave(nn.Module):
+    """A field that jets cannot pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.linear(x))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_nested_derivatives_are_kept_out_of_compiled_graphs(backend):
+    """torch.compile may lose derivatives of derivatives: they run outside the graph, and whole graphs are refused."""
+    torch._dynamo.reset()
+    network, derivatives = Wave(), Derivatives([(0,), (2,)])
+    p = torch.rand(4, 1, dtype=torch.float64)
+    value, second = torch.compile(lambda x: derivatives(network, x), backend=backend)(p)
+    torch.testing.assert_close(second, -(network.linear.weight**2) * value)
+    with pytest.raises(Exception, match="nested_derivatives"):
+        torch.compile(lambda x: derivatives(network, x), backend=backend, fullgraph=True)(p)
+
+
+def test_jets_of_points_know_their_slopes():
+    streams = Derivatives([laplacian(2)]).streams
+    jet = Jet.of_points(streams, torch.rand(3, 2))
+    assert jet.unit
+    changed = [jet + 1.0, jet * 2.0, -jet, jet[..., [1, 0]], jet + jet, Jet.concatenate([jet, jet]), jet.dense()]
+    changed += [jet.linear(2.0 * torch.eye(2)), jet * jet]
+    assert not any(one.unit for one in changed)
