@@ -123,6 +123,7 @@ class Scope(nn.Module):
             )
         return value[..., list(self.outputs)]
 
+    @torch.compiler.disable(reason="cannot be differentiated again in a graph")  # type: ignore[untyped-decorator]
     def gradients(self, field: nn.Module, points: Tensor) -> Tensor:
         """Partial derivatives, differentiable themselves: `(*points, d)` to `(*points, outputs, inputs)`."""
         index = self._within(points)

@@ -342,3 +342,16 @@ def test_what_is_explained():
     assert isinstance(ConvexIn([0, 1, 2]).wrap(network()), ConvexNetwork)
     with pytest.raises(UnsupportedError, match="smooth=True"):
         Hard(MonotoneIn([0]), smooth=True)
+
+
+def test_slopes_are_penalised_in_a_compiled_loss():
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    soft, x = Soft(MonotoneIn([0])), torch.rand(5, 2, dtype=torch.float64)
+    plain = soft.penalty(network, x, network(x))
+    compiled = torch.compile(lambda p: soft.penalty(network, p, network(p)), backend="aot_eager")(x)
+    parts = [torch.autograd.grad(one, list(network.parameters())[:3]) for one in (plain, compiled)]
+    torch.testing.assert_close(compiled, plain)
+    for one, two in zip(*parts, strict=True):
+        torch.testing.assert_close(one, two)
