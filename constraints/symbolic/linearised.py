@@ -98,8 +98,10 @@ class Linearised:
 
     @cached_property
     def _decomposition(self) -> tuple[Tensor, Tensor]:
-        _, sizes, vectors = torch.linalg.svd(torch.cat([s.flatten(0, 1) for s in self.slopes]), full_matrices=False)
-        return sizes, vectors
+        slopes = torch.cat([s.flatten(0, 1) for s in self.slopes])
+        missing = max(slopes.shape[1] - slopes.shape[0], 0)  # fewer equations than coefficients see nothing of some
+        _, sizes, vectors = torch.linalg.svd(slopes, full_matrices=missing > 0)
+        return torch.cat([sizes, sizes.new_zeros(missing)]), vectors
 
     @property
     def sizes(self) -> Tensor:

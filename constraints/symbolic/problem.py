@@ -11,6 +11,7 @@ from torch import Tensor
 
 from constraints.domains import Cuboid
 from constraints.errors import InfeasibleError, SpecificationError
+from constraints.sets import Zero
 from constraints.symbolic.agreement import require_consistent
 from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.linearised import Linearised, Polynomials, find_imbalance, linearise
@@ -67,13 +68,15 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
     domain: a change is free where they see less than a hundredth of it, and ever less of it as the degree grows. This
     finds a missing initial or boundary condition and a pressure known up to a constant. It is a check in finite
     precision of a linearised problem, no proof: what dies out within a thin layer may be missed, and a stiff or chaotic
-    motion over a long time looks free, too. Where sensors determine the rest, do not ask for it.
+    motion over a long time looks free, too. Where sensors determine the rest, do not ask for it. Inequalities determine
+    nothing, and are left out.
 
     Args:
         rules: equations and conditions of the same fields by name, with a domain of finite bounds.
 
     Raises:
-        SpecificationError: no rules, rules of different fields, none with a domain, more than 3 coordinates.
+        SpecificationError: no rules, no equation, rules of different fields, none with a domain, more than 3
+            coordinates.
 
     Example:
         >>> import sympy
@@ -96,22 +99,25 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
         contradiction = str(error)
     names = [str(field.func) for field in next(iter(rules.values())).fields]
     degree = _degree(len(low), len(names))
+    equations = {name: rule for name, rule in rules.items() if isinstance(rule.constraint, Zero)}
+    if not equations:
+        raise SpecificationError(f"`check_problem` needs an equation, got inequalities only: {', '.join(rules)}")
     training = [rule for rule in rules.values() if rule.training]
     try:
         for rule in training:  # whose samplers learn
             rule.eval()
-        coarse, fine = (linearise(rules, Polynomials(low, high, n)) for n in (max(degree - 3, 1), degree))
+        coarse, fine = (linearise(equations, Polynomials(low, high, n)) for n in (max(degree - 3, 1), degree))
         free, finest = _free(coarse, fine, 5.0), fine
         while bool((free & (finest.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
             degree += 3
-            before, finest = finest, linearise(rules, Polynomials(low, high, degree))
+            before, finest = finest, linearise(equations, Polynomials(low, high, degree))
             free = _free(before, finest, 20.0)
             if len(names) * (degree + 4) ** len(low) > MOST:
                 break
     finally:
         for rule in training:
             rule.train()
-    contradiction = contradiction or find_imbalance(rules, fine)
+    contradiction = contradiction or find_imbalance(equations, fine)
     sizes, vectors = finest.sizes, finest.vectors
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(

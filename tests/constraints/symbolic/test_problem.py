@@ -374,3 +374,16 @@ def test_growth_of_any_rate_leaves_nothing_free(spread, rate):
     assert check_problem(problem([growth, Eq(NAME(X, 0), sympy.sin(sympy.pi * X)), held])).free == 0
     if spread > 0.005:  # else what a wall misses dies out within a thin layer
         assert check_problem(problem([growth, Eq(NAME(X, 0), sympy.sin(sympy.pi * X)), held[:1]])).free > 0
+
+
+def test_inequalities_determine_nothing():
+    u = sympy.Function("u")(X)
+    left, right = Eq(u.subs(X, 0), 0), Eq(u.subs(X, 1), 2)
+    rising = problem([u.diff(X) >= 1, left, right], (u,), {X: (0, 1)})
+    assert check_problem(rising).contradiction == ""
+    assert check_problem(rising).free > 0
+    bent = problem([Eq(u.diff(X, 2), 1), left, u >= 0], (u,), {X: (0, 1)})
+    assert check_problem(bent).free == 1
+    assert check_problem({**bent, "right": rising["rule2"]}).free == 0
+    with pytest.raises(SpecificationError, match="needs an equation, got inequalities only: rule0"):
+        check_problem(problem([u >= 0], (u,), {X: (0, 1)}))
