@@ -202,7 +202,7 @@ def find_architecture(
         >>> find_architecture([read_equation(u.diff(x) - u**2, [u])], {x: sympy.Symbol("x", real=True)}, 1, None)
         '-u(x)**2 + Derivative(u(x), x) is not linear in the field'
     """
-    if any(equation.tails for equation in equations):
+    if any(equation.integrands for equation in equations):
         return "an integral"
     coordinates, renamed = list(names.values()), [equation.renamed(names) for equation in equations]
     if isinstance(domain, Boundary):

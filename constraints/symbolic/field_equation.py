@@ -131,12 +131,12 @@ class FieldEquation(FieldRule):
         self.nodes, self._resolved = nodes, True
         with naming(f"rule `{self.name}`"):
             equations = [self._read(gap) for gap in gaps]
-        self._tails = [len(tail) for one in equations for tail in one.tails]
-        tails = [Equation(e, one.terms, one.shown) for one in equations for tail in one.tails for e in tail]
+        self._integrands = [part for one in equations for part in one.integrands]
+        values = [one.part(e) for one in equations for integrand in one.integrands for e in integrand.values]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
         with naming(f"rule `{self.name}`"):
             known = {symbol: _real(symbol) for symbol in [*self.coordinates, *learnables, *at_boundary]}
-            self._residual = FieldResidual([*equations, *tails], known, len(self.fields))
+            self._residual = FieldResidual([*equations, *values], known, len(self.fields))
         self.equations = tuple(equations)
         seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
         self._constant = not seen & {*self.coordinates, *at_boundary}
@@ -313,7 +313,7 @@ class FieldEquation(FieldRule):
         return leaves
 
     def _at(self, field: nn.Module, points: Tensor) -> Tensor:
-        """The residuals at points `(n, d)`, `(n, m)`, and behind them how far integrals are resolved."""
+        """The residuals at points `(n, d)`, `(n, m)`, and behind them the integrands at their nodes."""
         leaves = self._leaves(points)
         if self._compiled is not None:
             try:
@@ -337,13 +337,12 @@ class FieldEquation(FieldRule):
             raise ShapeError(f"rule `{self.name}`: {error}") from error
         return found
 
-    def _require_resolved(self, tails: Tensor) -> None:
-        """Warn, once, where quadrature does not resolve an integrand."""
-        if not tails.shape[1] or not self._resolved or is_transforming():
+    def _require_resolved(self, values: Tensor) -> None:
+        """Warn, once, where quadrature does not resolve an integrand, from the values of all at their nodes."""
+        if not values.shape[1] or not len(values) or not self._resolved or is_transforming():
             return
-        parts = tails.detach().split(self._tails, dim=1)
-        highest = max(float((part[:, 1:].abs() / part[:, :1].clamp(min=1e-300)).amax()) for part in parts)
-        error = highest**2  # Gauss's rule is exact to twice the degree, where a geometric series has the square
+        parts = values.detach().split([len(one.values) for one in self._integrands], dim=1)
+        error = max(float(one.error(part).amax()) for one, part in zip(self._integrands, parts, strict=True))
         if error > UNRESOLVED:
             self._resolved = False
             warnings.warn(

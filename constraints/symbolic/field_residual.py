@@ -90,8 +90,9 @@ class FieldResidual:
         ]
         # Where each value comes to stand, so that a call needs no symbols, which torch.compile cannot follow.
         order = [(place, one) for wanted, group in together.items() for one in wanted for place in group]
+        column = {key: i for i, key in enumerate(order)}
         self._columns = [
-            (function, [(name, order.index((place, operator)), field) for name, place, operator, field in asked])
+            (function, [(name, column[place, operator], field) for name, place, operator, field in asked])
             for function, asked in functions
         ]
 

@@ -99,12 +99,16 @@ def require_smooth_coefficients(
     """
     ranges = ranges or {}
     pieces = [p for p in equation.expression.atoms(sympy.Piecewise) if _jumps(p, ranges)]
+    if not pieces and equation.expression.is_polynomial():
+        return
     fields = {term.field for term in equation.terms.values()}
     for symbol, term in equation.terms.items():
-        factor = equation.expression.diff(symbol)
         first = sum(term.orders) == 1 and len(fields) > 1
+        if first or not any(term.orders):
+            continue
+        factor = equation.expression.diff(symbol)
         for axis, x in enumerate(coordinates):
-            if first or not term.orders[axis] or not factor.free_symbols:
+            if not term.orders[axis] or not factor.free_symbols:
                 continue
             jump = next((p for p in pieces if _carries(p, symbol, factor, {x, *equation.terms})), None)
             if jump is None and _hides_jump(factor, [x, *equation.terms], ranges):

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import sympy
 from sympy.core.function import AppliedUndef
 
 from constraints.errors import SpecificationError
+from constraints.symbolic.quadrature import Integrand, by_quadrature, integrands
 
 __all__ = ["Equation", "Term", "read_equation"]
 
@@ -42,22 +42,26 @@ class Equation:
         expression: with a symbol for each term.
         terms: what each symbol stands for.
         shown: as it was written.
-        tails: of each integral in it that of the integrand's size, and its highest Legendre coefficients along each
-            axis that quadrature tells: how far it is from resolved.
+        integrands: of its integrals, at the nodes of quadrature.
     """
 
     expression: sympy.Expr
     terms: dict[sympy.Symbol, Term]
     shown: str = ""
-    tails: tuple[tuple[sympy.Expr, ...], ...] = ()
+    integrands: tuple[Integrand, ...] = ()
+
+    def part(self, expression: sympy.Expr) -> Equation:
+        """Another expression of the same terms."""
+        terms = {s: self.terms[s] for s in expression.free_symbols & self.terms.keys()}
+        return Equation(expression, terms, self.shown)
 
     def renamed(self, names: Mapping[sympy.Symbol, sympy.Symbol]) -> Equation:
         """With other symbols of the coordinates."""
         terms = {
             s: Term(t.field, tuple(p.xreplace(dict(names)) for p in t.place), t.orders) for s, t in self.terms.items()
         }
-        tails = tuple(tuple(e.xreplace(dict(names)) for e in tail) for tail in self.tails)
-        return Equation(self.expression.xreplace(dict(names)), terms, self.shown, tails)
+        parts = tuple(one.map(lambda e: e.xreplace(dict(names))) for one in self.integrands)
+        return Equation(self.expression.xreplace(dict(names)), terms, self.shown, parts)
 
 
 def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | None = None) -> Equation:
@@ -109,13 +113,9 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | 
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
     real = _as_real(gap)
-    expression = walk(_as_real(_by_quadrature(real, nodes).doit()).doit())
-    tails = tuple(
-        tuple(walk(_as_real(e.doit()).doit()) for e in _tails(integral, nodes))
-        for integral in sorted(real.atoms(sympy.Integral), key=str)
-        if not integral.function.has(sympy.Integral)
-    )
-    return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap), tails)
+    expression = walk(_as_real(by_quadrature(real, nodes).doit()).doit())
+    parts = tuple(one.map(lambda e: walk(_as_real(e.doit()).doit())) for one in integrands(real, nodes))
+    return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap), parts)
 
 
 def _as_real(e: sympy.Expr) -> sympy.Expr:
@@ -127,51 +127,6 @@ def _as_real(e: sympy.Expr) -> sympy.Expr:
         .replace(sympy.im, lambda z: sympy.Integer(0))
         .replace(sympy.conjugate, lambda z: z)
     )
-
-
-def _by_quadrature(e: sympy.Expr, nodes: int | None) -> sympy.Expr:
-    """Integrals as sums over the nodes of Gauss-Legendre quadrature."""
-    if not e.has(sympy.Integral):
-        return e
-    if not isinstance(e, sympy.Integral):
-        return e.func(*(_by_quadrature(part, nodes) for part in e.args))
-    return _sum(e, _by_quadrature(e.function, nodes), nodes, [None] * len(e.limits))
-
-
-def _tails(e: sympy.Integral, nodes: int | None) -> list[sympy.Expr]:
-    """The integral of the size, and along each axis the two highest Legendre coefficients that the nodes tell.
-
-    Of a resolved integrand these vanish, as the rest of its series does.
-    """
-    count = nodes or _count(e)
-    found = [_sum(e, sympy.Abs(e.function), nodes, [None] * len(e.limits))]
-    for axis in range(len(e.limits)):
-        for degree in (count - 1, count - 2):
-            degrees = [degree if i == axis else None for i in range(len(e.limits))]
-            found.append(_sum(e, e.function, nodes, degrees))
-    return found
-
-
-def _count(e: sympy.Integral) -> int:
-    return {1: 32, 2: 10}.get(len(e.limits), 6)  # as many places as one pass takes
-
-
-def _sum(e: sympy.Integral, inner: sympy.Expr, nodes: int | None, degrees: Sequence[int | None]) -> sympy.Expr:
-    """The integral of a product with Legendre polynomials of some degrees, one a limit."""
-    z, w = np.polynomial.legendre.leggauss(nodes or _count(e))
-    for limit, degree in zip(e.limits, degrees, strict=True):
-        if len(limit) != 3 or any(end.is_infinite for end in limit[1:]):
-            raise SpecificationError(f"an integral needs finite limits, got {e}")
-        variable, low, high = limit
-        half, middle = (high - low) / 2, (high + low) / 2
-        weights = w if degree is None else (2 * degree + 1) * w * np.polynomial.legendre.Legendre.basis(degree)(z)
-        inner = sympy.Add(
-            *(
-                half * sympy.Float(weight) * inner.subs(variable, middle + half * sympy.Float(node))
-                for node, weight in zip(z.tolist(), weights.tolist(), strict=True)
-            )
-        )
-    return inner
 
 
 def _value(e: AppliedUndef, at: dict[type, int], count: int) -> Term:

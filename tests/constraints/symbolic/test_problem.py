@@ -387,3 +387,34 @@ def test_inequalities_determine_nothing():
     assert check_problem({**bent, "right": rising["rule2"]}).free == 0
     with pytest.raises(SpecificationError, match="needs an equation, got inequalities only: rule0"):
         check_problem(problem([u >= 0], (u,), {X: (0, 1)}))
+
+
+class Bump(nn.Module):
+    """Of integral 1 over the real line, of a width; a step of height 1 where the width is 0."""
+
+    def __init__(self, centre, width):
+        super().__init__()
+        self.centre, self.width = centre, width
+
+    def forward(self, p):
+        z = p[..., :1] - self.centre
+        if not self.width:
+            return (z > 0).to(p.dtype)
+        return torch.exp(-((z / self.width) ** 2) / 2) / (self.width * (2 * torch.pi) ** 0.5)
+
+
+@pytest.mark.parametrize("centre", [0.37, -2.2, 5.0])
+@pytest.mark.parametrize("width", [0.0, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("nodes", [32, 64, 256])
+def test_the_estimated_error_of_an_integral_is_above_the_true_one(centre, width, nodes, recwarn):
+    size = 1.0 if width else 10.0 - centre
+    rule = declare(
+        Eq(sympy.Integral(U, (X, -10, 10)), size), fields=[U], domain={X: (-10, 10), T: (0, 1)}, draws=0, nodes=nodes
+    )
+    error = abs(float(rule.quantity(Bump(centre, width), torch.zeros(1, 2, dtype=torch.float64)))) / size
+    told = [float(str(w.message).split("error is ")[1].split()[0]) for w in recwarn if "resolve" in str(w.message)]
+    estimate = told[0] if told else 1e-3
+    assert error < 1.5 * estimate
+    assert estimate <= 1.0
+    assert bool(told) or error < 1e-3
+    assert not told or error > 1e-6 * estimate  # not told where all is well
