@@ -53,11 +53,12 @@ class Hard(Embedding):
 
     def __init__(self, rule: Rule, *, smooth: bool = False) -> None:
         super().__init__(rule)
-        possible = rule.explain().embeddings
+        known = rule.explain()
+        possible = known.embeddings
         if not isinstance(rule, OutputRule | FieldRule) or "Hard" not in possible:
+            why = f"{known.kind}; {known.why}" if known.why else known.kind
             raise UnsupportedError(
-                f"rule `{rule.name}` cannot be Hard: no map onto it is known ({rule.explain().kind}). "
-                f"It can be {', '.join(possible)}"
+                f"rule `{rule.name}` cannot be Hard: no map onto it is known ({why}). It can be {', '.join(possible)}"
             )
         if smooth and isinstance(rule, FieldRule):
             raise UnsupportedError(
