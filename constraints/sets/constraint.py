@@ -29,9 +29,11 @@ class Constraint(nn.Module, ABC):
         event_dim: how many trailing dimensions form one value (1 for vectors, 2 for square matrices).
         equalities: how many leading residual components are equalities.
         size: length `n` of each event dimension, or None where any length is accepted.
+        context_dim: how many trailing dimensions form the context of one sample.
     """
 
     event_dim: int = 1
+    context_dim: int = 1
     equalities: int = 0
     size: int | None = None
 
