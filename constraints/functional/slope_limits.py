@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 import sympy
 import torch
+from sympy.functions.elementary.piecewise import ExprCondPair
 from torch import Tensor
 
 from constraints.functional.real_functions import RealFunction
@@ -24,6 +25,7 @@ class SlopeLimits:
 
     `RealFunction` gives powers between 0 and 1 the slope 0 where their argument is 0, which is right where another
     factor vanishes, too: :math:`u\sqrt{u^2 + v^2}`, :math:`u\sqrt{|u|}`. Whether it is, is tried on arguments nearby.
+    Of a `Piecewise` the slopes are those of the case that is taken: roots in other cases do not matter.
 
     Args:
         expression: of real symbols.
@@ -43,8 +45,8 @@ class SlopeLimits:
         free = expression.free_symbols
         self.symbols = tuple(s for s in symbols if s in free)
         own = set(self.symbols)
-        roots = [p for p in expression.atoms(sympy.Pow) if p.free_symbols & own and p.exp.is_number]
-        self._bases = [RealFunction(p.base) for p in roots if 0 < float(p.exp) < 1]
+        roots = [(p, taken) for p, taken in _powers(expression) if p.free_symbols & own and 0 < float(p.exp) < 1]
+        self._bases = [(RealFunction(p.base), RealFunction(taken)) for p, taken in dict.fromkeys(roots)]
         self._value = RealFunction(expression)
 
     def __bool__(self) -> bool:
@@ -60,8 +62,8 @@ class SlopeLimits:
         """
         with torch.no_grad():
             suspect = torch.zeros_like(like, dtype=torch.bool)
-            for base in self._bases:
-                suspect |= base(leaves, like).expand_as(like) == 0
+            for base, taken in self._bases:
+                suspect |= (base(leaves, like).expand_as(like) == 0) & taken(leaves, like)
         if not bool(suspect.any()):
             return suspect
         rows = {
@@ -92,6 +94,20 @@ class SlopeLimits:
             value = self._value(moved, own[0])
             slopes = torch.autograd.grad(value.sum(), own, allow_unused=True, materialize_grads=True)
         return torch.stack(torch.broadcast_tensors(*slopes), dim=-1)
+
+
+def _powers(e: sympy.Basic, taken: sympy.Basic = sympy.true) -> Iterator[tuple[sympy.Pow, sympy.Basic]]:
+    """The powers in an expression, and of each the condition on which its case is taken."""
+    if isinstance(e, sympy.Piecewise):
+        for case in e.args:
+            assert isinstance(case, ExprCondPair)
+            yield from _powers(case.expr, sympy.And(taken, case.cond))
+            taken = sympy.And(taken, sympy.Not(case.cond))
+        return
+    if isinstance(e, sympy.Pow) and e.exp.is_number:
+        yield e, taken
+    for part in e.args:
+        yield from _powers(part, taken)
 
 
 def _scatter(slopes: Tensor) -> Tensor:
