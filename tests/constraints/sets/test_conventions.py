@@ -26,6 +26,7 @@ from constraints.functional import certified_tolerance
 from constraints.networks import Averaged, Representation, column_shifts
 from constraints.sets import Agreement, Constraint, Formula, NonPositive, Zero
 from constraints.testing import (
+    check_set,
     law_convex,
     law_empty_batch,
     law_feasible,
@@ -153,7 +154,7 @@ class Absolute(Constraint):
     [
         (law_sides, OneSided(), "sides: the violation is not that of the residual"),
         (law_nearest, Radial(), "nearest"),
-        (law_reference, Radial(), "SLSQP finds a point of the set that is nearer"),
+        (law_reference, Radial(), "a point of the set is nearer"),
         (law_convex, Ring(), "a point between two of the set is outside"),
         (law_threads, Stateful(), "a concurrent call differs"),
     ],
@@ -161,6 +162,108 @@ class Absolute(Constraint):
 def test_laws_catch_what_breaks_them(law, constraint, says):
     with pytest.raises(AssertionError, match=says):
         law(constraint, normal(20, 2))
+
+
+class Answering(ProjectableConstraint):
+    """Refuses what every set refuses, and gives an answer of its own."""
+
+    def answer(self, value):
+        raise NotImplementedError
+
+    def project(self, value, context=None):
+        self.require_values(value)
+        return self.answer(value)
+
+
+class Smaller(Answering):
+    """A disc whose answers are at .99 of its radius."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.norm(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        length = value.norm(dim=-1, keepdim=True)
+        return torch.where(length > 1.0, 0.99 * value / length, value)
+
+
+class Shifted(Answering):
+    """A box whose answers are those of one within it."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return (value.abs() - 1.0).amax(dim=-1, keepdim=True)
+
+    def answer(self, value):
+        return torch.where(self.residual(value) > 0.0, value.clamp(-0.9, 1.0), value)
+
+
+class Inset(Answering):
+    """A half-space whose answers lie on the hyperplane of another offset."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.sum(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        return value - 0.5 * (value.sum(dim=-1, keepdim=True) - 0.9) * (self.residual(value) > 0.0)
+
+
+class Normalising(Answering):
+    """A simplex whose answers are clipped and divided by their sum."""
+
+    size, equalities = 3, 1
+
+    def residual(self, value, context=None):
+        return torch.cat([value.sum(dim=-1, keepdim=True) - 1.0, -value], dim=-1)
+
+    def answer(self, value):
+        clipped = value.clamp(min=0.0) + 1e-300
+        return clipped / clipped.sum(dim=-1, keepdim=True)
+
+
+class Shortsighted(Answering):
+    """A disc that is right near by, and answers with the nearest point of its inner square far away."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.norm(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        length = value.norm(dim=-1, keepdim=True)
+        inner = value.clamp(-(0.5**0.5), 0.5**0.5)
+        return torch.where(length > 50.0, inner, value / length.clamp(min=1.0))
+
+
+class OneStep(Answering):
+    """An ellipse, by one Newton step and a radial map back: feasible, and nearly right on the boundary alone."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value[..., :1] ** 2 + 4.0 * value[..., 1:] ** 2 - 1.0
+
+    def answer(self, value):
+        gap = self.residual(value).clamp(min=0.0)
+        slope = torch.cat([2.0 * value[..., :1], 8.0 * value[..., 1:]], dim=-1)
+        moved = value - gap * slope / slope.square().sum(dim=-1, keepdim=True).clamp(min=1e-300)
+        return moved / (self.residual(moved) + 1.0).clamp(min=1.0).sqrt()
+
+
+WRONG = (Smaller(), Shifted(), Inset(), Normalising(), Shortsighted(), OneStep())
+
+
+@pytest.mark.parametrize("constraint", WRONG, ids=lambda one: type(one).__name__)
+def test_a_set_whose_answers_are_not_the_nearest_fails(constraint):
+    values = normal(6, constraint.size, seed=2)
+    with pytest.raises(AssertionError, match="reference: a point of the set is nearer"):
+        law_reference(constraint, values)
+    with pytest.raises(AssertionError, match=r"nearest: |reference: |convex: "):
+        check_set(constraint, values)
 
 
 def test_the_law_of_scales_catches_an_absolute_tolerance():
