@@ -99,7 +99,7 @@ class Embedding(nn.Module, ABC):
         with own_precision(y), self.named():
             value = self.rule.evaluate(model, x, y)
             context = self.rule.context_for(value, x)
-        if not value.requires_grad:
+        if not value.requires_grad or not torch.is_grad_enabled():
             return value, context
         value = value.view_as(value)
 
