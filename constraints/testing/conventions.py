@@ -174,7 +174,9 @@ def law_threads(
 
     with ThreadPoolExecutor(threads) as pool:
         for together in pool.map(call, range(threads + 1)):
-            torch.testing.assert_close(together.clone(), alone, msg=lambda m: f"threads: a concurrent call differs. {m}")
+            torch.testing.assert_close(
+                together.clone(), alone, msg=lambda m: f"threads: a concurrent call differs. {m}"
+            )
 
 
 def law_transforms(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:

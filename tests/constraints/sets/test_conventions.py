@@ -23,7 +23,7 @@ from constraints import (
     join,
 )
 from constraints.functional import certified_tolerance
-from constraints.networks import Averaged, Representation, column_shifts
+from constraints.networks import Averaged, Canonicalised, Permutations, Representation, column_shifts, turns_and_flips
 from constraints.sets import Agreement, Constraint, Formula, NonPositive, Zero
 from constraints.testing import (
     check_set,
@@ -400,12 +400,26 @@ def test_rules_with_numbers_from_the_input_compile_and_export():
         torch.testing.assert_close(exported(more), model(more))
 
 
-def test_averaged_networks_export_with_a_batch_of_any_size():
-    network = Averaged(torch.nn.Linear(3, 1), Representation(column_shifts(3)))
+@pytest.mark.parametrize(
+    ("wrapper", "group", "shape"),
+    [
+        (Averaged, column_shifts(3), (3,)),
+        (Canonicalised, column_shifts(3), (3,)),
+        (Canonicalised, Permutations(3), (3,)),
+        (Canonicalised, turns_and_flips(), (4, 4)),
+        (Averaged, turns_and_flips(), (4, 4)),
+    ],
+    ids=lambda one: getattr(one, "__name__", type(one).__name__),
+)
+def test_symmetric_networks_export_with_a_batch_of_any_size(wrapper, group, shape):
+    torch.manual_seed(0)
+    inner = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(torch.Size(shape).numel(), 2), torch.nn.Tanh())
+    network = wrapper(inner, Representation(group))
     size = torch.export.Dim("size", min=1, max=1024)
-    exported = torch.export.export(network, (torch.randn(4, 3),), dynamic_shapes=({0: size},)).module()
-    more = torch.randn(9, 3)
-    torch.testing.assert_close(exported(more), network(more))
+    exported = torch.export.export(network, (torch.randn(4, *shape),), dynamic_shapes=({0: size},)).module()
+    for count in (1, 9):
+        more = torch.randn(count, *shape)
+        torch.testing.assert_close(exported(more), network(more))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
