@@ -15,6 +15,7 @@ __all__ = [
     "SpecificationError",
     "UncertifiedError",
     "UnsupportedError",
+    "keyed",
     "naming",
 ]
 
@@ -53,6 +54,32 @@ class UncertifiedError(ConstraintError):
 
 class RuleTextError(SpecificationError):
     """A rule file has a line that cannot be read; says which, and where in it."""
+
+
+@contextmanager
+def keyed(key: str, name: str) -> Iterator[None]:
+    """Calls a rule by its key among others, `key`, in the message of an error, its own name in brackets behind it.
+
+    Example:
+        >>> with keyed("total", "fixed_sum"):
+        ...     raise SpecificationError("rule `fixed_sum` needs 3 outputs, got 2")
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: rule `total` (fixed_sum) needs 3 outputs, got 2
+        >>> with keyed("total", "fixed_sum"):
+        ...     raise SpecificationError("`Affine` needs numbers")
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: rule `total` (fixed_sum): `Affine` needs numbers
+    """
+    try:
+        yield
+    except ConstraintError as error:
+        message, own = str(error), f"rule `{name}`"
+        title = f"rule `{key}`" if key == name else f"rule `{key}` ({name})"
+        if key != name and own in message:
+            message = message.replace(own, title, 1)
+        elif f"`{key}`" not in message:
+            message = f"{title}: {message}"
+        raise type(error)(message) from error
 
 
 @contextmanager

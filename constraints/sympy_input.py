@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from numbers import Real
 from typing import Any
 
@@ -11,7 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from constraints.errors import SpecificationError
 
-__all__ = ["as_expression", "as_number", "as_statement", "require_fields", "require_symbols"]
+__all__ = ["as_expression", "as_number", "as_statement", "require_fields", "require_symbols", "require_used"]
 
 
 def as_expression(value: Any, what: str) -> sympy.Expr:
@@ -93,6 +94,30 @@ def require_fields(values: Iterable[Any], what: str) -> None:
     if wrong or not fields:
         got = _shown(wrong[0]) if wrong else "none"
         raise SpecificationError(f"{what} needs fields, such as Function('u')(x, t), got {got}")
+
+
+def require_used(rule: str, argument: str, given: Mapping[Any, object], known: AbstractSet[Any], why: str) -> None:
+    """Refuse what a mapping says of symbols that have no place in a rule.
+
+    Args:
+        rule: its name.
+        argument: what the mapping is called.
+        given: by symbol.
+        known: the symbols that may be among them.
+        why: what is wrong with one that is not.
+
+    Raises:
+        SpecificationError: one is not; names it.
+
+    Example:
+        >>> a, b = sympy.symbols("a b")
+        >>> require_used("cap", "units", {b: 1}, {a}, "which is no output")
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: rule `cap` needs `units` that have a use, got b, which is no output
+    """
+    beyond = [str(symbol) for symbol in given if symbol not in known]
+    if beyond:
+        raise SpecificationError(f"rule `{rule}` needs `{argument}` that have a use, got {beyond[0]}, {why}")
 
 
 def _shown(value: object) -> str:

@@ -24,7 +24,7 @@ from constraints import (
     UnsupportedError,
     join,
 )
-from constraints.functional.precision import at_least_single, own_precision
+from constraints.functional.precision import own_precision
 from dkmodels.balance import Balance, Term
 from dkmodels.checks import (
     bind,
@@ -103,7 +103,9 @@ class KnowledgeModule(LightningModule, ABC):
                     f"rule `{name}` needs an embedding, such as Soft(rule), got {type(embedding).__name__}"
                 )
             require_name(name)
-            bind(embedding.rule, outputs, inputs)
+            embedding.key = name
+            with embedding.named():
+                bind(embedding.rule, outputs, inputs)
         if not learning_rate > 0:
             raise SpecificationError(f"`{type(self).__name__}` needs learning_rate > 0, got {learning_rate}")
         width = None if outputs is None else len(outputs)
@@ -207,7 +209,7 @@ class KnowledgeModule(LightningModule, ABC):
             if embedding.penalises:
                 if self._told:
                     embedding.repeat()
-                with self._streams.of(name, "penalty"):
+                with self._streams.of(name, "penalty"), embedding.named():
                     penalties[name] = embedding.penalty(self.network, x, y)
         total = self._total(loss, penalties, batch)
         # Looking at a value on an accelerator waits for it, so there it is done only now and then.
@@ -248,7 +250,7 @@ class KnowledgeModule(LightningModule, ABC):
             self._told = False
         for name, embedding in self.embeddings().items():
             if embedding.penalises:
-                with self._streams.of(name, "penalty"):
+                with self._streams.of(name, "penalty"), embedding.named():
                     embedding.after_step(self.network)
 
     def on_train_epoch_end(self) -> None:
@@ -322,7 +324,7 @@ class KnowledgeModule(LightningModule, ABC):
 
     def _rule_squares(self, name: str, batch: Any, purpose: str) -> Sequence[Squares]:
         embedding, (x, _) = self.embeddings()[name], self.unpack(batch)
-        with self._streams.of(name, purpose):
+        with self._streams.of(name, purpose), embedding.named():
             found = embedding.squares(self.network, x)
         if found is None:
             raise UnsupportedError(
@@ -372,8 +374,11 @@ class KnowledgeModule(LightningModule, ABC):
             require_name(name)
             if name in self.rules:
                 raise SpecificationError(f"a module needs distinct names of rules, got {name!r} twice")
-            bind(rule, self.outputs, self.inputs)
-            self.rules[name] = Monitor(rule)
+            embedding = Monitor(rule)
+            embedding.key = name
+            with embedding.named():
+                bind(rule, self.outputs, self.inputs)
+            self.rules[name] = embedding
             self._meter(name)
 
     def _meter(self, name: str) -> None:
@@ -385,7 +390,8 @@ class KnowledgeModule(LightningModule, ABC):
         """The answer given at inference: every Decode rule applied in turn."""
         for embedding in self.embeddings().values():
             if embedding.decodes:
-                y = embedding.decode(y, x)
+                with embedding.named():
+                    y = embedding.decode(y, x)
         return y
 
     def measure(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -412,8 +418,9 @@ class KnowledgeModule(LightningModule, ABC):
             rule = embedding.rule
             if rule.sequential:
                 continue
-            with self._streams.of(name, "measure"), own_precision(y):
-                observed, context = rule.observed(self.network, x, y).detach(), rule.context(at_least_single(x))
+            with self._streams.of(name, "measure"), own_precision(y), embedding.named():
+                observed = rule.observed(self.network, x, y).detach()
+                context = rule.context_for(observed, x)
                 violation = rule.constraint.violation(observed, context).detach()
                 found[name] = (violation, rule.constraint.tolerance(observed, context).detach())
         return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from constraints.embeddings.decode import Decode
 from constraints.embeddings.embedding import Embedding
-from constraints.errors import UnsupportedError
+from constraints.errors import UnsupportedError, keyed
 from constraints.rules import OutputRule
 
 __all__ = ["DecodedNetwork"]
@@ -43,12 +45,14 @@ class DecodedNetwork(nn.Module):
                 f"answer depends on the one before, use `Decode.follow`"
             )
         self.network = network
+        self.keys = tuple(decoding)
         self.decoded = nn.ModuleList(e.rule for e in decoding.values())
 
     def forward(self, x: Tensor) -> Tensor:
         """The obeying answer."""
         y: Tensor = self.network(x)
-        for rule in self.decoded:
+        for key, rule in zip(self.keys, self.decoded, strict=True):
             assert isinstance(rule, OutputRule)
-            y = rule.decode(y, x)
+            with nullcontext() if torch.compiler.is_compiling() else keyed(key, rule.name):
+                y = rule.decode(y, x)
         return y

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import NonFiniteError, SpecificationError, naming
-from constraints.functional.precision import at_least_single, is_transforming, own_precision
+from constraints.errors import NonFiniteError, SpecificationError, keyed
+from constraints.functional.precision import is_transforming, own_precision
 from constraints.rules import Rule, Squares
 
 __all__ = ["Embedding", "Monitor"]
@@ -23,6 +23,7 @@ class Embedding(nn.Module, ABC):
         rule: the rule.
 
     Attributes:
+        key: what errors call the rule, before its own name: the name under which a module has it.
         trains: whether it acts in training; if not, a network trained without it is the same network.
         penalises: whether `penalty` gives a loss.
         decodes: whether `decode` changes the answer at inference.
@@ -50,6 +51,7 @@ class Embedding(nn.Module, ABC):
         if not isinstance(rule, Rule):
             raise SpecificationError(f"`{type(self).__name__}` needs a Rule, got {type(rule).__name__}")
         self.rule = rule
+        self.key: str | None = None
 
     def penalty(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """A scalar loss, >= 0 and 0 where the rule holds; 0 for embeddings that do not penalise."""
@@ -82,7 +84,8 @@ class Embedding(nn.Module, ABC):
     @final
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Violation of each sample, `(*batch,)`."""
-        return self.rule.measure(model, x, y)
+        with self.named():
+            return self.rule.measure(model, x, y)
 
     @final
     def differentiable(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -93,19 +96,21 @@ class Embedding(nn.Module, ABC):
         Raises:
             NonFiniteError: in the backward pass; names the rule and the first sample.
         """
-        with own_precision(y):
-            value, context = self.rule.evaluate(model, x, y), self.rule.context(at_least_single(x))
-        if not value.requires_grad:
+        with own_precision(y), self.named():
+            value = self.rule.evaluate(model, x, y)
+            context = self.rule.context_for(value, x)
+        if not value.requires_grad or not torch.is_grad_enabled():
             return value, context
         value = value.view_as(value)
 
         def check(gradient: Tensor) -> None:
             broken = ~gradient.flatten(1).isfinite().all(dim=1) if gradient.dim() > 1 else ~gradient.isfinite()
             if gradient.device.type == "cpu" and bool(broken.any()):
-                raise NonFiniteError(
-                    f"rule `{self.rule.name}` needs a finite gradient of its penalty, got {int(broken.sum())} of "
-                    f"{len(broken)} samples without one, the first {int(broken.nonzero()[0])}"
-                )
+                with self.named():
+                    raise NonFiniteError(
+                        f"rule `{self.rule.name}` needs a finite gradient of its penalty, got {int(broken.sum())} of "
+                        f"{len(broken)} samples without one, the first {int(broken.nonzero()[0])}"
+                    )
 
         if not torch.compiler.is_compiling() and not is_transforming():
             value.register_hook(check)
@@ -113,8 +118,8 @@ class Embedding(nn.Module, ABC):
 
     @final
     def named(self) -> AbstractContextManager[None]:
-        """Puts the name of the rule before the message of an error; not in a graph that is compiled."""
-        return nullcontext() if torch.compiler.is_compiling() else naming(f"rule `{self.rule.name}`")
+        """Puts the key and the name of the rule into the message of an error; not in a graph that is compiled."""
+        return nullcontext() if torch.compiler.is_compiling() else keyed(self.key or self.rule.name, self.rule.name)
 
     def settings(self) -> dict[str, float | str]:
         """The numbers that define this embedding, for records."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import combinations
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from constraints import sets
 from constraints.embeddings.curved import intersect_rules
 from constraints.embeddings.embedding import Embedding
-from constraints.errors import InfeasibleError, ShapeError, UnsupportedError
+from constraints.errors import InfeasibleError, ShapeError, UnsupportedError, keyed
+from constraints.functional.precision import one_precision
 from constraints.rules import AllowedClasses, CellRule, FieldRule, OutputRule, Rule, RuleSet
 from constraints.sets import Constraint, Squashing
 
@@ -53,11 +56,12 @@ class Hard(Embedding):
 
     def __init__(self, rule: Rule, *, smooth: bool = False) -> None:
         super().__init__(rule)
-        possible = rule.explain().embeddings
+        known = rule.explain()
+        possible = known.embeddings
         if not isinstance(rule, OutputRule | FieldRule) or "Hard" not in possible:
+            why = f"{known.kind}; {known.why}" if known.why else known.kind
             raise UnsupportedError(
-                f"rule `{rule.name}` cannot be Hard: no map onto it is known ({rule.explain().kind}). "
-                f"It can be {', '.join(possible)}"
+                f"rule `{rule.name}` cannot be Hard: no map onto it is known ({why}). It can be {', '.join(possible)}"
             )
         if smooth and isinstance(rule, FieldRule):
             raise UnsupportedError(
@@ -84,7 +88,8 @@ class ConstrainedNetwork(nn.Module):
 
     Args:
         network: the network, called with `x` alone.
-        rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other).
+        rules: rules to enforce, on outputs that do not overlap (or masks, which do not disturb each other); by the key
+            that errors call them, or without keys.
         smooth: those of them to enforce by the smooth map of their set.
         outputs: how many outputs the network must have, where that is known.
 
@@ -104,27 +109,32 @@ class ConstrainedNetwork(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        rules: Sequence[OutputRule],
+        rules: Sequence[OutputRule] | Mapping[str, OutputRule],
         *,
         smooth: Sequence[OutputRule] = (),
         outputs: int | None = None,
     ) -> None:
         super().__init__()
         self.network, self.outputs = network, outputs
-        self.enforced = nn.ModuleList(rules)
-        self.smooth = tuple(any(rule is other for other in smooth) for rule in rules)
+        several = list(rules.values()) if isinstance(rules, Mapping) else list(rules)
+        self.keys = tuple(rules) if isinstance(rules, Mapping) else tuple(rule.name for rule in rules)
+        self.enforced = nn.ModuleList(several)
+        self.smooth = tuple(any(rule is other for other in smooth) for rule in several)
 
     def forward(self, x: Tensor) -> Tensor:
         """The obeying answer."""
-        y: Tensor = self.network(x)
+        with one_precision("`ConstrainedNetwork`", self.network, x):
+            y: Tensor = self.network(x)
         if self.outputs is not None and y.shape[-1:] != (self.outputs,):
             named = next((list(rule.output_names) for rule in self.rules() if rule.output_names), "")
+            keys = ", ".join(f"`{key}`" for key in self.keys)
             raise ShapeError(
-                f"hard rules {[rule.name for rule in self.rules()]} need the {self.outputs} outputs {named} along the "
-                f"last dimension, got shape {tuple(y.shape)}"
+                f"hard rules {keys} need the {self.outputs} outputs {named} along the last dimension, got shape "
+                f"{tuple(y.shape)}"
             )
-        for rule, smooth in zip(self.rules(), self.smooth, strict=True):
-            y = rule.squash(y, x) if smooth else rule.enforce(y, x)
+        for key, rule, smooth in zip(self.keys, self.rules(), self.smooth, strict=True):
+            with nullcontext() if torch.compiler.is_compiling() else keyed(key, rule.name):
+                y = rule.squash(y, x) if smooth else rule.enforce(y, x)
         return y
 
     def rules(self) -> list[OutputRule]:
@@ -134,9 +144,9 @@ class ConstrainedNetwork(nn.Module):
     def forward_cells(self, x: Tensor, cells: Tensor) -> Tensor:
         """The answer for some cells only, of a network that has such a method itself, `(k, classes)`."""
         y: Tensor = self.network.forward_cells(x, cells)  # type: ignore[operator]
-        for rule in self.enforced:
+        for key, rule in zip(self.keys, self.enforced, strict=True):
             if not isinstance(rule, AllowedClasses):
-                raise UnsupportedError(f"rule `{rule.name}` needs all outputs, so the network cannot be asked for some")
+                raise UnsupportedError(f"rule `{key}` needs all outputs, so the network cannot be asked for some")
             y = rule.enforce_at(y, cells)
         return y
 
@@ -172,16 +182,17 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     if conflict:
         named = ", ".join(f"`{name}`" for name in conflict)
         raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")
-    masks = [rule for rule in hard.values() if isinstance(rule, CellRule)]
+    masks = {name: rule for name, rule in hard.items() if isinstance(rule, CellRule)}
     _require_compatible({name: rule for name, rule in hard.items() if isinstance(rule, AllowedClasses)})
-    vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and rule not in masks}
+    vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and name not in masks}
     if masks and vectors:
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
     smooth = {name: hard[name] for name, e in embeddings.items() if isinstance(e, Hard) and e.smooth}
-    rules: list[OutputRule] = list(masks)
+    rules: dict[str, OutputRule] = dict(masks)
     for group in _overlapping(vectors):
         _require_alone(group, smooth)
-        rules.append(next(iter(group.values())) if len(group) == 1 else intersect_rules(group, outputs))
+        joint = group if len(group) == 1 else {" and ".join(group): intersect_rules(group, outputs)}
+        rules |= joint
     smoothly = [rule for rule in smooth.values() if isinstance(rule, OutputRule)]
     network = _wrap(
         network, {name: rule for name, rule in hard.items() if isinstance(rule, FieldRule)}, rules, smoothly
@@ -190,19 +201,23 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
 
 
 def _wrap(
-    network: nn.Module, fields: Mapping[str, FieldRule], rules: Sequence[OutputRule], smooth: Sequence[OutputRule]
+    network: nn.Module, fields: Mapping[str, FieldRule], rules: Mapping[str, OutputRule], smooth: Sequence[OutputRule]
 ) -> nn.Module:
     """The network as one that obeys every rule on the function, also after the maps of output rules."""
     for name, field in fields.items():
-        for rule in rules:
-            if not field.survives(rule, smooth=any(rule is other for other in smooth)):
+        for other, rule in rules.items():
+            if not field.survives(rule, smooth=any(rule is one for one in smooth)):
                 raise UnsupportedError(
-                    f"hard rules `{name}` and `{rule.name}` cannot hold together: the map onto `{rule.name}` does not "
+                    f"hard rules `{name}` and `{other}` cannot hold together: the map onto `{other}` does not "
                     f"keep what the architecture of `{name}` guarantees. Embed one of them as Soft"
                 )
-    for field in fields.values():
-        network = network if field.guaranteed(network) else field.wrap(network)
-    lost = [name for name, field in fields.items() if not field.guaranteed(network)]
+    lost = []
+    for name, field in fields.items():
+        with keyed(name, field.name):
+            network = network if field.guaranteed(network) else field.wrap(network)
+    for name, field in fields.items():
+        with keyed(name, field.name):
+            lost += [] if field.guaranteed(network) else [name]
     if lost:
         named = ", ".join(f"`{name}`" for name in fields)
         raise UnsupportedError(

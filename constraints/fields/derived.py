@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from constraints.errors import ShapeError, SpecificationError
 from constraints.fields.derivatives import Derivatives
 from constraints.fields.operators import DifferentialOperator, partials
+from constraints.functional.precision import one_precision
 
 __all__ = ["DerivedField", "hamiltonian", "stream_function"]
 
@@ -68,7 +69,8 @@ class DerivedField(nn.Module):
             distinct = list(dict.fromkeys(together))
             self._asked[key] = distinct, Derivatives(distinct)
         distinct, derivatives = self._asked[key]
-        found = dict(zip(distinct, derivatives(self.network, x), strict=True))
+        with one_precision("`DerivedField`", self.network, x):
+            found = dict(zip(distinct, derivatives(self.network, x), strict=True))
         width = found[distinct[0]].shape[-1]
         if width != self.potentials:
             raise ShapeError(f"`DerivedField` needs a network of {self.potentials} outputs, got {width}")

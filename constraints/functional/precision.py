@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["at_least_single", "is_transforming", "own_precision"]
+from constraints.errors import SpecificationError
+
+__all__ = ["at_least_single", "is_transforming", "one_precision", "own_precision"]
 
 
 def at_least_single(value: Tensor) -> Tensor:
@@ -31,6 +34,38 @@ def own_precision(like: Tensor) -> AbstractContextManager[object]:
     """
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def one_precision(what: str, network: nn.Module, x: Tensor) -> AbstractContextManager[None]:
+    """Names both dtypes where a network fails on points of another dtype than its own: nothing is cast in silence.
+
+    Args:
+        what: what the network and the points are needed for.
+        network: the network that is called inside.
+        x: what it is called with.
+
+    Example:
+        >>> with one_precision("`Field`", nn.Linear(1, 1), torch.zeros(1, 1).double()):
+        ...     nn.Linear(1, 1)(torch.zeros(1, 1).double())
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: `Field` needs a network and inputs of one dtype, got a network of ...
+    """
+    return nullcontext() if torch.compiler.is_compiling() else _one_precision(what, network, x)
+
+
+@contextmanager
+def _one_precision(what: str, network: nn.Module, x: Tensor) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        own = next((p.dtype for p in [*network.parameters(), *network.buffers()] if p.is_floating_point()), x.dtype)
+        if own == x.dtype:
+            raise
+        either = f"`network.to({x.dtype})` or `x.to({own})`" if x.is_floating_point() else f"`x.to({own})`"
+        raise SpecificationError(
+            f"{what} needs a network and inputs of one dtype, got a network of {own} and inputs of {x.dtype}: call "
+            f"{either}"
+        ) from error
 
 
 def is_transforming() -> bool:

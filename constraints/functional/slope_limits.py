@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 import sympy
 import torch
+from sympy.functions.elementary.piecewise import ExprCondPair
 from torch import Tensor
 
 from constraints.functional.real_functions import RealFunction
@@ -22,9 +23,10 @@ FLAT = 0.1  # by so much less slopes must scatter nearer by
 class SlopeLimits:
     r"""Tells at which rows the slopes of an expression have no limit: :math:`\sqrt u` and :math:`|\nabla u|` at 0.
 
-    `RealFunction` gives powers between 0 and 1 the slope 0 where their argument is 0, and the angle `atan2` at the
-    origin. That is right where another factor vanishes, too: :math:`u\sqrt{u^2 + v^2}`, :math:`u\sqrt{|u|}`. Whether
-    it is, is tried on arguments nearby.
+    `RealFunction` gives powers between 0 and 1 the slope 0 where their argument is 0, and `atan2` at the origin. That
+    is right where another factor vanishes, too: :math:`u\sqrt{u^2 + v^2}`, :math:`u\sqrt{|u|}`. Whether it is, is
+    tried on arguments nearby.
+    Of a `Piecewise` the slopes are those of the case that is taken: roots in other cases do not matter.
 
     Args:
         expression: of real symbols.
@@ -44,10 +46,8 @@ class SlopeLimits:
         free = expression.free_symbols
         self.symbols = tuple(s for s in symbols if s in free)
         own = set(self.symbols)
-        roots = [p for p in expression.atoms(sympy.Pow) if p.free_symbols & own and p.exp.is_number]
-        angles = [e for e in expression.atoms(sympy.atan2) if e.free_symbols & own]
-        self._bases = [RealFunction(p.base) for p in roots if 0 < float(p.exp) < 1]
-        self._bases += [RealFunction(y**2 + x**2) for y, x in (e.args for e in angles)]
+        singular = [(base, taken) for base, taken in _singular(expression) if base.free_symbols & own]
+        self._bases = [(RealFunction(base), RealFunction(taken)) for base, taken in dict.fromkeys(singular)]
         self._value = RealFunction(expression)
 
     def __bool__(self) -> bool:
@@ -63,8 +63,8 @@ class SlopeLimits:
         """
         with torch.no_grad():
             suspect = torch.zeros_like(like, dtype=torch.bool)
-            for base in self._bases:
-                suspect |= base(leaves, like).expand_as(like) == 0
+            for base, taken in self._bases:
+                suspect |= (base(leaves, like).expand_as(like) == 0) & taken(leaves, like)
         if not bool(suspect.any()):
             return suspect
         rows = {
@@ -95,6 +95,23 @@ class SlopeLimits:
             value = self._value(moved, own[0])
             slopes = torch.autograd.grad(value.sum(), own, allow_unused=True, materialize_grads=True)
         return torch.stack(torch.broadcast_tensors(*slopes), dim=-1)
+
+
+def _singular(e: sympy.Basic, taken: sympy.Basic = sympy.true) -> Iterator[tuple[sympy.Expr, sympy.Basic]]:
+    """What has no slope where it is 0: of roots their arguments; of each the condition on which its case is taken."""
+    if isinstance(e, sympy.Piecewise):
+        for case in e.args:
+            assert isinstance(case, ExprCondPair)
+            yield from _singular(case.expr, sympy.And(taken, case.cond))
+            taken = sympy.And(taken, sympy.Not(case.cond))
+        return
+    if isinstance(e, sympy.Pow) and e.exp.is_number and 0 < float(e.exp) < 1:
+        yield e.base, taken
+    if isinstance(e, sympy.atan2):
+        y, x = e.args
+        yield y**2 + x**2, taken
+    for part in e.args:
+        yield from _singular(part, taken)
 
 
 def _scatter(slopes: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from constraints.functional.stationary import Conditions, conditions_of, jacobia
 __all__ = ["Approach", "nearest_by_planes"]
 
 BISECTIONS = 80
+BACK = 1e-9  # of the way to the inner point, where an end has no tangents
 CLOSE = 1e-13  # how far outside, relative to its own size, a point still counts as inside
 
 
@@ -64,6 +65,7 @@ def nearest_by_planes(
         system: _Planes | None = None
         for _ in range(rounds):
             at = _ends(point[left], conditions, context[left], equalities, inner[left])
+            at = _with_tangents(at, conditions, context[left], inner[left])
             fresh = _planes(at, conditions, context[left], equalities)
             system = fresh if system is None else system.joined(fresh)
             found, certificate = solve_polytope(
@@ -135,6 +137,12 @@ def _ends(point: Tensor, conditions: Conditions, context: Tensor, equalities: in
         within = inside(start + middle[:, None] * (point - start))
         low, high = torch.where(within, middle, low), torch.where(within, high, middle)
     return torch.where(known[:, None], start + low[:, None] * (point - start), point)
+
+
+def _with_tangents(at: Tensor, conditions: Conditions, context: Tensor, inner: Tensor) -> Tensor:
+    """The ends, a little nearer to the inner point where a slope is infinite, as that of a root at 0."""
+    broken = ~jacobian_of(conditions, at, context).isfinite().flatten(1).all(dim=-1) & inner.isfinite().all(dim=-1)
+    return torch.where(broken[:, None], at + BACK * (inner - at), at)
 
 
 def _distance_outside(point: Tensor, conditions: Conditions, context: Tensor, equalities: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import final
 
 import torch
@@ -25,17 +25,17 @@ UNIT_RAW = math.log(math.e - 1.0)  # softplus of it is 1
 class NormalisedNetwork(ShapedModule):
     r"""A chain of linear layers and activations whose weights are limited as it runs, plus a linear term.
 
-    .. math:: f(x) = \lambda \Big(g(x) + \sum_i s_i x_i\Big), \quad |\partial g / \partial x_i| \le 1
+    .. math:: f_k(x) = \lambda_k \Big(g_k(x) + \sum_i s_{ki} x_i\Big), \quad |\partial g_k / \partial x_i| \le 1
 
-    with :math:`s_i = \pm 1` for monotone inputs and 0 for others. Later rows of weights have absolute sums of at most 1
-    and activations are 1-Lipschitz in the largest norm, so the gradient of an output of `g` is a combination of the
-    first layer's rows whose weights' magnitudes sum to at most 1: what limits each of these rows limits it. Entries of
-    monotone inputs are at most 1, so the linear term outweighs them; the part of limited ones has a limited dual norm.
-    Columns of other inputs are not limited: `f` may be as steep in them as it likes.
+    with :math:`s_{ki} = \pm 1` for inputs in which output `k` is monotone and 0 for others. Later rows of weights have
+    absolute sums of at most 1 and activations are 1-Lipschitz in the largest norm, so the gradient of an output of `g`
+    is a combination of the first layer's rows whose weights' magnitudes sum to at most 1: what limits each of these
+    rows limits it. Entries of monotone inputs are at most 1, so the linear term outweighs them; the part of limited
+    ones has a limited dual norm. Columns of other inputs are not limited: `f` may be as steep in them as it likes.
 
-    Without a bound :math:`\lambda > 0` is learnt, one for each output, and slopes from 0 to :math:`2\lambda` are within
-    reach. With one it is fixed: without monotone inputs :math:`\lambda = L`; beside `k` that are limited and monotone
-    :math:`\lambda = L / (2 \lVert\mathbf 1\rVert_q)` of `k` ones, and one more if others are limited: every
+    Without a bound :math:`\lambda_k > 0` is learnt, one for each output, and slopes from 0 to :math:`2\lambda_k` are
+    within reach. With one it is fixed: without monotone inputs :math:`\lambda = L`; beside `k` that are limited and
+    monotone :math:`\lambda = L / (2 \lVert\mathbf 1\rVert_q)` of `k` ones, and one more if others are limited: every
     slope of a monotone input can still be 0, but not all can be as steep as `L`.
 
     The user's layers keep their parameters (they are limited where they are used, not changed), so any optimiser and
@@ -47,6 +47,7 @@ class NormalisedNetwork(ShapedModule):
         network: `nn.Linear`, or an `nn.Sequential` of `nn.Linear` and 1-Lipschitz activations.
         increasing: columns of the input in which every output grows.
         decreasing: columns in which every output falls.
+        directions: where outputs differ, those of each output in each input; see `Shape`.
         limited: columns whose influence is bounded.
         bound: `L`, [output per input], for `limited`.
         norm: 1, 2 or inf: how the change of the limited inputs is measured.
@@ -77,6 +78,7 @@ class NormalisedNetwork(ShapedModule):
         *,
         increasing: Collection[int] = (),
         decreasing: Collection[int] = (),
+        directions: Sequence[Sequence[int]] = (),
         limited: Collection[int] = (),
         bound: float = math.inf,
         norm: float = 2.0,
@@ -90,17 +92,17 @@ class NormalisedNetwork(ShapedModule):
             outputs=last.out_features,
             increasing=frozenset(increasing),
             decreasing=frozenset(decreasing),
+            directions=tuple(map(tuple, directions)),
             limited=frozenset(limited),
             bound=bound,
             norm=norm,
         )
         shape = self._shape
-        monotone = {*shape.increasing, *shape.decreasing}
+        monotone = shape.directed
         if not monotone | shape.limited:
             raise SpecificationError("`NormalisedNetwork` needs inputs that are increasing, decreasing or limited")
         self.network = network
-        numbers = [(i in shape.increasing) - (i in shape.decreasing) for i in range(shape.inputs)]
-        self.register_buffer("slopes", torch.tensor(numbers, dtype=first.weight.dtype), persistent=False)
+        self.register_buffer("slopes", torch.tensor(shape.directions, dtype=first.weight.dtype), persistent=False)
         for name, columns in (("monotone", monotone), ("limited", shape.limited - monotone)):
             chosen = torch.tensor([i in columns for i in range(shape.inputs)])
             self.register_buffer(name, chosen if columns else None, persistent=False)
@@ -126,7 +128,7 @@ class NormalisedNetwork(ShapedModule):
                 value = nn_functional.linear(value, limit_rows(layer.weight, p=1.0), layer.bias)
             else:
                 value = layer(value)
-        value = value + (x * self.slopes.to(x)).sum(dim=-1, keepdim=True)
+        value = value + nn_functional.linear(x, self.slopes.to(x))
         return value * (self.share if self.raw is None else softplus(self.raw))
 
     def _limit_first(self, weight: Tensor) -> Tensor:

@@ -18,13 +18,15 @@ __all__ = ["Shape", "ShapedModule"]
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Columns of the input in which **every** output has a shape, whatever the weights are.
+    """Columns of the input in which **every** output has a shape, or single outputs a direction, by construction.
 
     Attributes:
         inputs: how many inputs there are.
         outputs: how many outputs there are.
         increasing: no output falls as one of these grows.
         decreasing: no output rises as one of these grows.
+        directions: where outputs differ: of each output 1 for inputs with which it does not fall, -1 for those with
+            which it does not rise, 0 for others. What all outputs share is also in the two above, and those in it.
         convex: every output is convex in these together, the other inputs held.
         concave: every output is concave in these together, the other inputs held.
         limited: every output changes by at most `bound` times the change of these, measured by the p-norm `norm`.
@@ -43,6 +45,7 @@ class Shape:
     outputs: int
     increasing: AbstractSet[int] = frozenset()
     decreasing: AbstractSet[int] = frozenset()
+    directions: tuple[tuple[int, ...], ...] = ()
     convex: AbstractSet[int] = frozenset()
     concave: AbstractSet[int] = frozenset()
     limited: AbstractSet[int] = frozenset()
@@ -62,6 +65,7 @@ class Shape:
             both = sorted(set(getattr(self, one)) & set(getattr(self, other)))
             if both:
                 raise SpecificationError(f"`Shape` needs inputs that are {one} or {other}, got both for {both}")
+        self._share_directions()
         if float(self.norm) not in (1.0, 2.0, math.inf):
             raise SpecificationError(f"`Shape` needs a norm of 1, 2 or inf, got {self.norm}")
         if bool(self.limited) != (self.bound < math.inf) or not self.bound > 0:
@@ -70,10 +74,37 @@ class Shape:
                 f"{sorted(self.limited)}"
             )
 
+    def _share_directions(self) -> None:
+        """Bring the directions of single outputs, and those of all, to one account."""
+        everywhere = tuple((i in self.increasing) - (i in self.decreasing) for i in range(self.inputs))
+        rows = tuple(tuple(int(d) for d in row) for row in self.directions) or ((0,) * self.inputs,) * self.outputs
+        plain = all(len(row) == self.inputs and set(row) <= {-1, 0, 1} for row in rows)
+        if len(rows) != self.outputs or not plain:
+            raise SpecificationError(
+                f"`Shape` needs a direction of 1, -1 or 0 for each of {self.outputs} outputs in each of {self.inputs} "
+                f"inputs, got {[list(row) for row in rows]}"
+            )
+        both = [(k, i) for k, row in enumerate(rows) for i, d in enumerate(row) if d * everywhere[i] < 0]
+        if both:
+            raise SpecificationError(
+                f"`Shape` needs inputs that are increasing or decreasing, got both for output {both[0][0]} in input "
+                f"{both[0][1]}"
+            )
+        merged = tuple(tuple(d or e for d, e in zip(row, everywhere, strict=True)) for row in rows)
+        object.__setattr__(self, "directions", merged)
+        for name, sign in (("increasing", 1), ("decreasing", -1)):
+            shared = frozenset(i for i in range(self.inputs) if all(row[i] == sign for row in merged))
+            object.__setattr__(self, name, shared)
+
+    @property
+    def directed(self) -> frozenset[int]:
+        """Columns in which some output has a direction."""
+        return frozenset(i for row in self.directions for i, d in enumerate(row) if d)
+
     @property
     def free(self) -> list[int]:
         """Columns of which nothing is said."""
-        said = {*self.increasing, *self.decreasing, *self.convex, *self.concave, *self.limited}
+        said = {*self.directed, *self.convex, *self.concave, *self.limited}
         return [c for c in range(self.inputs) if c not in said]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.functional.orbits import last_of_orbit
+from constraints.functional.precision import one_precision
 from constraints.networks.groups import FiniteGroup, as_module
 from constraints.networks.known_groups import Permutations
 from constraints.networks.representation import Representation
@@ -53,7 +54,8 @@ class Averaged(nn.Module):
         group = self.representation.group
         assert isinstance(group, FiniteGroup)
         _require_batch(x, group.event_dim, "Averaged")
-        y: Tensor = self.network(group.orbit(x).flatten(0, 1))
+        with one_precision("`Averaged`", self.network, x):
+            y: Tensor = self.network(group.orbit(x).flatten(0, 1))
         return _turned_back(y.unflatten(0, (len(group), x.shape[0])), self.representation).mean(dim=0)
 
 
@@ -106,13 +108,15 @@ class Canonicalised(nn.Module):
         group = self.representation.group
         _require_batch(x, group.event_dim, "Canonicalised")
         if isinstance(group, Permutations):
-            sorted_output: Tensor = self.network(group.canonical(x))
+            with one_precision("`Canonicalised`", self.network, x):
+                sorted_output: Tensor = self.network(group.canonical(x))
             return sorted_output
         assert isinstance(group, FiniteGroup)
         orbit = group.orbit(x)
         keys = None if self.key is None else torch.stack([self._keys(member) for member in orbit])
         representative, leads = last_of_orbit(orbit.flatten(2) if x.dim() > 1 else orbit[..., None], keys)
-        y: Tensor = self.network(representative.reshape(x.shape))
+        with one_precision("`Canonicalised`", self.network, x):
+            y: Tensor = self.network(representative.reshape(x.shape))
         if self.representation.invariant:
             return y
         turned = _turned_back(y.expand(len(group), *y.shape), self.representation)

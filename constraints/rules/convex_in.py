@@ -42,7 +42,7 @@ class ConvexIn(FieldRule):
             standardised inputs.
         outputs: columns of the output; all by default.
         region: bounds of the whole input in which further midpoints are drawn; steps may leave it.
-        draws: how many for each sample.
+        draws: how many for each sample, by default 1; only with a region.
         name: see `Rule`.
         unit: of the output; see `Rule`.
         source: see `Rule`.
@@ -74,7 +74,7 @@ class ConvexIn(FieldRule):
         reach: float | Sequence[float] = 1.0,
         outputs: Sequence[int] | None = None,
         region: Box | None = None,
-        draws: int = 1,
+        draws: int | None = None,
         name: str | None = None,
         unit: str = "",
         source: str = "",

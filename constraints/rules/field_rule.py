@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import UnsupportedError
+from constraints.errors import SpecificationError, UnsupportedError
+from constraints.functional.precision import one_precision
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.output_rule import OutputRule
 from constraints.rules.rule import Rule
@@ -66,15 +67,18 @@ class FieldRule(Rule, ABC):
 
     @final
     def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The quantity at the rule's points.
+        """The quantity at the rule's points, in the dtype of the network, which must be that of the inputs.
 
         Lightning validates in inference mode, whose tensors can never carry a gradient: the points are copied
         outside it, where derivatives work as in training.
         """
         with torch.inference_mode(False), torch.enable_grad():
             points = self.points(x)
+            if not points.is_floating_point():
+                raise SpecificationError(f"rule `{self.name}` needs floating-point inputs, got {points.dtype}")
             points = (points.clone() if points.is_inference() else points.detach()).requires_grad_()
-            return self.quantity(model, points)
+            with one_precision(f"rule `{self.name}`", model, points):
+                return self.quantity(model, points)
 
     def explain(self) -> Explanation:
         """See `Rule.explain`."""

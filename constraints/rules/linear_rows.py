@@ -82,15 +82,17 @@ def linear_rows(rule: Rule, width: int) -> LinearRows | None:
     if not isinstance(rule, OutputRule) or type(rule).quantity is not OutputRule.quantity:
         return None
     columns = list(range(width)) if rule.index is None else rule.index.tolist()
-    k = len(columns)
-    narrow = rows_of(rule.constraint, k, varies=depends_on_input(rule))
+    k, size = len(columns), rule.constraint.size
+    narrow = rows_of(rule.constraint, k, varies=depends_on_input(rule)) if size in (None, k) else None
+    if narrow is not None and {len(narrow.floor), narrow.equal.shape[1], narrow.matrix.shape[1]} != {k}:
+        size = len(narrow.floor)
+    if size not in (None, k):
+        raise SpecificationError(
+            f"rule `{rule.name}` and others speak of different numbers of outputs: it of {size}, they of {width}; say "
+            f"which `outputs` each speaks of"
+        )
     if narrow is None:
         return None
-    if len(narrow.floor) != k or narrow.equal.shape[1] != k or narrow.matrix.shape[1] != k:
-        raise SpecificationError(
-            f"rules speak of different numbers of outputs: `{rule.name}` of {rule.constraint.size}, others of {width}; "
-            f"say which `outputs` each speaks of"
-        )
     wide = [np.zeros((len(part), width)) for part in (narrow.equal, narrow.matrix)]
     for block, part in zip(wide, (narrow.equal, narrow.matrix), strict=True):
         block[:, columns] = part

@@ -40,7 +40,7 @@ class LipschitzIn(FieldRule):
         norm: `p`, 1, 2 or inf: how the change of several inputs is measured.
         outputs: columns of the output; all by default.
         region: bounds of the whole input in which further points are drawn.
-        draws: how many for each sample.
+        draws: how many for each sample, by default 1; only with a region.
         name: see `Rule`.
         unit: of output per input; see `Rule`.
         source: see `Rule`.
@@ -69,7 +69,7 @@ class LipschitzIn(FieldRule):
         norm: float = 2.0,
         outputs: Sequence[int] | None = None,
         region: Box | None = None,
-        draws: int = 1,
+        draws: int | None = None,
         name: str | None = None,
         unit: str = "",
         source: str = "",
@@ -111,8 +111,7 @@ class LipschitzIn(FieldRule):
             old = network.shape
             wrapped = NormalisedNetwork(
                 network.network,
-                increasing=old.increasing,
-                decreasing=old.decreasing,
+                directions=old.directions,
                 limited=columns,
                 bound=self.bound,
                 norm=self.norm,

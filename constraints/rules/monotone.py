@@ -7,7 +7,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from constraints.errors import UnsupportedError
+from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.networks import NormalisedNetwork, ShapedModule
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.field_rule import FieldRule
@@ -26,15 +26,15 @@ class MonotoneIn(FieldRule):
     with a region at points drawn in it as well, since a slope that is right at the data alone is worth little.
 
     Hard wraps a chain of linear layers and 1-Lipschitz activations in `NormalisedNetwork`; several such rules on one
-    network share one wrap. A `ShapedNetwork` built with these directions already obeys, and has no bound on slopes to
-    pay for. Both give **every** output these directions.
+    network share one wrap, also rules of other directions for other outputs. A `ShapedNetwork` built with these
+    directions already obeys, and has no bound on slopes to pay for; it gives **every** output these directions.
 
     Args:
         inputs: columns of the input, or names that `bind_inputs` resolves.
         decreasing: whether outputs fall instead of grow.
         outputs: columns of the output; all by default.
         region: bounds of the whole input in which further points are drawn.
-        draws: how many for each sample.
+        draws: how many for each sample, by default 1; only with a region.
         name: see `Rule`.
         unit: of output per input; see `Rule`.
         source: see `Rule`.
@@ -62,7 +62,7 @@ class MonotoneIn(FieldRule):
         decreasing: bool = False,
         outputs: Sequence[int] | None = None,
         region: Box | None = None,
-        draws: int = 1,
+        draws: int | None = None,
         name: str | None = None,
         unit: str = "",
         source: str = "",
@@ -85,36 +85,49 @@ class MonotoneIn(FieldRule):
         return self.scope.by_sample(-slopes if self.decreasing else slopes)
 
     def guaranteed(self, network: nn.Module) -> bool:
-        """Whether the network's shape has the direction in every chosen input."""
+        """Whether the network's shape has the direction of the chosen outputs in every chosen input."""
         if not isinstance(network, ShapedModule):
             return False
-        shape = network.shape
-        return self.scope.columns <= (shape.decreasing if self.decreasing else shape.increasing)
+        directions, sign = network.shape.directions, -1 if self.decreasing else 1
+        return all(directions[k][i] == sign for k in self._outputs(network.shape.outputs) for i in self.scope.columns)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """See `NormalisedNetwork`."""
-        columns = self.scope.columns
-        rising, falling = (frozenset[int](), columns) if self.decreasing else (columns, frozenset[int]())
-        if isinstance(network, NormalisedNetwork):
-            old = network.shape
-            wrapped = NormalisedNetwork(
-                network.network,
-                increasing=old.increasing | rising,
-                decreasing=old.decreasing | falling,
-                limited=old.limited,
-                bound=old.bound,
-                norm=old.norm,
-            )
-        elif isinstance(network, ShapedModule):
+        if not isinstance(network, NormalisedNetwork) and isinstance(network, ShapedModule):
             way = "decreasing" if self.decreasing else "increasing"
             raise UnsupportedError(
                 f"rule `{self.name}` cannot be guaranteed by `{type(network).__name__}` of another shape: build a "
-                f"`ShapedNetwork` with {way}={sorted(columns)} among its arguments"
+                f"`ShapedNetwork` with {way}={sorted(self.scope.columns)} among its arguments"
             )
+        if isinstance(network, NormalisedNetwork):
+            shaped, before = network, network.shape.directions
         else:
-            wrapped = NormalisedNetwork(network, increasing=rising, decreasing=falling)
-        self.scope.require_all(wrapped.shape.outputs)
-        return wrapped
+            shaped = NormalisedNetwork(network, increasing=self.scope.columns)  # for the sizes
+            before = ((0,) * shaped.shape.inputs,) * shaped.shape.outputs
+        old = shaped.shape
+        return NormalisedNetwork(
+            shaped.network, directions=self._join(before), limited=old.limited, bound=old.bound, norm=old.norm
+        )
+
+    def _join(self, directions: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Directions of each output in each input, with those of the rule."""
+        found, sign = [list(row) for row in directions], -1 if self.decreasing else 1
+        for k in self._outputs(len(found)):
+            for i in self.scope.columns:
+                if found[k][i] == -sign:
+                    raise SpecificationError(
+                        f"rule `{self.name}` needs inputs that are increasing or decreasing, got both for output {k} "
+                        f"in input {i}"
+                    )
+                found[k][i] = sign
+        return found
+
+    def _outputs(self, count: int) -> Sequence[int]:
+        """The chosen outputs of so many."""
+        chosen = range(count) if self.scope.outputs is None else self.scope.outputs
+        if max(chosen) >= count:
+            raise ShapeError(f"rule `{self.name}` speaks of output {max(chosen)}, but the model has only {count}")
+        return chosen
 
     def survives(self, rule: OutputRule, *, smooth: bool = False) -> bool:
         """Clips, their smooth maps, and isotonic regression of monotone outputs grow with what they map."""

@@ -166,7 +166,8 @@ class OutputRule(Rule, ABC):
     def _put(self, y: Tensor, x: Tensor | None, into: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
         """The outputs with those of the rule mapped, in float32 at least: half precision would break it."""
         with own_precision(y):
-            value, context = self.select(y), self.context(None if x is None else at_least_single(x))
+            value = self.select(y)
+            context = self.context_for(value, x)
             if torch.compiler.is_compiling():
                 obeying = into(value, context)
             else:

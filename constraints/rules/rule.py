@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
-from constraints.errors import SpecificationError
+from constraints.errors import ShapeError, SpecificationError
 from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation
 from constraints.rules.squares import Squares
@@ -54,6 +55,26 @@ class Rule(nn.Module, ABC):
         """The set's input-dependent parameter (a target, a total) for each sample; None where it has none."""
         return None
 
+    @final
+    def context_for(self, value: Tensor, x: Tensor | None) -> Tensor | None:
+        """The context of each sample of a quantity, in float32 at least; see `context`.
+
+        Raises:
+            ShapeError: inputs of other samples than the quantity's, also where one would be repeated for all.
+        """
+        context = self.context(None if x is None else at_least_single(x))
+        if context is None or x is None or torch.compiler.is_compiling():
+            return context
+        batch = value.shape[: value.dim() - self.constraint.event_dim]
+        own = context.shape[: max(0, context.dim() - self.constraint.context_dim)]
+        if own and own != batch:
+            raise ShapeError(
+                f"rule `{self.name}` needs inputs and outputs of the same samples, got inputs of shape "
+                f"{tuple(x.shape)}, from which it reads numbers of shape {tuple(context.shape)}, beside outputs of "
+                f"shape {tuple(value.shape)}"
+            )
+        return context
+
     @property
     def context_width(self) -> int | None:
         """How many numbers `context` gives for a sample; None where only a call can tell."""
@@ -67,7 +88,8 @@ class Rule(nn.Module, ABC):
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """Violation of each sample as it is reported, `(*batch,)`, >= 0 and 0 iff satisfied; in float32 at least."""
         with own_precision(y):
-            return self.constraint.violation(self.observed(model, x, y), self.context(at_least_single(x)))
+            value = self.observed(model, x, y)
+            return self.constraint.violation(value, self.context_for(value, x))
 
     def squares(self, model: nn.Module, x: Tensor) -> Squares | None:
         """The mean over samples of the sum of squares of what is violated, row by row; None where no rows are known."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints.errors import InfeasibleError, SpecificationError
+from constraints.errors import InfeasibleError, SpecificationError, keyed
 from constraints.functional.solver_formula import SolverFormulas, solver_installed
 from constraints.rules.linear_program import maximise, row_lengths, unit_of
 from constraints.rules.linear_rows import LinearRows, linear_rows, output_width, sample_rows, stack_rows
@@ -110,7 +110,8 @@ class RuleSet(Mapping[str, Rule]):
             everywhere = isinstance(rule, OutputRule) and rule.index is None
             if not self._known and everywhere and isinstance(rule.constraint, (OrderedCone, Simplex)):
                 continue
-            rows = linear_rows(rule, self._width)
+            with keyed(name, rule.name):
+                rows = linear_rows(rule, self._width)
             if rows is not None:
                 self._rows[name] = rows
 

@@ -25,10 +25,11 @@ class Scope(nn.Module):
         inputs: columns of the input, or names that `bind` resolves.
         outputs: columns of the output; all by default.
         region: bounds of the whole input, finite, in which further points are drawn.
-        draws: how many for each given point, >= 1.
+        draws: how many for each given point, >= 1, by default 1; only with a region.
 
     Raises:
-        SpecificationError: no inputs, one twice, a column below 0, a region without finite bounds.
+        SpecificationError: no inputs, one twice, a column below 0, a region without finite bounds, draws
+            without a region.
 
     Example:
         >>> scope = Scope("rising", [0], region=Box(low=[0.0, 5.0], high=[1.0, 6.0]))
@@ -45,7 +46,7 @@ class Scope(nn.Module):
         *,
         outputs: Sequence[int] | None = None,
         region: Box | None = None,
-        draws: int = 1,
+        draws: int | None = None,
     ) -> None:
         super().__init__()
         self.rule = rule
@@ -59,9 +60,11 @@ class Scope(nn.Module):
                 f"rule `{rule}` needs a region with finite bounds, got low={region.low.tolist()}, "
                 f"high={region.high.tolist()}"
             )
-        if draws < 1:
+        if draws is not None and region is None:
+            raise SpecificationError(f"rule `{rule}` needs a region for its draws, got draws={draws} without one")
+        self.region, self.draws = region, 1 if draws is None else draws
+        if self.draws < 1:
             raise SpecificationError(f"rule `{rule}` needs draws >= 1, got {draws}")
-        self.region, self.draws = region, draws
         self.names: tuple[str, ...] | None = None
         self.register_buffer("index", None, persistent=False)
         self._columns: tuple[int, ...] = ()  # as the index, without waiting for a device

@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from constraints.errors import SpecificationError, UnsupportedError
+from constraints.functional.precision import one_precision
 from constraints.networks import (
     Averaged,
     Canonicalised,
@@ -160,7 +161,8 @@ class Invariance(FieldRule):
 
     def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """By every element, where the group is finite."""
-        return self.representation.compare(model, self.points(x), every=True)
+        with one_precision(f"rule `{self.name}`", model, x):
+            return self.representation.compare(model, self.points(x), every=True)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network made invariant; one that is already stays as it is."""
@@ -236,7 +238,8 @@ class Equivariance(FieldRule):
 
     def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """By every element, where the group is finite."""
-        return self.representation.compare(model, self.points(x), every=True)
+        with one_precision(f"rule `{self.name}`", model, x):
+            return self.representation.compare(model, self.points(x), every=True)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network made equivariant; one that is already stays as it is."""

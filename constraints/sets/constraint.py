@@ -29,9 +29,11 @@ class Constraint(nn.Module, ABC):
         event_dim: how many trailing dimensions form one value (1 for vectors, 2 for square matrices).
         equalities: how many leading residual components are equalities.
         size: length `n` of each event dimension, or None where any length is accepted.
+        context_dim: how many trailing dimensions form the context of one sample.
     """
 
     event_dim: int = 1
+    context_dim: int = 1
     equalities: int = 0
     size: int | None = None
 
@@ -207,12 +209,20 @@ def whole_batches(solve: Solve) -> Solve:
                 f"its projection takes depends on the data. Export the network without it, or use a set of closed form "
                 f"or a `Polytope`"
             )
+        if torch.is_inference_mode_enabled():
+            return outside_inference(partial(solve, self), value, context)
         return solve(self, value, context)
 
     disabled: Solve = torch.compiler.disable(
         checked, reason="the steps of its projection depend on the data; use a set of closed form or a `Polytope`"
     )
     return disabled
+
+
+def outside_inference(solve: Callable[..., Any], value: Tensor, context: Tensor | None) -> Any:
+    """Call a map outside inference mode, in which its own derivatives would fail or be 0; without gradients."""
+    with torch.inference_mode(False), torch.no_grad():
+        return solve(value.clone(), None if context is None else context.clone())
 
 
 def unguarded(constraint: ProjectableConstraint, value: Tensor, context: Tensor | None) -> Tensor:
@@ -247,6 +257,9 @@ def _guarded(function: SetMap) -> SetMap:
             return function(self, value, context)
         if is_transformed(value, context):
             return map_transformed(partial(guarded, self), value, context)
+        if torch.is_inference_mode_enabled():
+            inner: Tensor = outside_inference(partial(guarded, self), value, context)
+            return inner
         point = function(self, value, context)
         if not bool(point.detach().isfinite().all()):
             return self._not_finite(point)

@@ -157,7 +157,7 @@ class Convex(ProjectableConstraint):
             point, multiplier = program.solve(start, given)
         polished: Polished = polish(start, point, multiplier, program.lifted, given, program.layout)
         smooth = polished.misfit <= SMOOTH
-        result = torch.where(smooth[:, None], polished.point, point)[:, :n]
+        result = program.into_domains(torch.where(smooth[:, None], polished.point, point)[:, :n], given)
         missed = self._violation(result, given, start)
         none, certain = torch.zeros_like(smooth), smooth
         again = (~smooth | (missed > TIGHT)).nonzero().flatten()
@@ -168,7 +168,8 @@ class Convex(ProjectableConstraint):
             pulls = supporting_multipliers(few, lifted, program.lifted, numbers, program.layout)
             polished = polished.put(again, polish(few, lifted, pulls, program.lifted, numbers, program.layout))
             smooth = polished.misfit <= SMOOTH
-            sharper = polished.point[again, :n]
+            closer = program.into_domains(closer, numbers)
+            sharper = program.into_domains(polished.point[again, :n], numbers)
             off = [self._violation(p, numbers, few) for p in (sharper, closer)]
             smooth[again] &= off[0] <= torch.maximum(off[1], off[1].new_tensor(TIGHT))
             chosen = torch.where(smooth[again][:, None], sharper, closer)
@@ -178,6 +179,8 @@ class Convex(ProjectableConstraint):
             certain = smooth.index_put((again,), smooth[again] | (off[1] <= TIGHT))
         if torch.is_grad_enabled() and (value.requires_grad or coefficients.requires_grad):
             result = self._differentiable(value, coefficients, polished, smooth, result)
+            ended = program.into_domains(result.detach(), given)
+            result = torch.where(ended != result.detach(), ended + (result - result.detach()), result)
         return result, certain, none
 
     def _moved_in(self, point: Tensor, coefficients: Tensor, value: Tensor) -> Tensor:

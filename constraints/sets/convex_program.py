@@ -17,11 +17,14 @@ from constraints.errors import InfeasibleError, MissingExtraError, Specification
 from constraints.functional.active_newton import NormRows, RowLayout
 from constraints.functional.convex_form import Coefficients, Normaliser, size_of_terms
 from constraints.functional.expressions import CvxpyTarget, Norm, TorchTarget, as_leaves, evaluate
+from constraints.functional.stationary import jacobian_of
+from constraints.functional.supporting_planes import nearest_by_planes
 from constraints.sympy_input import as_statement
 
 __all__ = ["ConvexProgram"]
 
 ACCURATE = {"solve_method": "Clarabel", "tol_feas": 1e-12, "tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12}
+ROUNDING = 1e-9  # relative to what is added up
 SIGNS = ("nonnegative", "nonpositive")
 
 
@@ -96,6 +99,24 @@ class ConvexProgram:
         """The conditions, then the ends of the domains of their functions, `(*batch, m + d)`."""
         return self._evaluate([*self.rows, *self.domains], self.outputs, point, coefficients)
 
+    def into_domains(self, point: Tensor, coefficients: Tensor) -> Tensor:
+        """A point `(*batch, n)`, where rounding has put it outside the domain of a function moved onto its end."""
+        if not self.domains:
+            return point
+
+        def ends(at: Tensor, numbers: Tensor) -> Tensor:
+            return self._evaluate(self.domains, self.outputs, at, numbers)
+
+        small = ROUNDING * point.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(point.dtype).tiny)
+        slopes = jacobian_of(ends, point, coefficients)
+        lengths = slopes.square().sum(dim=-1)
+        for i in range(len(self.domains)):
+            over = ends(point, coefficients)[..., i : i + 1]
+            slope, length = slopes[..., i, :], lengths[..., i : i + 1]
+            near = (over > 0) & (over <= small * length.sqrt()) & (length > 0)
+            point = torch.where(near, point - over * slope / length, point)
+        return point
+
     def lift(self, point: Tensor, coefficients: Tensor) -> Tensor:
         """A point with the lifted variables, each as large as what it bounds: `(*batch, n + lifted)`."""
         for i, function in enumerate(self.lifting):
@@ -153,11 +174,24 @@ class ConvexProgram:
             cp.Maximize(slack - 1e-3 * cp.norm(y - self.near, 2)), [*loose, slack >= 0, slack <= 1]
         )
         self.y = y
-        if not numbers and self.inside(torch.zeros(n), torch.zeros(0))[0]:
+        if not numbers and self._is_empty():
             raise InfeasibleError(
                 f"`Convex` needs conditions that some point satisfies together, got {len(self.names)} that none does: "
                 f"{'; '.join(self.names)}"
             )
+
+    def _is_empty(self) -> bool:
+        """Whether the solver finds no point, and supporting hyperplanes find none either, at whatever scale."""
+        start, none = torch.zeros(1, len(self.outputs), dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64)
+        if not self.inside(start[0], none[0])[0]:
+            return False
+        inner = torch.full_like(start, torch.nan)
+        found = nearest_by_planes(start, self.bounding, none, equalities=self.equalities, inner=inner)
+        point = self.into_domains(found.point, none)
+        residual, terms = self.residual(point, none), self.size_of_terms(point, none)
+        k = self.equalities
+        excess = torch.cat([residual[:, :k].abs(), residual[:, k:].clamp(min=0.0)], dim=-1)
+        return bool(found.empty.any()) or not bool((excess <= ROUNDING * terms).all())
 
     def inside(self, near: Tensor, coefficients: Tensor) -> tuple[bool, Tensor | None]:
         """Whether one sample's set is proved to have no point; else a point well inside, not far from `near` `(n,)`."""

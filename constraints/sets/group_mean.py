@@ -59,7 +59,7 @@ class GroupMean(ProjectableConstraint):
         self.fallback = fallback or Raise()
         self.least = -math.inf if low is None else float(low)
         self.grouping = Grouping.parse(pattern, sizes)
-        self.event_dim = self.grouping.event_dim
+        self.event_dim, self.context_dim = self.grouping.event_dim, len(self.grouping.coarse)
         bound = None if low is None else as_buffer("GroupMean", "low", low)
         if bound is not None and bound.dim():
             raise SpecificationError(f"`GroupMean` needs one number for low, got shape {tuple(bound.shape)}")

@@ -204,6 +204,8 @@ class VaryingPolytope(ProjectableConstraint):
                 [1.5000, 0.5000]])
     """
 
+    context_dim = 2
+
     def __init__(self, rows: int, size: int, *, equalities: int = 0, fallback: Fallback | None = None) -> None:
         super().__init__()
         if not (rows >= 1 and size >= 1 and 0 <= equalities <= rows):

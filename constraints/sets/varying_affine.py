@@ -35,6 +35,8 @@ class VaryingAffine(ProjectableConstraint):
                 [5., 0.]])
     """
 
+    context_dim = 2
+
     def __init__(self, rows: int, size: int, *, fallback: Fallback | None = None) -> None:
         super().__init__()
         if not (rows >= 1 and size >= 1):

@@ -21,6 +21,7 @@ from constraints.fields import (
     TransformedNetwork,
     push,
 )
+from constraints.functional.precision import one_precision
 from constraints.symbolic.conditions import Condition, Period, Surface
 from constraints.symbolic.construction import construct
 from constraints.symbolic.extent import Bounds
@@ -124,7 +125,8 @@ class ConditionedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The fields, `(*batch, d)` to `(*batch, n)`."""
-        y: Tensor = self.body(x)
+        with one_precision("`ConditionedNetwork`", self.network, x):
+            y: Tensor = self.body(x)
         return y
 
     def forward_jet(self, jet: Jet) -> Jet:

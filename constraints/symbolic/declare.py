@@ -7,24 +7,17 @@ from typing import Any, overload
 
 import sympy
 from sympy.core.function import AppliedUndef
-from sympy.core.relational import Relational
-from sympy.logic.inference import satisfiable
 
-from constraints.errors import ConstraintError, InfeasibleError, SpecificationError, naming
-from constraints.functional.partial_order import find_cycle
-from constraints.rules import FieldRule, Hierarchy, OutputRule, Rule
+from constraints.errors import ConstraintError, SpecificationError, naming
+from constraints.rules import FieldRule, OutputRule, Rule
 from constraints.sampling import Sampler
 from constraints.sets import Fallback
-from constraints.symbolic.classify import Classifier
-from constraints.symbolic.declared import DeclaredRule
+from constraints.symbolic.declare_outputs import declare_outputs
 from constraints.symbolic.field_units import equation_in_si
 from constraints.symbolic.functions import declare_function
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region
-from constraints.symbolic.rewrite import Rewriter
-from constraints.symbolic.statement import Condition, Reading, every, push_guards
-from constraints.symbolic.units import in_si, unit_of_relation
-from constraints.sympy_input import as_expression, as_number, as_statement, require_fields, require_symbols
+from constraints.sympy_input import as_expression, as_statement, require_fields, require_symbols, require_used
 
 __all__ = ["declare"]
 
@@ -102,11 +95,11 @@ def declare(
 
     Names of outputs used as statements (`Implies(cat, animal)`) mean a score of at least `threshold`, and their
     negation a score below it, by `margin`, and by 1e-4 of the threshold (of 1, if that is more) at least: labels read
-    as `score >= threshold` obey. Where each part of a statement is a child that implies a parent it is a `Hierarchy`,
-    which holds at every threshold. Signs that outputs are declared with (`Symbol("q", nonnegative=True)`) are
-    conditions too. Conditions on inputs alone decide for which samples the rest holds (`Implies(temperature > 100, y <=
-    5)`); they may be strict. Conditions on outputs include their boundary: strict ones are refused, unless `margin`
-    says how far from it to stay.
+    as `score >= threshold` obey. Where each part of a statement is a child that implies a parent, and neither a
+    threshold nor a margin is given, it is a `Hierarchy`, which holds at every threshold. Signs that outputs are
+    declared with (`Symbol("q", nonnegative=True)`) are conditions too. Conditions on inputs alone decide for which
+    samples the rest holds (`Implies(temperature > 100, y <= 5)`); they may be strict. Conditions on outputs include
+    their boundary: strict ones are refused, unless `margin` says how far from it to stay.
 
     Args:
         statement: what holds.
@@ -138,8 +131,10 @@ def declare(
         The rule.
 
     Raises:
-        SpecificationError: an argument that has no meaning beside the others, a symbol that nobody declared, a
-            strict condition without a margin, a statement that always holds, one that does not speak of any output,
+        SpecificationError: an argument that has no meaning beside the others or no use for the statement (a threshold
+            without labels, a margin without strict conditions, a fallback of a set that every sample has a point of,
+            parameters, units and inputs of other symbols), a symbol that nobody declared, a strict condition without a
+            margin, a statement that always holds, one that does not speak of any output,
             or one that adds or compares different units.
         InfeasibleError: a statement that no output satisfies.
 
@@ -167,7 +162,16 @@ def declare(
     if not isinstance(fields, tuple | list) or len(fields):
         with naming(f"rule `{title}`"):
             require_fields(fields, "`fields`")
-        columns_of = {s: c for s, c in _columns("inputs", inputs).items() if isinstance(c, int)}
+        coordinates = {x for field in fields for x in field.args}
+        columns = _columns("inputs", inputs)
+        require_used(title, "inputs", columns, coordinates, "which is no argument of the fields")
+        require_used(
+            title,
+            "units",
+            units or {},
+            {*fields, *coordinates, *(parameters or {})},
+            "which is no field, argument of the fields or parameter",
+        )
         _refuse(title, "fields", outputs=outputs or None, margin=margin, threshold=threshold, fallback=fallback)
         if domain is None:
             _refuse(title, "fields without a domain", draws=draws or None, sampler=sampler)
@@ -184,9 +188,9 @@ def declare(
         return declare_function(
             parts,  # in their order, which `And` does not keep
             fields,
-            columns_of,
+            columns,
             domain=domain,
-            draws=1 if draws is None else draws,
+            draws=draws,
             sampler=sampler,
             nodes=nodes,
             parameters=parameters,
@@ -195,98 +199,19 @@ def declare(
             source=source,
         )
     _refuse(title, "outputs", domain=domain, draws=draws, sampler=sampler, nodes=nodes)
-    threshold = 0.5 if threshold is None else threshold
-    if whole.atoms(sympy.Symbol) and not whole.atoms(Relational) and not satisfiable(sympy.Not(whole)):
-        whole = sympy.true
-    if whole in (sympy.true, sympy.false):
-        kind = SpecificationError if whole == sympy.true else InfeasibleError
-        raise kind(f"rule `{title}`: {'it says nothing: every' if whole == sympy.true else 'no'} output satisfies it")
-    columns, sources = _columns("outputs", outputs), _columns("inputs", inputs)
-    learnt = dict(parameters or {})
-    with naming(f"rule `{title}`"):
-        require_symbols(learnt, "`parameters`")
-    _require_distinct([*columns, *sources, *learnt])
-    wrong = [s for s, one in learnt.items() if not isinstance(one, Learnable) or not s.name.isidentifier()]
-    if wrong:
-        raise SpecificationError(
-            f"rule `{title}` needs a plain name and a Learnable for each parameter, got {wrong[0]}"
-        )
-    with naming(f"rule `{title}`"):
-        threshold = as_number(threshold, "`threshold`")
-        margin = None if margin is None else as_number(margin, "`margin`")
-    if margin is not None and not 0 <= margin < float("inf"):
-        raise SpecificationError(f"rule `{title}` needs a finite margin >= 0, got {margin}")
-    if not -float("inf") < threshold < float("inf"):
-        raise SpecificationError(f"rule `{title}` needs a finite threshold, got {threshold}")
-    real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
-    _require_declared(title, whole, set(real))
-    edges = _edges(whole, columns)
-    if edges:
-        return Hierarchy(edges, name=title, unit=unit, source=source)
-    used = [symbol for symbol in columns if symbol in whole.free_symbols]
-    if not used:
-        raise SpecificationError(
-            f"rule `{title}` needs to speak of an output, got a statement on "
-            f"{', '.join(sorted(map(str, whole.free_symbols))) or 'numbers'} alone"
-        )
-    reading = Reading(real=real, outputs=frozenset(real[s] for s in columns), margin=margin, threshold=threshold)
-    given = tuple(real[s] for s in [*sources, *learnt])
-    classifier = Classifier(tuple(real[s] for s in used), given, fallback)
-    try:
-        signs = [Condition(sign * real[s]) for s in used for sign in _signs(s)]
-        scaled = whole if units is None else in_si(whole, units)
-        unit = unit or ("" if units is None else unit_of_relation(whole, units))
-        read = every([push_guards(reading.read(scaled)), *signs])
-        simple = push_guards(Rewriter(reading).rewrite(read))
-        found = classifier.classify(read, simple)
-    except ConstraintError as error:
-        raise type(error)(f"rule `{title}`: {error}") from error
-    user = {real[s]: s for s in real}
-    needed = {s for entry in found.entries for part in (entry.expression, entry.when) for s in part.free_symbols}
-    moved = {s for entry in found.entries for s in entry.expression.free_symbols}
-    idle = [str(s) for s in learnt if real[s] in needed - moved and found.kind != "unknown"]
-    if idle:
-        raise SpecificationError(
-            f"rule `{title}` cannot learn {', '.join(idle)}: it only decides for which samples the rest holds, and "
-            f"that has no derivative"
-        )
-    bound: dict[sympy.Symbol, int | str] = {real[s]: where for s, where in sources.items() if real[s] in needed}
-    places = [columns[user[symbol]] for symbol in found.outputs]
-    strict = ["strict conditions count their boundary as inside"] if margin == 0 else []
-    return DeclaredRule(
+    return declare_outputs(
         whole,
-        found,
-        read,
-        simple,
-        outputs=places,
-        inputs=bound,
-        learnables={real[s]: one for s, one in learnt.items() if real[s] in needed},
+        columns=_columns("outputs", outputs),
+        sources=_columns("inputs", inputs),
+        parameters=parameters or {},
+        units=units,
+        margin=margin,
+        threshold=threshold,
+        fallback=fallback,
         name=title,
         unit=unit,
         source=source,
-        notes=strict,
     )
-
-
-def _edges(whole: sympy.Basic, columns: Mapping[sympy.Symbol, int | str]) -> list[tuple[int | str, int | str]]:
-    """Child and parent, by column, of each part of a statement; empty where some part is something else."""
-    edges = []
-    for part in whole.args if isinstance(whole, sympy.And) else [whole]:
-        child: sympy.Basic = part
-        if isinstance(part, sympy.Implies):
-            child, parent = part.args
-        elif isinstance(part, sympy.Or) and len(part.args) == 2:
-            negated = [a.args[0] for a in part.args if isinstance(a, sympy.Not)]
-            plain = [a for a in part.args if isinstance(a, sympy.Symbol)]
-            if len(negated) != 1 or len(plain) != 1:
-                return []
-            child, parent = negated[0], plain[0]
-        else:
-            return []
-        if child not in columns or parent not in columns:
-            return []
-        edges.append((columns[child], columns[parent]))
-    return [] if find_cycle(edges) else edges
 
 
 def _whole(statement: Any) -> sympy.Basic:
@@ -335,32 +260,3 @@ def _columns(what: str, symbols: Symbols) -> dict[sympy.Symbol, int | str]:
     if len(set(found.values())) < len(found) or (not isinstance(symbols, Mapping) and len(found) < len(symbols)):
         raise SpecificationError(f"`declare` needs distinct {what}, got {list(symbols)}")
     return found
-
-
-def _require_distinct(symbols: Sequence[sympy.Symbol]) -> None:
-    names = [symbol.name for symbol in symbols]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SpecificationError(f"`declare` needs one meaning for each name, got {', '.join(twice)} more than once")
-
-
-def _require_declared(title: str, whole: sympy.Basic, known: set[sympy.Symbol]) -> None:
-    unknown = sorted(str(s) for s in whole.free_symbols - known)
-    if unknown:
-        names = {s.name for s in known}
-        twins = [name for name in unknown if name in names]
-        hint = f" ({', '.join(twins)} was declared with other assumptions: use the same symbol)" if twins else ""
-        raise SpecificationError(
-            f"rule `{title}` needs every symbol declared as an output, an input or a parameter, got "
-            f"{', '.join(unknown)}{hint}"
-        )
-    functions = [str(f) for f in whole.atoms(AppliedUndef, sympy.Derivative)]
-    if functions:
-        raise SpecificationError(
-            f"rule `{title}` speaks of functions, {', '.join(sorted(functions))}: say which they are with fields=[...]"
-        )
-
-
-def _signs(symbol: sympy.Symbol) -> list[int]:
-    """The declared sign as conditions `sign * y <= 0`."""
-    return ([-1] if symbol.is_extended_nonnegative else []) + ([1] if symbol.is_extended_nonpositive else [])

@@ -29,7 +29,7 @@ from constraints.symbolic.jumps import require_no_jump_derivatives, require_smoo
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
 from constraints.symbolic.terms import Equation, read_equation
-from constraints.sympy_input import require_fields, require_symbols
+from constraints.sympy_input import require_fields, require_symbols, require_used
 
 __all__ = ["FieldEquation"]
 
@@ -51,11 +51,12 @@ class FieldEquation(FieldRule):
         fields: the model's outputs, in the order of its columns, as functions of all its inputs in their order.
         domain: bounds of each coordinate, or domains of several (see `constraints.domains`), where points are to be
             drawn, and inside which they must lie; of a boundary, `normal(x, y)` are symbols of its normal.
-        draws: how many points for each sample; 0 for the model's inputs themselves.
+        draws: how many points of the domain for each sample, by default 1; 0 for the model's inputs themselves.
         sampler: chooses the points in training (see `constraints.sampling`), by default uniformly; points at which the
             rule is measured are always uniform.
         parameters: numbers that are learnt.
         structure: rules of shape that together are the relations, by which an architecture can hold them.
+        soft_because: why no architecture holds inequalities, for `explain()`, where that is known.
         nodes: of Gauss-Legendre quadrature along each axis of integrals, at least 3; by default 32 along a line, 10
             along each side of a rectangle, 6 along more. Where the integrand is not resolved by them a warning gives
             the estimated error.
@@ -65,7 +66,8 @@ class FieldEquation(FieldRule):
 
     Raises:
         SpecificationError: a symbol that nobody declared, a field of another arity, a domain that is none, strict
-            inequalities, equations beside inequalities.
+            inequalities, equations beside inequalities, arguments that have no use: a parameter of which no relation
+            speaks, `draws` or a sampler without points to draw, `nodes` without an integral.
 
     Example:
         >>> x, t = sympy.symbols("x t")
@@ -85,10 +87,11 @@ class FieldEquation(FieldRule):
         fields: Sequence[AppliedUndef],
         *,
         domain: Region | None = None,
-        draws: int = 1,
+        draws: int | None = None,
         sampler: Sampler | None = None,
         parameters: Mapping[sympy.Symbol, Learnable] | None = None,
         structure: Sequence[FieldRule] = (),
+        soft_because: str = "",
         nodes: int | None = None,
         name: str | None = None,
         unit: str = "",
@@ -116,11 +119,19 @@ class FieldEquation(FieldRule):
                 raise SpecificationError(
                     f"rule `{self.name}` needs a plain name of its own and a Learnable for each parameter, got {symbol}"
                 )
+        spoken = {symbol for gap in gaps for symbol in gap.free_symbols}
+        require_used(self.name, "parameters", learnables, spoken, "of which no relation speaks")
         self.learnables = {_real(symbol): one for symbol, one in learnables.items()}
         self.raw = nn.ParameterDict({str(symbol): one.start() for symbol, one in self.learnables.items()})
         if sampler is not None and not isinstance(sampler, Sampler):
             raise SpecificationError(f"rule `{self.name}` needs a Sampler, got {type(sampler).__name__}")
-        self.draws = draws
+        idle = [n for n, value in (("draws", draws or None), ("sampler", sampler)) if value is not None]
+        if idle and (domain is None or draws == 0):
+            where = "fields without a domain" if domain is None else "draws=0"
+            raise SpecificationError(
+                f"rule `{self.name}` needs arguments that have a meaning beside {where}, got {idle[0]}="
+            )
+        self.draws = 1 if draws is None else draws
         self._compiled: Callable[..., Tensor] | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
         self.domain, self.sampler = None if domain is None else self._region(domain), sampler or Uniform()
@@ -140,7 +151,8 @@ class FieldEquation(FieldRule):
         self.equations = tuple(equations)
         seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
         self._constant = not seen & {*self.coordinates, *at_boundary}
-        self.architecture, self.soft_because = self._find_architecture(equations, all(equal), structure)
+        self.architecture, reason = self._find_architecture(equations, all(equal), structure)
+        self.soft_because, self._unshaped = soft_because or reason, soft_because
 
     def _read(self, gap: sympy.Expr) -> Equation:
         ranges = {}
@@ -174,6 +186,20 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             found = find_architecture(equations, names, len(self.fields), self.domain)
         return (None, found) if isinstance(found, str) else (found, "")
+
+    def bind_inputs(self, names: Sequence[str] | None) -> None:
+        """Check that inputs called as its coordinates are at their places: it takes them as all inputs, in their order.
+
+        Raises:
+            SpecificationError: one is elsewhere.
+        """
+        own = [str(x) for x in self.coordinates]
+        moved = [name for i, name in enumerate(names or ()) if name in own and own.index(name) != i]
+        if moved:
+            raise SpecificationError(
+                f"rule `{self.name}` needs the module's inputs in the order of its coordinates {own}, got "
+                f"{list(names or ())}"
+            )
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -400,26 +426,29 @@ class FieldEquation(FieldRule):
         """See `Rule.explain`."""
         count = len(self.equations)
         kinds = "equation" if isinstance(self.constraint, Zero) else "inequality"
-        many = {"equation": "equations", "inequality": "inequalities"}[kinds]
+        many = {"equation": "equations", "inequality": "inequalities", "condition": "conditions"}
+        on = ", ".join(map(str, self.fields))
         learnt = f"; learnt: {', '.join(self.raw)}" if self.learnables else ""
         places = f" at each of {self._residual.places} places" if self._residual.places > 1 else ""
         if self.architecture is not None:
-            what = "condition" if self.conditions else "equation"
+            what = "condition" if self.conditions else kinds
             return Explanation(
                 rule=self.name,
-                kind=f"{f'{count} {what}s' if count > 1 else what} on {', '.join(map(str, self.fields))}",
+                kind=f"{f'{count} {many[what]}' if count > 1 else what} on {on}",
                 embeddings=("Hard", "Soft", "AugmentedLagrangian", "Monitor"),
                 guarantee=Guarantee.EXACT,
                 cost=f"Hard: {self.architecture.cost}",
                 why=self.architecture.why,
             )
+        derivatives = f"derivatives up to order {self.order}" if self.order else "no derivatives"
+        soft = f"; not Hard: {self._unshaped}" if self._unshaped else ""
         return Explanation(
             rule=self.name,
-            kind=f"{f'{count} {many}' if count > 1 else kinds} of {', '.join(map(str, self.fields))}",
+            kind=f"{f'{count} {many[kinds]}' if count > 1 else kinds} of {on}",
             embeddings=("Soft", "AugmentedLagrangian", "Monitor"),
             guarantee=Guarantee.SOFT,
             cost=f"one evaluation of the model{' with its derivatives' if self.order else ''}{places}",
-            why=f"derivatives up to order {self.order}" + learnt if self.order else "no derivatives" + learnt,
+            why=derivatives + learnt + soft,
         )
 
 

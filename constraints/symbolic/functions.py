@@ -63,10 +63,10 @@ class _Shape:
 def declare_function(
     parts: Sequence[sympy.Basic],
     fields: Sequence[AppliedUndef],
-    columns: Mapping[sympy.Symbol, int],
+    columns: Mapping[sympy.Symbol, int | str],
     *,
     domain: Region | None = None,
-    draws: int = 1,
+    draws: int | None = None,
     sampler: Sampler | None = None,
     parameters: Mapping[sympy.Symbol, Learnable] | None = None,
     nodes: int | None = None,
@@ -79,7 +79,7 @@ def declare_function(
     Args:
         parts: what holds, all of it.
         fields: the outputs of the model as functions of its inputs, `Function("f")(x, y)`, in the order of its columns.
-        columns: columns of the inputs; those left out are bound by name.
+        columns: columns or names of the inputs; those left out are bound by their symbol's name.
         domain: see `FieldEquation`.
         draws: see `FieldEquation`.
         sampler: see `FieldEquation`.
@@ -103,7 +103,8 @@ def declare_function(
     parts = [one for part in parts for one in (part.args if isinstance(part, sympy.And) else [part])]
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
 
-    def equation(structure: Sequence[FieldRule] = ()) -> FieldEquation:
+    def equation(structure: Sequence[FieldRule] = (), soft_because: str = "") -> FieldEquation:
+        _require_positions(columns, fields)
         return FieldEquation(
             parts,
             fields,
@@ -112,6 +113,7 @@ def declare_function(
             sampler=sampler,
             parameters=parameters,
             structure=structure,
+            soft_because=soft_because,
             nodes=nodes,
             **told,
         )
@@ -120,6 +122,7 @@ def declare_function(
         return equation()
     symmetric = _symmetry(parts, fields, told) if len(parts) == 1 and domain is None else None
     if symmetric is not None:
+        _require_positions(columns, fields)
         return symmetric
     found = [_structure(part, fields, columns) for part in parts]
     known = [one for one in found if one is not None]
@@ -130,14 +133,23 @@ def declare_function(
         return shapes[0].rule(fields, told)
     if len(shapes) == 1 and shapes[0].order == 2 and sampler is None:  # by chords, which a network with kinks has, too
         region = read_region(domain, fields[0].args) if domain is not None else None
-        if isinstance(region, Cuboid) and len(shapes[0].inputs) == 1:
+        if isinstance(region, Cuboid) and len(shapes[0].inputs) == 1 and draws != 0:
             box = Box(low=region.low, high=region.high)
-            return shapes[0].rule(fields, told, **({"region": box, "draws": draws} if draws else {}))
-    _require_positions(columns, fields)
-    # An architecture shapes all outputs, and is convex in several inputs together, which is more than in each.
-    if any(len(one.outputs) < len(fields) for one in shapes) or sum(one.order == 2 for one in shapes) > 1:
-        return equation()
-    return equation([one.rule(fields, told) for one in shapes])
+            return shapes[0].rule(fields, told, region=box, draws=draws)
+    soft = _why_soft(shapes, fields)
+    return equation((), soft) if soft else equation([one.rule(fields, told) for one in shapes])
+
+
+def _why_soft(shapes: Sequence[_Shape], fields: Sequence[AppliedUndef]) -> str:
+    """Why no architecture is known that has all shapes; empty where one is."""
+    if any(one.order != 1 and len(one.outputs) < len(fields) for one in shapes):
+        return (
+            "an architecture gives all outputs the same curvature, and the same bound of slopes: for Hard declare the "
+            "relations of each field apart, for a network of its own"
+        )
+    if sum(one.order == 2 for one in shapes) > 1:
+        return "an architecture is convex in several inputs together, which is more than in each"
+    return ""
 
 
 def _require_fields(fields: Sequence[AppliedUndef]) -> None:
@@ -149,6 +161,8 @@ def _require_fields(fields: Sequence[AppliedUndef]) -> None:
             )
     if len({field.func for field in fields}) < len(fields):
         raise SpecificationError(f"`declare` needs distinct fields, got {list(fields)}")
+    if any(set(field.args) != set(fields[0].args) for field in fields):
+        raise SpecificationError(f"`declare` needs fields of the same coordinates, got {list(fields)}")
 
 
 def _derivative(e: sympy.Expr, fields: Sequence[AppliedUndef]) -> tuple[AppliedUndef, sympy.Symbol, int] | None:
@@ -173,7 +187,7 @@ def _gap(relation: sympy.Basic) -> sympy.Expr | None:
 
 
 def _structure(
-    relation: sympy.Basic, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int]
+    relation: sympy.Basic, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int | str]
 ) -> _Shape | None:
     """What an architecture can hold of a relation; None where it is none."""
     gap = _gap(relation) if isinstance(relation, Relational) else None
@@ -209,17 +223,19 @@ def _merge(shapes: Sequence[_Shape], fields: Sequence[AppliedUndef]) -> list[_Sh
     return list(by_outputs.values())
 
 
-def _require_positions(columns: Mapping[sympy.Symbol, int], fields: Sequence[AppliedUndef]) -> None:
+def _require_positions(columns: Mapping[sympy.Symbol, int | str], fields: Sequence[AppliedUndef]) -> None:
     """Refuse columns that are not the places of the fields' arguments, which an equation takes as all inputs."""
     for symbol, column in columns.items():
-        if symbol not in fields[0].args or fields[0].args.index(symbol) != column:
+        if column not in (symbol.name, fields[0].args.index(symbol)):
             raise SpecificationError(
-                f"`declare` needs the inputs of several relations, or of a domain, in the order of the fields' "
+                f"`declare` needs the inputs of equations, symmetries and domains in the order of the fields' "
                 f"arguments {fields[0].args}, got column {column} for {symbol}"
             )
 
 
-def _steepness(gap: sympy.Expr, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int]) -> _Shape | None:
+def _steepness(
+    gap: sympy.Expr, fields: Sequence[AppliedUndef], columns: Mapping[sympy.Symbol, int | str]
+) -> _Shape | None:
     """A norm of slopes that is at most a number."""
     number, norm = gap.as_independent(*fields, as_Add=True)
     bound, slopes, p = -number, [], 2.0

@@ -12,7 +12,7 @@ import sympy
 from constraints.errors import ConstraintError, RuleTextError
 from constraints.rules import OutputRule
 from constraints.sets import Fallback
-from constraints.symbolic.declare import declare
+from constraints.symbolic.declare_outputs import declare_outputs
 from constraints.symbolic.grammar import read_statement
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.tokens import KEYWORDS, cut, fail
@@ -91,8 +91,8 @@ def read_rules(
         text: the lines.
         outputs: names of the outputs.
         inputs: names of the inputs.
-        parameters: numbers that are learnt, by name.
-        margin: see `declare`.
+        parameters: numbers that are learnt, by name; each is in some line.
+        margin: see `declare`; of all lines that have a use for it, as are the next two.
         threshold: see `declare`.
         fallback: see `declare`.
 
@@ -115,6 +115,7 @@ def read_rules(
     columns, sources = _names("outputs", outputs, 0), _names("inputs", inputs, 0)
     _names("parameters", list(parameters or {}), 0)
     found: dict[str, OutputRule] = {}
+    used: list[str] = []
     for number, whole in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = whole.split("#", maxsplit=1)[0].rstrip()
         if not line.strip() or ORDERING.fullmatch(line.strip()):
@@ -136,6 +137,7 @@ def read_rules(
         try:
             _require_known(body, columns, sources, parameters or {})
             statement = read_statement(body)
+            used.append(body)
             found[name] = _declare(
                 statement,
                 columns,
@@ -150,6 +152,10 @@ def read_rules(
             raise RuleTextError(f"line {number}: a simpler statement is needed, got one nested too deeply") from None
         except ConstraintError as error:
             raise RuleTextError(f"line {number}: {error}") from error
+    spoken = {token.text for line in used for token in cut(line)} if parameters else set()
+    idle = [key for key in parameters or () if key not in spoken]
+    if idle:
+        raise RuleTextError(f"parameters that some line speaks of are needed, got `{idle[0]}`, which is in none")
     return found
 
 
@@ -165,20 +171,21 @@ def _declare(
     name: str,
 ) -> OutputRule:
     symbols = {str(s): s for s in statement.free_symbols}
-    outputs: list[sympy.Symbol] | dict[sympy.Symbol, int]
+    outputs: dict[sympy.Symbol, int | str]
     if columns is None:
         outputs = {s: int(at[1]) for text, s in sorted(symbols.items()) if (at := COLUMN.fullmatch(text))}
     else:
-        outputs = [sympy.Symbol(column) for column in columns]
-    return declare(
+        outputs = {sympy.Symbol(column): column for column in columns}
+    return declare_outputs(
         statement,
-        outputs=outputs,
-        inputs=[sympy.Symbol(source) for source in sources or ()],
+        columns=outputs,
+        sources={sympy.Symbol(source): source for source in sources or ()},
         parameters={sympy.Symbol(key): value for key, value in parameters.items()},
         margin=margin,
         threshold=threshold,
         fallback=fallback,
         name=name,
+        shared=True,
     )
 
 

@@ -2,7 +2,20 @@
 
 import pytest
 import torch
-from sympy import Abs, Eq, Function, Rational, acos, atan2, cbrt, sqrt, symbols
+from sympy import (
+    Abs,
+    Eq,
+    Function,
+    Piecewise,
+    Rational,
+    StrictGreaterThan,
+    StrictLessThan,
+    acos,
+    atan2,
+    cbrt,
+    sqrt,
+    symbols,
+)
 from torch import nn
 
 from constraints import AugmentedLagrangian, NonFiniteError, Soft, declare
@@ -142,3 +155,49 @@ def test_curved_sets_refuse_outputs_where_they_have_no_slope(equation, dtype):
     smooth.bind(["a", "b"])
     Soft(smooth).penalty(nn.Identity(), value, value).backward()
     torch.testing.assert_close(value.grad, torch.tensor([[0.0, -2.0 / 3]], dtype=dtype).expand(3, 2))
+
+
+ROOT, LINE, HEAT = symbols("root", real=True), symbols("line", real=True), Function("heat")(X)
+
+
+@pytest.mark.parametrize(
+    ("case", "slope"),
+    [
+        (Piecewise((sqrt(ROOT), ROOT > 0), (0, True)), 0.0),
+        (Piecewise((sqrt(ROOT), ROOT > 0), (3 * ROOT, True)), 3.0),
+        (Piecewise((0, ROOT <= 0), (sqrt(ROOT), True)), 0.0),
+        (Piecewise((sqrt(-ROOT), ROOT < 0), (ROOT**2 + 2 * ROOT, True)), 2.0),
+        (Piecewise((ROOT * sqrt(ROOT), ROOT >= 0), (0, True)), 0.0),
+        (Piecewise((ROOT, Eq(ROOT, 0)), (sqrt(Abs(ROOT)), True)), 1.0),
+    ],
+    ids=str,
+)
+def test_a_guarded_root_has_the_slope_of_the_case_that_is_taken(case, slope):
+    class Constant(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.level = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+        def forward(self, x):
+            return self.level.expand(len(x), 1) + 0.0 * x
+
+    rule = declare(Eq(case.subs(ROOT, HEAT) + HEAT, 1), fields=[HEAT])
+    model, x = Constant(), torch.zeros(3, 1, dtype=torch.float64)
+    Soft(rule).penalty(model, x, model(x)).backward()
+    assert float(model.level.grad) == pytest.approx(-2.0 * (1.0 + slope))  # of (case + level - 1)^2
+    statement = Eq(case + LINE, -1)
+    strict = {"margin": 0.0} if statement.atoms(StrictGreaterThan, StrictLessThan) else {}
+    if strict:
+        y = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+        Soft(declare(statement, outputs={ROOT: 0, LINE: 1}, **strict)).penalty(nn.Identity(), x[:1], y).backward()
+        assert y.grad.tolist() == [[pytest.approx(2.0 * slope), 2.0]]
+
+
+@pytest.mark.parametrize("case", [Piecewise((sqrt(ROOT), ROOT >= 0), (0, True)), sqrt(Abs(ROOT))], ids=str)
+def test_a_root_that_is_taken_at_0_is_refused(case):
+    rule = declare(Eq(case.subs(ROOT, HEAT) + HEAT, 1), fields=[HEAT])
+    model, x = nn.Linear(1, 1), torch.zeros(2, 1)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    with pytest.raises(NonFiniteError, match="no limit at 2 of 2 points"):
+        Soft(rule).penalty(model, x, model(x))

@@ -33,6 +33,7 @@ from constraints import (
     UnsupportedError,
     join,
 )
+from constraints.networks.shape import Shape
 from constraints.testing import check_embedding, check_rule
 
 REGION = Box(low=[-2.0, -2.0, -2.0], high=[2.0, 2.0, 2.0])
@@ -201,6 +202,46 @@ def test_several_rules_share_one_wrap():
         assert hard.rule.constraint.check(hard.rule.evaluate(wrapped, x, x)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_outputs_have_directions_of_their_own(dtype):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 16), GroupSort(), nn.Linear(16, 3)).to(dtype)
+    rules = {
+        "up": Hard(MonotoneIn([0], outputs=[0])),
+        "down": Hard(MonotoneIn([0, 1], outputs=[1], decreasing=True)),
+        "gentle": Hard(LipschitzIn(3.0, [0, 1, 2])),
+    }
+    wrapped = join(net, rules)
+    assert wrapped.shape.directions == ((1, 0, 0), (-1, -1, 0), (0, 0, 0)) and wrapped.shape.free == []
+    x = (5.0 * torch.randn(64, 3)).to(dtype)
+    for hard in rules.values():
+        assert hard.rule.constraint.check(hard.rule.evaluate(wrapped, x, x)).all()
+    slopes = torch.func.vmap(torch.func.jacrev(wrapped))(x)
+    assert (slopes[:, 0, 0] >= 0).all() and (slopes[:, 1, :2] <= 0).all()
+    assert slopes[:, 2, 0].min() < 0 < slopes[:, 2, 0].max()  # nothing is said of it, and nothing holds
+    assert not MonotoneIn([0], outputs=[2]).guaranteed(wrapped)
+    with pytest.raises(SpecificationError, match="increasing or decreasing, got both for output 0 in input 0"):
+        join(wrapped, {"again": Hard(MonotoneIn([0], decreasing=True))})
+
+
+def test_directions_of_outputs_become_those_of_all():
+    shape = Shape(inputs=2, outputs=2, increasing={0}, directions=((0, -1), (1, -1)))
+    assert (shape.increasing, shape.decreasing, shape.directions) == ({0}, {1}, ((1, -1), (1, -1)))
+    for wrong in (((1, 0),), ((1,), (0,)), ((2, 0), (0, 0))):
+        with pytest.raises(SpecificationError, match="a direction of 1, -1 or 0"):
+            Shape(inputs=2, outputs=2, directions=wrong)
+    with pytest.raises(SpecificationError, match="got both for output 1 in input 0"):
+        Shape(inputs=2, outputs=2, increasing={0}, directions=((1, 0), (-1, 0)))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **k: MonotoneIn([0], **k), lambda **k: ConvexIn([0], **k), lambda **k: LipschitzIn(1.0, [0], **k)]
+)
+def test_draws_need_a_region(make):
+    with pytest.raises(SpecificationError, match="needs a region for its draws, got draws=4"):
+        make(draws=4)
+
+
 def test_a_network_that_obeys_is_returned_as_it_is():
     shaped = ShapedNetwork(3, 1, [8], increasing=[0, 1], convex=[0])
     rules = {"a": Hard(MonotoneIn([1])), "b": Hard(ConvexIn([0])), "c": Hard(MonotoneIn([0]))}
@@ -220,7 +261,7 @@ def test_a_network_that_obeys_is_returned_as_it_is():
         ([MonotoneIn([0])], nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)), "BatchNorm"),
         ([MonotoneIn([0])], nn.LSTM(3, 2), "nn.Sequential of nn.Linear"),
         ([MonotoneIn([3])], network(), "columns from 0 to 2"),
-        ([MonotoneIn([0], outputs=[1])], network(), "shapes all of them"),
+        ([MonotoneIn([0], outputs=[2])], network(), "speaks of output 2, but the model has only 2"),
         ([LipschitzIn(1.0, [0], outputs=[1])], network(), "shapes all of them"),
         ([ConvexIn([0, 1, 2], outputs=[1])], network(), "shapes all of them"),
         ([MonotoneIn([0]), MonotoneIn([0], decreasing=True, name="down")], network(), "increasing or decreasing"),
@@ -233,7 +274,7 @@ def test_a_network_that_obeys_is_returned_as_it_is():
     ],
 )
 def test_what_no_architecture_holds_is_refused(rules, net, text):
-    with pytest.raises((UnsupportedError, SpecificationError), match=text):
+    with pytest.raises((UnsupportedError, SpecificationError, ShapeError), match=text):
         join(net, {rule.name: Hard(rule) for rule in rules})
 
 

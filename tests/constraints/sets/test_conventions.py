@@ -23,9 +23,10 @@ from constraints import (
     join,
 )
 from constraints.functional import certified_tolerance
-from constraints.networks import Averaged, Representation, column_shifts
+from constraints.networks import Averaged, Canonicalised, Permutations, Representation, column_shifts, turns_and_flips
 from constraints.sets import Agreement, Constraint, Formula, NonPositive, Zero
 from constraints.testing import (
+    check_set,
     law_convex,
     law_empty_batch,
     law_feasible,
@@ -153,7 +154,7 @@ class Absolute(Constraint):
     [
         (law_sides, OneSided(), "sides: the violation is not that of the residual"),
         (law_nearest, Radial(), "nearest"),
-        (law_reference, Radial(), "SLSQP finds a point of the set that is nearer"),
+        (law_reference, Radial(), "a point of the set is nearer"),
         (law_convex, Ring(), "a point between two of the set is outside"),
         (law_threads, Stateful(), "a concurrent call differs"),
     ],
@@ -161,6 +162,108 @@ class Absolute(Constraint):
 def test_laws_catch_what_breaks_them(law, constraint, says):
     with pytest.raises(AssertionError, match=says):
         law(constraint, normal(20, 2))
+
+
+class Answering(ProjectableConstraint):
+    """Refuses what every set refuses, and gives an answer of its own."""
+
+    def answer(self, value):
+        raise NotImplementedError
+
+    def project(self, value, context=None):
+        self.require_values(value)
+        return self.answer(value)
+
+
+class Smaller(Answering):
+    """A disc whose answers are at .99 of its radius."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.norm(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        length = value.norm(dim=-1, keepdim=True)
+        return torch.where(length > 1.0, 0.99 * value / length, value)
+
+
+class Shifted(Answering):
+    """A box whose answers are those of one within it."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return (value.abs() - 1.0).amax(dim=-1, keepdim=True)
+
+    def answer(self, value):
+        return torch.where(self.residual(value) > 0.0, value.clamp(-0.9, 1.0), value)
+
+
+class Inset(Answering):
+    """A half-space whose answers lie on the hyperplane of another offset."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.sum(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        return value - 0.5 * (value.sum(dim=-1, keepdim=True) - 0.9) * (self.residual(value) > 0.0)
+
+
+class Normalising(Answering):
+    """A simplex whose answers are clipped and divided by their sum."""
+
+    size, equalities = 3, 1
+
+    def residual(self, value, context=None):
+        return torch.cat([value.sum(dim=-1, keepdim=True) - 1.0, -value], dim=-1)
+
+    def answer(self, value):
+        clipped = value.clamp(min=0.0) + 1e-300
+        return clipped / clipped.sum(dim=-1, keepdim=True)
+
+
+class Shortsighted(Answering):
+    """A disc that is right near by, and answers with the nearest point of its inner square far away."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.norm(dim=-1, keepdim=True) - 1.0
+
+    def answer(self, value):
+        length = value.norm(dim=-1, keepdim=True)
+        inner = value.clamp(-(0.5**0.5), 0.5**0.5)
+        return torch.where(length > 50.0, inner, value / length.clamp(min=1.0))
+
+
+class OneStep(Answering):
+    """An ellipse, by one Newton step and a radial map back: feasible, and nearly right on the boundary alone."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value[..., :1] ** 2 + 4.0 * value[..., 1:] ** 2 - 1.0
+
+    def answer(self, value):
+        gap = self.residual(value).clamp(min=0.0)
+        slope = torch.cat([2.0 * value[..., :1], 8.0 * value[..., 1:]], dim=-1)
+        moved = value - gap * slope / slope.square().sum(dim=-1, keepdim=True).clamp(min=1e-300)
+        return moved / (self.residual(moved) + 1.0).clamp(min=1.0).sqrt()
+
+
+WRONG = (Smaller(), Shifted(), Inset(), Normalising(), Shortsighted(), OneStep())
+
+
+@pytest.mark.parametrize("constraint", WRONG, ids=lambda one: type(one).__name__)
+def test_a_set_whose_answers_are_not_the_nearest_fails(constraint):
+    values = normal(6, constraint.size, seed=2)
+    with pytest.raises(AssertionError, match="reference: a point of the set is nearer"):
+        law_reference(constraint, values)
+    with pytest.raises(AssertionError, match=r"nearest: |reference: |convex: "):
+        check_set(constraint, values)
 
 
 def test_the_law_of_scales_catches_an_absolute_tolerance():
@@ -297,12 +400,26 @@ def test_rules_with_numbers_from_the_input_compile_and_export():
         torch.testing.assert_close(exported(more), model(more))
 
 
-def test_averaged_networks_export_with_a_batch_of_any_size():
-    network = Averaged(torch.nn.Linear(3, 1), Representation(column_shifts(3)))
+@pytest.mark.parametrize(
+    ("wrapper", "group", "shape"),
+    [
+        (Averaged, column_shifts(3), (3,)),
+        (Canonicalised, column_shifts(3), (3,)),
+        (Canonicalised, Permutations(3), (3,)),
+        (Canonicalised, turns_and_flips(), (4, 4)),
+        (Averaged, turns_and_flips(), (4, 4)),
+    ],
+    ids=lambda one: getattr(one, "__name__", type(one).__name__),
+)
+def test_symmetric_networks_export_with_a_batch_of_any_size(wrapper, group, shape):
+    torch.manual_seed(0)
+    inner = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(torch.Size(shape).numel(), 2), torch.nn.Tanh())
+    network = wrapper(inner, Representation(group))
     size = torch.export.Dim("size", min=1, max=1024)
-    exported = torch.export.export(network, (torch.randn(4, 3),), dynamic_shapes=({0: size},)).module()
-    more = torch.randn(9, 3)
-    torch.testing.assert_close(exported(more), network(more))
+    exported = torch.export.export(network, (torch.randn(4, *shape),), dynamic_shapes=({0: size},)).module()
+    for count in (1, 9):
+        more = torch.randn(count, *shape)
+        torch.testing.assert_close(exported(more), network(more))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -259,6 +259,42 @@ class TestConvex:
         with pytest.raises(InfeasibleError):
             Convex(conditions, [x, y])
 
+    @pytest.mark.parametrize("scale", [1.0, 1e5, 1e10])
+    def test_contradictions_are_refused_at_any_scale(self, scale):
+        with pytest.raises(InfeasibleError):
+            Convex([x**2 + y**2 <= scale**2, x + y >= 2 * scale], [x, y])
+
+    @pytest.mark.parametrize("scale", [1e-10, 1e-5, 1e5, 1e8, 1e10, 1e12])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_a_lens_of_any_scale_has_its_nearest_points(self, scale, dtype):
+        ours = Convex([x**2 + y**2 <= scale**2, x + y >= scale / 2], [x, y])
+        value = torch.tensor([[3.0, 0.0], [-3.0, -3.0], [-2.0, 1.5]], dtype=dtype)
+        point = ours.project(scale * value) / scale
+        corner = (1.0 - 7.0**0.5) / 4.0, (1.0 + 7.0**0.5) / 4.0  # x + y = 1/2 on the circle
+        expected = torch.tensor([[1.0, 0.0], [0.25, 0.25], corner], dtype=dtype)
+        torch.testing.assert_close(point, expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize(
+        "conditions",
+        [
+            [0.92 * x - 0.52 * y <= 0.9, -0.45 * x - 0.28 * y <= 0.9, sympy.sqrt(x) - 2.87 * x - 2.47 * y >= -0.1],
+            [sympy.sqrt(x) + sympy.sqrt(y) >= 1.2, x <= 2, y <= 3],
+            [sympy.log(x) - 0.7 * y >= -1.2, x + y <= 3],
+            [x * sympy.log(x) + y * sympy.log(y) <= 0.4],
+        ],
+        ids=str,
+    )
+    def test_answers_at_the_end_of_a_domain_are_found(self, conditions, dtype):
+        ours = Convex(conditions, [x, y])
+        value = 30.0 * torch.randn(20, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+        point, certificate = ours.solve(value)
+        assert certificate.feasible.all() and not certificate.empty.any()
+        # No point between it and one well inside is nearer.
+        inner = ours.program.inside(torch.zeros(2, dtype=torch.float64), torch.zeros(0))[1].to(dtype)
+        ways = (point - value) * (inner - point)
+        assert (ways.sum(-1) >= -1e-4 * (point - value).norm(dim=-1)).all()
+
     def test_declared_signs_are_conditions(self):
         ours = Convex([r + x <= 1], [r, x])
         torch.testing.assert_close(ours.project(torch.tensor([-2.0, 0.5])), torch.tensor([0.0, 0.5]))

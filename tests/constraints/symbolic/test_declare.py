@@ -1,11 +1,13 @@
 """The front door: which set a statement is found to be, how it is bound, and what is refused."""
 
 import pickle
+from itertools import pairwise
 
 import pytest
 import sympy
 import torch
 from sympy import ITE, And, Eq, Implies, Max, Not, Or, Piecewise, Xor, exp, log, sqrt
+from sympy.physics.units import meter, second
 
 from constraints import (
     AugmentedLagrangian,
@@ -16,6 +18,7 @@ from constraints import (
     InfeasibleError,
     Learnable,
     Monitor,
+    Raise,
     Soft,
     SpecificationError,
     UnsupportedError,
@@ -315,3 +318,67 @@ def test_a_mix_of_strengths_on_one_model():
 def test_explain_tells_how_rare_failures_of_a_surface_are():
     rule = declare(Eq(A**2 + 100 * B**2, 1), outputs=OUT)
     assert "of 64 random values, up to 100 times its size away, 64 were brought onto it" in rule.explain().why
+
+
+LABELS = {A: 0, B: 1, C: 2}
+GIVEN = sympy.Symbol("given")
+LEARNT = {sympy.Symbol("k"): Learnable(initial=1.0)}
+ROWS = [A + B <= 1, A - B <= 1, A >= 0, 2 * A - B <= 3]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told", "expected"),
+    [
+        (A + B <= 1, {"threshold": 0.3}, "threshold=0.3: no label is in"),
+        (Implies(GIVEN > 1, A <= 1), {"threshold": 0.3}, "threshold=0.3: no label"),
+        (A + B <= 1, {"margin": 0.3}, "margin=0.3: no strict condition"),
+        (Eq(A + B, 1), {"margin": 0.0}, "margin=0.0: no strict condition"),
+        (Implies(GIVEN > 1, A <= 1), {"margin": 0.3}, "margin=0.3: no strict condition"),
+        (Or(A, B), {"margin": 0.3}, "margin=0.3: no strict condition on outputs, and no label that must not hold"),
+        (Implies(A, B), {"fallback": Raise()}, "fallback=Raise: it is a hierarchy"),
+        (Implies(A, B), {"units": {A: meter}}, "units={a: meter}: it is a hierarchy"),
+        (Implies(A, B), {"parameters": LEARNT}, "`parameters` that have a use, got k"),
+        (A <= 1, {"fallback": Raise()}, "fallback=Raise: every sample has a point"),
+        (Eq(A + B, 1), {"fallback": BestEffort()}, "fallback=BestEffort: every sample has a point"),
+        (A * B <= 1, {"fallback": Raise()}, "fallback=Raise: no map onto the rule is known"),
+        (A + B <= 1, {"parameters": LEARNT}, "`parameters` that have a use, got k, of which the statement"),
+        (A + B <= 1, {"units": {A: meter, B: meter, sympy.Symbol("w"): meter}}, "`units` that have a use, got w"),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else str(one),
+)
+def test_arguments_without_a_use_are_refused(statement, told, expected):
+    with pytest.raises(SpecificationError, match=expected):
+        declare(statement, outputs=LABELS, inputs={GIVEN: 0}, **told)
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (A + B < 1, {"margin": 0.3}),
+        (Or(A, B), {"threshold": 0.3}),
+        (Not(A), {"margin": 0.3, "threshold": 0.7}),
+        (A + B <= GIVEN, {"fallback": Raise()}),
+        (ROWS, {"fallback": Raise()}),
+        (Or(And(*ROWS), A >= 4), {"fallback": Raise()}),
+        (A**4 + B**2 <= 3, {"fallback": Raise()}),
+        (Eq(A**2, B), {"fallback": Raise()}),
+        (A <= B, {"units": {A: meter, B: meter, C: second}}),  # one account of units for all outputs
+        (Implies(A, B), {"units": {}}),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else str(one),
+)
+def test_arguments_with_a_use_are_taken(statement, told):
+    declare(statement, outputs=LABELS, inputs={GIVEN: 0}, **told)
+
+
+def test_a_threshold_or_a_margin_makes_labels_of_a_hierarchy():
+    rule = declare(Implies(A, B), outputs=LABELS, threshold=0.7)
+    assert rule.explain().kind.startswith("disjunction")
+    y = torch.tensor([[0.6, 0.1, 0.0], [0.9, 0.6, 0.0]])
+    answer = rule.enforce(y)
+    assert torch.equal(answer[0], y[0]) and (answer[1, 0] < 0.7 or answer[1, 1] >= 0.7)
+    low = declare(Implies(A, B), outputs=LABELS, margin=0.2).enforce(torch.tensor([[0.55, -9.0, 0.0]]))
+    assert float(low[0, 0]) == pytest.approx(0.3)
+    many = sympy.symbols("l:14")
+    with pytest.raises(SpecificationError, match="needs no threshold and no margin: as a hierarchy"):
+        declare([Implies(one, other) for one, other in pairwise(many)], outputs=many, threshold=0.7)

@@ -4,6 +4,7 @@ import pytest
 import sympy
 import torch
 from sympy import Abs, And, Eq, Function, Implies, Max, Not, Or, sqrt
+from sympy.physics.units import meter
 from torch import nn
 
 from constraints import (
@@ -13,9 +14,11 @@ from constraints import (
     Hard,
     Hierarchy,
     Invariance,
+    Learnable,
     LipschitzIn,
     MonotoneIn,
     SpecificationError,
+    UnsupportedError,
     declare,
     join,
 )
@@ -182,8 +185,40 @@ def test_the_same_direction_of_all_fields_is_one_rule():
     obeying = join(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)), {"grows": Hard(rule_at(rule))})
     x = torch.rand(20, 3)
     assert float(rule.measure(obeying, x, obeying(x)).max()) == 0.0
-    mixed = declare([F.diff(X) >= 0, G.diff(X) <= 0], fields=[F, G])
-    assert "Hard" not in mixed.explain().embeddings  # no architecture is known, and it is said
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fields_have_directions_of_their_own(dtype, apart):
+    parts = [F.diff(X) >= 0, G.diff(X) <= 0, G.diff(Y) >= 0]
+    rules = [declare(part, fields=[F, G]) for part in parts] if apart else [declare(parts, fields=[F, G])]
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).to(dtype)
+    obeying = join(network, {f"rule {i}": Hard(rule_at(rule)) for i, rule in enumerate(rules)})
+    x = (3.0 * torch.randn(100, 3)).to(dtype)
+    slopes = torch.func.vmap(torch.func.jacrev(obeying))(x)
+    assert (slopes[:, 0, 0] >= 0).all() and (slopes[:, 1, 0] <= 0).all() and (slopes[:, 1, 1] >= 0).all()
+    assert slopes[:, 0, 1].min() < 0 < slopes[:, 0, 1].max()  # what is not said does not hold
+    for rule in rules:
+        assert float(rule.measure(network, x, network(x)).max()) > 0.0
+        assert float(rule.measure(obeying, x, obeying(x)).max()) == 0.0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [F.diff(X, 2) >= 0, G.diff(X, 2) <= 0],
+        [F.diff(X) >= 0, G.diff(X, 2) <= 0],
+        [Abs(F.diff(X)) <= 1, G.diff(X) >= 0],
+    ],
+    ids=str,
+)
+def test_why_fields_of_different_shapes_are_not_hard_is_in_the_explanation(parts):
+    rule = declare(parts, fields=[F, G])
+    assert "Hard" not in rule.explain().embeddings
+    assert "declare the relations of each field apart" in rule.explain().why
+    with pytest.raises(UnsupportedError, match="declare the relations of each field apart"):
+        Hard(rule)
 
 
 def rule_at(rule):
@@ -199,6 +234,52 @@ def rule_at(rule):
 def test_arguments_without_a_meaning_are_refused_beside_fields(told):
     with pytest.raises(SpecificationError, match=f"beside fields.*{next(iter(told))}="):
         declare(F.diff(X) >= 0, fields=[F], **told)
+
+
+LEARNT = {sympy.Symbol("k"): Learnable(initial=1.0)}
+BOTH = F.diff(X) + F.diff(Y) <= 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "told", "expected"),
+    [
+        (BOTH, {"parameters": LEARNT}, "`parameters` that have a use, got k, of which no relation speaks"),
+        (F.diff(X) >= 0, {"parameters": LEARNT}, "`parameters` that have a use, got k"),
+        (BOTH, {"units": {sympy.Symbol("w"): meter}}, "`units` that have a use, got w"),
+        (BOTH, {"inputs": [X, sympy.Symbol("w")]}, "`inputs` that have a use, got w"),
+        (F.diff(X) >= 0, {"inputs": {sympy.Symbol("w"): 1}}, "`inputs` that have a use, got w"),
+        (BOTH, {"inputs": {X: 1, Y: 0}}, "order of the fields' arguments .*, got column 1 for x"),
+        (BOTH, {"inputs": {X: "time"}}, "order of the fields' arguments .*, got column time for x"),
+        (Eq(NAME(-X, Y, Z), F), {"inputs": {X: 1, Y: 0}}, "order of the fields' arguments"),
+        (Eq(F.diff(X), 1), {"nodes": 8}, "needs an integral for its nodes"),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else str(one),
+)
+def test_arguments_without_a_use_are_refused_beside_fields(statement, told, expected):
+    with pytest.raises(SpecificationError, match=expected):
+        declare(statement, fields=[F], **told)
+
+
+def test_inputs_of_shapes_are_found_by_the_names_given():
+    rule = declare(F.diff(X) >= 0, fields=[F], inputs={X: "time"})
+    rule.bind_inputs(["place", "height", "time"])
+    assert rule.scope.columns == {2}
+
+
+def test_inputs_in_another_order_than_the_coordinates_are_refused():
+    rule = declare(Eq(F.diff(X), F.diff(Y)), fields=[F])
+    rule.bind_inputs(["x", "y", "z"])
+    rule.bind_inputs(["a", "b", "c"])  # names of its own: by place
+    with pytest.raises(SpecificationError, match="in the order of its coordinates"):
+        rule.bind_inputs(["y", "x", "z"])
+
+
+@pytest.mark.parametrize("told", [{"draws": 3}, {"sampler": LatinHypercube()}], ids=lambda told: next(iter(told)))
+def test_equations_without_points_to_draw_take_no_draws(told):
+    with pytest.raises(SpecificationError, match="without a domain, got"):
+        FieldEquation([Eq(F, 1)], [F], **told)
+    with pytest.raises(SpecificationError, match="beside draws=0, got sampler="):
+        FieldEquation([Eq(F, 1)], [F], domain=CUBE, draws=0, sampler=LatinHypercube())
 
 
 @pytest.mark.parametrize("told", [{"draws": 3}, {"draws": 0}, {"sampler": LatinHypercube()}, {"domain": CUBE}], ids=str)
@@ -229,6 +310,8 @@ def test_fields_are_functions_of_symbols():
         declare(F.diff(X) >= 0, fields=[F, F])
     with pytest.raises(SpecificationError, match="a meaning beside fields, got outputs="):
         declare(F.diff(X) >= 0, fields=[F], outputs=[Y])
+    with pytest.raises(SpecificationError, match="fields of the same coordinates"):
+        declare(F.diff(X) >= 0, fields=[F, Function("g")(X)])
 
 
 def test_children_and_parents_are_a_hierarchy():
