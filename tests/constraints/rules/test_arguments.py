@@ -19,10 +19,12 @@ from constraints import (
     ConvexIn,
     CountLimit,
     Decode,
+    Equivariance,
     FixedSum,
     GroupBalance,
     Hard,
     Implication,
+    Invariance,
     LinearEquality,
     LinearInequality,
     LinearSystem,
@@ -38,6 +40,7 @@ from constraints import (
     SpecificationError,
     UnsupportedError,
 )
+from constraints.networks import column_shifts
 from constraints.rules.linear_program import maximise
 from constraints.rules.linear_rows import LinearRows
 
@@ -74,11 +77,15 @@ OTHERS = {
     "group balance": lambda **o: GroupBalance("(g m) -> g", m=2, **o),
     "measurements": lambda **o: Measurements(torch.zeros(2, 1), torch.zeros(2, 1), **o),
 }
+SYMMETRIES = {
+    "invariance": lambda **o: Invariance(column_shifts(4), **o),
+    "equivariance": lambda **o: Equivariance(column_shifts(4), **o),
+}
 CELLS = {
     "census": lambda **o: Census([CountLimit((1,), 1, 1)], classes=3, **o),
     "classes": lambda **o: AllowedClasses([[True, False]] * 2, **o),
 }
-EVERY = VECTORS | FIELDS | OTHERS | CELLS
+EVERY = VECTORS | FIELDS | OTHERS | SYMMETRIES | CELLS
 
 
 @pytest.mark.parametrize("kind", EVERY)
