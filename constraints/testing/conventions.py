@@ -188,6 +188,8 @@ def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tenso
             assert bool(point.isfinite().all()), f"finite: {number} gave {point[last].tolist()}"
         else:
             assert "not finite, the first " in refusal, f"finite: the message names no place, got {refusal}"
+            name = f"`{type(constraint).__name__}`"
+            assert name in refusal, f"finite: the message does not name {name}, got {refusal}"
 
 
 def law_floating(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
