@@ -10,13 +10,16 @@ from constraints import (
     Convex,
     Hard,
     Intersection,
+    L1Ball,
     L2Ball,
+    LinfBall,
     NonFiniteError,
     NonlinearEquality,
     PartialOrder,
     Polytope,
     ProjectableConstraint,
     RayMap,
+    ShapeError,
     UncertifiedError,
     UnsupportedError,
     declare,
@@ -50,6 +53,37 @@ def test_conventions(name):
     law_finite(constraint, values, context)
     law_threads(constraint, values, context)
     law_transforms(constraint, values, context)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_numbers_of_a_set_are_no_state_of_a_model(name):
+    assert not SETS[name][0].state_dict()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("name", SETS)
+def test_violations_in_every_dtype(name, dtype):
+    constraint, values, context = SETS[name]
+    low, ctx = values.to(dtype), None if context is None else context.to(dtype)
+    violation = constraint.violation(low, ctx)
+    expected = constraint.violation(low.double(), None if ctx is None else ctx.double())
+    assert violation.dtype == dtype
+    scale = 10.0 * (1.0 + float(values.abs().max()) ** 2)
+    assert float((violation.double() - expected).abs().max()) <= torch.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if SETS[name][0].size is not None])
+def test_values_of_another_size_are_refused(name):
+    constraint, values, context = SETS[name]
+    wide = torch.cat([values, values[..., :1]], dim=-1)
+    for method in (constraint.violation, constraint.check, constraint.project):
+        with pytest.raises(ShapeError, match=rf"`{type(constraint).__name__}` needs a value of shape \(\*batch, "):
+            method(wide, context)
+
+
+@pytest.mark.parametrize("kind", [L1Ball, L2Ball, LinfBall])
+def test_a_centre_gives_a_ball_its_size(kind):
+    assert (kind(1.0, center=[0.0, 1.0, 2.0]).size, kind(1.0).size, kind(1.0, center=2.0).size) == (3, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if SETS[name][0].convex])

@@ -118,6 +118,10 @@ def test_sign_flip_at_the_ends_of_the_floats(scale: float) -> None:
     assert sign_flip_p([1.0 * scale, -1.0 * scale, 3.0 * scale]) == 0.75
 
 
+def test_sign_flip_by_monte_carlo_is_one_where_every_flip_is_as_far() -> None:
+    assert sign_flip_p([1.0, -1.0] * 20) == 1.0
+
+
 def test_sign_flip_by_monte_carlo_is_never_zero() -> None:
     assert sign_flip_p(np.ones(60)) == 1 / (1 + statistics.MONTE_CARLO_FLIPS)
 
