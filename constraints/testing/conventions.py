@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from constraints.errors import NonFiniteError, SpecificationError
-from constraints.sets import Constraint, ProjectableConstraint, Raise
+from constraints.sets import Certifying, Constraint, ProjectableConstraint, Raise
 
 __all__ = [
     "law_convex",
@@ -211,6 +211,10 @@ def law_empty_batch(constraint: Constraint, values: Tensor, context: Tensor | No
     for method in (constraint.violation, constraint.tolerance, constraint.check):
         shape = tuple(method(none, numbers).shape)
         assert shape == (0,), f"empty batch: {method.__name__} needs shape (0,), got {shape}"
+    if isinstance(constraint, Certifying):
+        point, certificate = constraint.solve(none, numbers)
+        shapes = {tuple(part.shape) for part in (certificate.violation, certificate.optimal, certificate.empty)}
+        assert point.shape == none.shape and shapes == {(0,)}, f"empty batch: solve gave {tuple(point.shape)}, {shapes}"
 
 
 def law_scale(
