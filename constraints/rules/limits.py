@@ -193,14 +193,15 @@ class RateLimit(_Limits):
                 f"`RateLimit` needs at least two steps (one with `previous`) and rates >= 0, got steps={steps}, "
                 f"rise={rise}, fall={fall}"
             )
+        most, least = as_buffer("RateLimit", "rise", rise), -as_buffer("RateLimit", "fall", fall)
         rows = torch.diff(torch.eye(steps), dim=0)
         if previous is not None:
             rows = torch.cat([torch.eye(steps)[:1], rows])
-        polytope = Polytope(rows, -fall, rise, varies=previous is not None, fallback=fallback)
+        polytope = Polytope(rows, least, most, varies=previous is not None, fallback=fallback)
         super().__init__(polytope, outputs=outputs, name=name, unit=unit, source=source)
         self.register_buffer("columns", torch.tensor([previous or 0]), persistent=False)
-        self.register_buffer("low", as_buffer("RateLimit", "fall", -fall).expand(len(rows)).clone(), persistent=False)
-        self.register_buffer("high", as_buffer("RateLimit", "rise", rise).expand(len(rows)).clone(), persistent=False)
+        self.register_buffer("low", least.expand(len(rows)).clone(), persistent=False)
+        self.register_buffer("high", most.expand(len(rows)).clone(), persistent=False)
         self.varies = previous is not None
 
     def context(self, x: Tensor | None) -> Tensor | None:

@@ -21,7 +21,7 @@ from constraints.embeddings import Embedding, Hard, join
 from constraints.functional import default_tolerance
 from constraints.networks import FiniteGroup
 from constraints.rules import CellRule, Equivariance, FieldRule, Invariance, OutputRule, Rule
-from constraints.sets import Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.sets import Certifying, Constraint, ProjectableConstraint, RayTraceable, Squashing
 from constraints.testing.conventions import (
     law_convex,
     law_empty_batch,
@@ -220,7 +220,7 @@ def law_violation(constraint: Constraint, values: Tensor, context: Tensor | None
 
 
 def law_feasible(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
-    """Projected values are inside, to the tolerance of their dtype."""
+    """Projected values are inside, to the tolerance of their dtype, and certified to be."""
     for dtype in (torch.float32, torch.float64):
         given, ctx = values.to(dtype), None if context is None else context.to(dtype)
         y = constraint.project(given, ctx)
@@ -229,6 +229,13 @@ def law_feasible(constraint: ProjectableConstraint, values: Tensor, context: Ten
         assert bool((worst <= allowed).all()), (
             f"feasible ({dtype}): violation {float(worst.max()):.3g} is beyond rounding"
         )
+        if isinstance(constraint, Certifying):
+            _, certificate = constraint.solve(given, ctx)
+            assert certificate.empty.shape == worst.shape, f"feasible: one certificate a sample, got {certificate}"
+            assert bool(certificate.feasible.all()) and not bool(certificate.empty.any()), (
+                f"feasible ({dtype}): {int((~certificate.feasible).sum())} points inside are certified to be outside, "
+                f"{int(certificate.empty.sum())} sets with a point to be empty"
+            )
 
 
 def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:

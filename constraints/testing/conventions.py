@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from constraints.errors import NonFiniteError, SpecificationError
-from constraints.sets import Constraint, ProjectableConstraint, Raise
+from constraints.sets import Certifying, Constraint, ProjectableConstraint, Raise
 
 __all__ = [
     "law_convex",
@@ -216,6 +216,8 @@ def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tenso
             assert bool(point.isfinite().all()), f"finite: {number} gave {point[last].tolist()}"
         else:
             assert "not finite, the first " in refusal, f"finite: the message names no place, got {refusal}"
+            name = f"`{type(constraint).__name__}`"
+            assert name in refusal, f"finite: the message does not name {name}, got {refusal}"
 
 
 def law_floating(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -237,6 +239,10 @@ def law_empty_batch(constraint: Constraint, values: Tensor, context: Tensor | No
     for method in (constraint.violation, constraint.tolerance, constraint.check):
         shape = tuple(method(none, numbers).shape)
         assert shape == (0,), f"empty batch: {method.__name__} needs shape (0,), got {shape}"
+    if isinstance(constraint, Certifying):
+        point, certificate = constraint.solve(none, numbers)
+        shapes = {tuple(part.shape) for part in (certificate.violation, certificate.optimal, certificate.empty)}
+        assert point.shape == none.shape and shapes == {(0,)}, f"empty batch: solve gave {tuple(point.shape)}, {shapes}"
 
 
 def law_scale(

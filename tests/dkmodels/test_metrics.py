@@ -78,3 +78,28 @@ def test_meters_are_no_state_of_a_model():
     meters = RuleMeters()
     meters.add("some")
     assert not meters.state_dict()
+
+
+def test_no_tolerance_by_default_and_a_violation_of_the_tolerance_is_within():
+    metric = SatisfactionRate()
+    metric.update(torch.tensor([0.0, 1e-12, 0.5]))
+    assert_close(metric.compute(), torch.tensor(1 / 3))
+    metric.update(torch.tensor([0.5, 0.5 + 1e-6]), atol=0.5)
+    assert_close(metric.compute(), torch.tensor(2 / 5))
+    meters = RuleMeters()
+    meters.add("some")
+    meters.update("some", torch.tensor([0.0, 1e-12]))
+    assert float(meters.flush()["satisfaction/some"]) == 0.5
+
+
+def test_metrics_of_several_processes_are_those_of_all_samples():
+    """As torchmetrics brings them together: a sum of sums, the largest of the largest."""
+    batches = [torch.tensor([1.0, 5.0, 0.0]), torch.tensor([2.0])]
+    for kind in (RuleViolation, SatisfactionRate):
+        parts, whole = [kind(), kind()], kind()
+        for part, batch in zip(parts, batches, strict=True):
+            part.update(batch)
+            whole.update(batch)
+        parts[1].merge_state(parts[0])
+        merged, expected = parts[1].compute(), whole.compute()
+        assert_close(merged, expected)

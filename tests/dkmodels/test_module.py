@@ -11,6 +11,7 @@ from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import MeanAbsoluteError
 
 from constraints import (
     AugmentedLagrangian,
@@ -26,6 +27,7 @@ from constraints import (
     LinearEquality,
     Monitor,
     NonFiniteError,
+    ShapeError,
     Soft,
     SpecificationError,
     declare,
@@ -375,3 +377,120 @@ def test_points_stay_while_an_optimiser_asks_again(adaptive):
     pairs = [(seen[i][1], seen[i + 1][1]) for i in (0, 2, 4)]
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
     assert len({float(torch.as_tensor(a).sum()) for a, _ in pairs}) == 3
+
+
+def test_what_is_logged_has_the_names_that_are_documented(tmp_path):
+    rules = {"soft": Soft(FixedSum()), "al": AugmentedLagrangian(Bounds(low=0.3)), "seen": Monitor(FixedSum())}
+    t = trainer(tmp_path)
+    module = Shares(net(), rules=rules, metrics={"mae": MeanAbsoluteError()})
+    t.fit(module, loader(), loader())
+    per_rule = [f"val/{kind}" for name in rules for kind in (f"violation/{name}/mean", f"violation/{name}/max")]
+    per_rule += [f"val/satisfaction/{name}" for name in rules]
+    trained = ["train/loss", "train/penalty/soft", "train/penalty/al", "train/multiplier/al"]
+    assert set(t.callback_metrics) == {*trained, "val/loss", "val/mae", *per_rule}
+    (tested,) = t.test(module, loader(), verbose=False)
+    assert set(tested) == {name.replace("val/", "test/") for name in ("val/loss", "val/mae", *per_rule)}
+
+
+def test_losses_of_an_epoch_are_those_before_each_step(tmp_path):
+    """The mean over its steps, weighed by samples, of the task's loss and the penalty, whatever the optimiser asks."""
+
+    class Twice(torch.optim.SGD):
+        def step(self, closure):
+            closure()
+            return super().step(closure)
+
+    seen = []
+
+    class Watched(Shares):
+        def training_step(self, batch, batch_idx):
+            with torch.no_grad():
+                x, y = batch
+                answer = self.network(x)
+                parts = self.task_loss(answer, y), 3.0 * (answer.sum(-1) - 1.0).square().mean()
+            seen.append((self.trainer.global_step, len(x), *map(float, parts)))
+            return super().training_step(batch, batch_idx)
+
+    rules = {"shares": Soft(LinearEquality([[1.0, 1.0, 1.0]], [1.0]), weight=3.0)}
+    module = Watched(net(), rules=rules, optimizer=lambda p: Twice(p, lr=0.1))
+    t = trainer(tmp_path, max_epochs=1)
+    uneven = DataLoader(TensorDataset(*loader().dataset.tensors), batch_size=12)
+    t.fit(module, uneven)
+    first = {step: parts for step, *parts in reversed(seen)}.values()  # of each step the first evaluation
+    assert [n for n, *_ in first][::-1] == [12, 12, 8] and len(seen) == 6
+    task, penalty = (sum(n * parts[k] for n, *parts in first) / 32 for k in (0, 1))
+    assert float(t.callback_metrics["train/loss"]) == pytest.approx(task + penalty, rel=1e-5)
+    assert float(t.callback_metrics["train/penalty/shares"]) == pytest.approx(penalty, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_told_at_its_own_step(tmp_path):
+    x, y = (tensor.clone() for tensor in loader().dataset.tensors)
+    y[29, 1] = torch.nan
+    module = Shares(net())
+    with pytest.raises(NonFiniteError, match="`Shares` needs a finite loss, got nan; not finite: target"):
+        trainer(tmp_path).fit(module, DataLoader(TensorDataset(x, y), batch_size=8))
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+
+
+def test_names_must_be_those_of_columns():
+    rules = {"low": Soft(Bounds(low=0.0, outputs=["a"]))}
+    module = Shares(net(), rules, outputs=["a", "b"], inputs=["p", "q", "r", "s"])
+    with pytest.raises(ShapeError, match=r"`Shares` needs the 2 outputs \['a', 'b'\] along the last .*shape \(5, 3\)"):
+        module(torch.rand(5, 4))
+    module = Shares(nn.Identity(), rules, outputs=["a", "b"], inputs=["p", "q", "r"])
+    with pytest.raises(
+        ShapeError, match=r"`Shares` needs the 3 inputs \['p', 'q', 'r'\] along the last .*shape \(3, 2\)"
+    ):
+        module(torch.rand(3, 2))
+    both = Shares(nn.Identity(), rules, outputs=["a", "b"], inputs=["p", "q"])
+    assert both(torch.rand(7, 2)).shape == (7, 2)
+
+
+def test_batches_that_are_the_input_alone_are_predicted():
+    module, x = Shares(net(), rules={"shares": Decode(FixedSum())}), torch.rand(5, 4)
+    expected = module.decode(module(x), x)
+    for batch in (x, (x, x), [x]):
+        torch.testing.assert_close(module.predict_step(batch), expected)
+
+
+def test_tolerances_and_targets_follow_the_input(tmp_path):
+    """A sum of a million is right to rounding in float32; the same miss of a sum of 1 is a violation."""
+
+    class Total(LinearEquality):
+        def __init__(self):
+            super().__init__([[1.0, 1.0]])
+
+        def target(self, x):
+            return x[..., :1]
+
+    x = torch.tensor([[1e6, 0.0]] * 8 + [[1.0, 0.0]] * 8)
+    y = torch.tensor([[0.0, 1e6 + 0.0625]] * 8 + [[0.5, 0.5625]] * 8)
+
+    class Given(nn.Module):
+        def forward(self, _):
+            return y
+
+    module = Shares(Given(), {"total": Monitor(Total())})
+    (logged,) = trainer(tmp_path).test(module, DataLoader(TensorDataset(x, y), batch_size=16), verbose=False)
+    assert logged["test/satisfaction/total"] == 0.5
+    assert logged["test/violation/total/mean"] == pytest.approx(0.0625)
+
+
+def test_losses_of_evaluation_are_brought_together_across_processes(monkeypatch):
+    module, seen = Shares(net()), {}
+    monkeypatch.setattr(module, "log", lambda name, value, **options: seen.setdefault(name, options))
+    module.validation_step((torch.rand(5, 4), torch.rand(5, 3)), 0)
+    module.test_step((torch.rand(5, 4), torch.rand(5, 3)), 0)
+    options = {"on_step": False, "on_epoch": True, "sync_dist": True, "batch_size": 5}
+    assert seen == {"val/loss": options, "test/loss": options}
+
+
+def test_rules_are_measured_in_float32_beside_autocast(tmp_path):
+    module = Shares(net(), rules={"shares": Hard(FixedSum())})
+    (logged,) = trainer(tmp_path, precision="bf16-mixed").test(module, loader(), verbose=False)
+    assert logged["test/violation/shares/max"] < 1e-5 and logged["test/satisfaction/shares"] == 1.0
+
+
+def test_a_balance_is_one():
+    with pytest.raises(SpecificationError, match="`Shares` needs a Balance, got float"):
+        Shares(net()).set_balance(1.0)

@@ -3,14 +3,30 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+import sympy
 import torch
 from torch import nn
 
-from constraints import Bounds, Budget, Hard, InfeasibleError, L2Ball, OutputRule, UnsupportedError, join
-from constraints.embeddings.curved import intersect_rules
+from constraints import (
+    BestEffort,
+    Bounds,
+    Budget,
+    Hard,
+    InfeasibleError,
+    L2Ball,
+    OutputRule,
+    UnsupportedError,
+    certificates,
+    declare,
+    join,
+)
+from constraints.embeddings.conjunction import Conjunction
+from constraints.embeddings.curved import IntersectionRule, intersect_rules
 from constraints.rules import FixedSum, LinearEquality
 from constraints.sets import Disjunction, HalfSpace, SecondOrderCone
 from constraints.testing import check_embedding
+
+A, B = sympy.symbols("a b")
 
 
 class Thrust(OutputRule):
@@ -126,3 +142,30 @@ def test_a_cone_beside_bounds():
     y = joined(X).detach()
     assert bool((y.abs() <= 1.0 + 1e-9).all())
     assert bool(SecondOrderCone().check(y, atol=1e-9).all())
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"), [(A**2 + B**2 <= 4, IntersectionRule), (sympy.Or(A <= 0, B <= 0), Conjunction)]
+)
+def test_convex_rules_are_intersected_and_others_chosen_from(statement, kind):
+    outputs = {A: 0, B: 1}
+    rules = {"curved": declare(statement, outputs=outputs), "line": declare(A + B <= 1, outputs=outputs)}
+    assert type(intersect_rules(rules, 2)) is kind
+
+
+def test_the_fallback_of_a_rule_is_that_of_the_intersection():
+    fallback = BestEffort()
+
+    class Given(OutputRule):
+        def __init__(self):
+            super().__init__(L2Ball(fallback=fallback))
+
+        def context(self, x):
+            return x[..., :1]
+
+    rules = {"given": Given(), "far": LinearEquality([[1.0, 0.0, 0.0, 0.0]], [3.0])}
+    rule = intersect_rules(rules, 4)
+    assert type(rule) is IntersectionRule and rule.constraint.fallback is fallback
+    with certificates() as found:
+        y = rule.enforce(torch.zeros(2, 4), torch.tensor([[5.0], [1.0]]))
+    assert found[-1][1].feasible.tolist() == [True, False] and bool(y.isfinite().all())

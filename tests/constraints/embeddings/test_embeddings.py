@@ -1,29 +1,40 @@
 """Embeddings: the same rule, five strengths."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from constraints import (
     AllowedClasses,
+    AskAll,
     AugmentedLagrangian,
     Bounds,
     Box,
     Census,
+    Changes,
+    ConstrainedNetwork,
     CountLimit,
     Decode,
     FieldRule,
     FixedSum,
     Hard,
     InfeasibleError,
+    L2Ball,
     LinearEquality,
+    LinearInequality,
     Monitor,
+    MonotoneIn,
+    OutputRule,
+    Recovery,
     Soft,
     SpecificationError,
+    Transition,
     UnsupportedError,
     absolute,
     join,
 )
+from constraints.embeddings.intersection import JointRule
 from constraints.testing import check_embedding
 
 
@@ -170,10 +181,107 @@ def test_multipliers_need_one_number_of_conditions():
         al.penalty(nn.Identity(), X, torch.zeros(1, 2))
 
 
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"rho": value} for value in (0.0, -1.0, INF, NAN)),
+        *({"rho": 2.0, "largest": value} for value in (1.0, INF, NAN)),
+        *({"growth": value} for value in (0.99, INF, NAN)),
+        *({"decrease": value} for value in (0.0, 1.0, -0.5, NAN)),
+    ],
+    ids=str,
+)
+def test_numbers_of_the_lagrangian_have_bounds(settings):
+    with pytest.raises(SpecificationError, match="needs 0 < rho <= largest, growth >= 1 and 0 < decrease < 1, got rho"):
+        AugmentedLagrangian(FixedSum(), **settings)
+
+
+def test_the_weight_of_the_lagrangian_grows_while_violations_do_not_fall():
+    al = AugmentedLagrangian(Bounds(low=0.0), rho=2.0, growth=2.0, decrease=0.5, largest=7.0)
+    seen = []
+    for size in (4.0, 2.0, 1.5, 0.7, 0.6, 0.5):  # only what is above half of the violation before makes it grow
+        al.penalty(nn.Identity(), X, torch.tensor([[-size]]))
+        al.update()
+        seen.append(float(al.rho))
+    assert seen == [2.0, 2.0, 4.0, 4.0, 7.0, 7.0]
+    same = AugmentedLagrangian(FixedSum(), rho=3.0, largest=3.0, growth=1.0)
+    assert same.settings() == {"growth": 1.0, "decrease": 0.9, "largest": 3.0}
+
+
+@pytest.mark.parametrize("embed", [Soft, AugmentedLagrangian])
+def test_no_samples_have_no_penalty(embed):
+    none = torch.zeros(0, 3, requires_grad=True)
+    penalty = embed(Bounds(low=0.0)).penalty(nn.Identity(), none, none)
+    penalty.backward()
+    assert float(penalty.detach()) == 0.0 and none.grad.shape == (0, 3)
+
+
+def test_hard_hands_the_input_on():
+    x, y = torch.tensor([[5.0, 0.0]]), torch.zeros(1, 3)
+    torch.testing.assert_close(Hard(Target()).enforce(y, x), torch.full((1, 3), 5.0 / 3.0))
+    with pytest.raises(UnsupportedError, match="rule `rises` is held by an architecture: use `join`"):
+        Hard(MonotoneIn([0], name="rises")).enforce(y, x)
+
+
+def test_rules_learn_from_the_model_after_a_step():
+    class Learns(Bounds):
+        def after_step(self, model):
+            seen.append(model)
+
+    seen, model = [], network()
+    for embed in (Soft, AugmentedLagrangian, Monitor):
+        embed(Learns(low=0.0)).after_step(model)
+    assert seen == [model] * 3
+
+
+class Cells(nn.Module):
+    """Scores of cells that may be asked for some."""
+
+    def forward_cells(self, x, cells):
+        return x[..., None] + torch.zeros(len(cells), 4)
+
+
+def test_masks_hold_for_some_cells_and_other_rules_refuse():
+    mask = AllowedClasses([[True, True, False, True], [False, True, True, True]], name="mask")
+    cells = torch.tensor([1, 0])
+    y = ConstrainedNetwork(Cells(), [mask]).forward_cells(torch.tensor([1.0, 2.0]), cells)
+    assert (y.softmax(-1) == 0).tolist() == [[True, False, False, False], [False, False, True, False]]
+    with pytest.raises(UnsupportedError, match="rule `sum` needs all outputs, so the network cannot be asked for some"):
+        ConstrainedNetwork(Cells(), [FixedSum(name="sum")]).forward_cells(torch.tensor([1.0, 2.0]), cells)
+
+
+class Countdown(Transition):
+    """One cell that holds a number, which stays."""
+
+    def initial(self, labels):
+        return int(labels[0])
+
+    def labels(self, state):
+        return np.array([state])
+
+    def successors(self, state):
+        return Changes(np.zeros((0, 1), dtype=np.intp), np.zeros((0, 1), dtype=np.intp))
+
+    def advance(self, state, index):
+        return state
+
+
+def test_settings_of_a_decoded_transition():
+    decode = Decode(Countdown(cells=1, classes=3))
+    assert decode.settings() == {"policy": repr(AskAll()), "recovery": repr(Recovery())}
+    assert Decode(FixedSum()).settings() == {}
+    y = torch.rand(2, 1, 3)
+    assert decode.sequential and decode.decode(y) is y
+
+
 @pytest.mark.parametrize(
     "build",
     [
         lambda: Soft(FixedSum(), weight=0.0),
+        lambda: Soft(FixedSum(), weight=INF),
         lambda: Soft(FixedSum(), weight=float("nan")),
         lambda: AugmentedLagrangian(FixedSum(), rho=-1.0),
         lambda: AugmentedLagrangian(FixedSum(), growth=0.5),
@@ -240,6 +348,21 @@ def test_what_cannot_be_joined_is_refused():
         join(network(), {"share": Hard(FixedSum(1.0)), "cap": Hard(Bounds(high=0.4))})
     with pytest.raises(SpecificationError, match="independent rows"):
         join(network(), {"a": Hard(Target()), "b": Hard(LinearEquality([[2.0, 2.0, 2.0]], [1.0]))})
+
+
+def test_a_joined_rule_says_what_it_cannot_hold():
+    class Length(OutputRule):
+        def __init__(self):
+            super().__init__(L2Ball(1.0))
+
+    with pytest.raises(UnsupportedError, match="for hard rules `sum`, `length`: `length` is not linear"):
+        JointRule({"sum": FixedSum(), "length": Length()}, 3)
+
+
+def test_numbers_of_rules_are_no_state_of_a_model():
+    rules = {"sum": Target(), "positive": Bounds(low=0.0), "cap": LinearInequality([[1.0, 1.0, 0.0]], high=0.5)}
+    joined = join(network(), {name: Hard(rule) for name, rule in rules.items()}, outputs=3)
+    assert {key.split(".")[0] for key in joined.state_dict()} == {"network"}
 
 
 def test_masks_join_with_masks():

@@ -126,6 +126,16 @@ def test_causal_rate_is_annealed_when_the_last_window_counts():
     assert int(causal.stage) == 1, "the last rate stays"
 
 
+@pytest.mark.parametrize("start", [-3.0, 0.0, 7.0])
+@pytest.mark.parametrize("column", [1, -1])
+def test_windows_are_parts_of_the_time_that_the_points_span(start, column):
+    points = torch.stack([torch.zeros(5), start + torch.tensor([0.0, 0.4, 0.6, 1.5, 2.0])], dim=-1)
+    loss = torch.tensor([0.1, 0.3, 0.2, 5.0, 1.0])
+    weights = Causal(time=column, windows=4, rates=[1.0]).weigh(loss, loss, points)
+    earlier = torch.tensor([0.0, 0.0, 0.2, 0.4, 0.4])  # windows 0, 0, 1, 3, 3: the third is empty
+    torch.testing.assert_close(weights, torch.exp(-earlier))
+
+
 def test_one_time_alone_is_weighed_alike():
     losses = torch.tensor([1.0, 2.0])
     assert Causal(time=0).weigh(losses, losses, torch.ones(2, 1)).tolist() == [1.0, 1.0]

@@ -5,21 +5,26 @@ import torch
 from torch import nn
 
 from constraints import (
+    Affine,
     BestEffort,
     Bounds,
+    BoxEquality,
     FixedSum,
     Hard,
     InfeasibleError,
     Interior,
+    L2Ball,
     LinearEquality,
     LinearInequality,
     LinearSystem,
+    OutputRule,
     Polytope,
     SpecificationError,
     VaryingPolytope,
     certificates,
     join,
 )
+from constraints.embeddings.intersection import JointRule
 from constraints.testing import check_embedding
 
 
@@ -124,3 +129,49 @@ def test_an_interior_point_of_the_joined_outputs():
         join(network(), {"part": Hard(Part([0.5, 0.5])), "units": units}, outputs=3)
     joined = join(network(), {"part": Hard(Part([0.5, 0.5, 0.0])), "units": units}, outputs=3)
     assert joined(torch.tensor([[9.0, 0.0, 0.0, 0.0]])).tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_systems_of_each_sample_alone():
+    """Two rules whose coefficients depend on the input, and no other."""
+
+    class Other(Slope):
+        def system(self, x):
+            return x[..., None, 1:4], torch.zeros_like(x[..., :1]), torch.full_like(x[..., :1], torch.inf)
+
+    rules = {"slope": Slope(), "other": Other()}
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(1))
+    joined = join(network(), {name: Hard(rule) for name, rule in rules.items()}, outputs=3)
+    assert joined.enforced[0].constraint.rows == 2
+    obeys(rules, joined(x), x, torch.float32)
+
+
+class Total(OutputRule):
+    """A sum that the input gives, with a fallback."""
+
+    def __init__(self, constraint, **options):
+        super().__init__(constraint, **options)
+
+    def context(self, x):
+        return x[..., :1]
+
+
+@pytest.mark.parametrize(
+    ("others", "kind"),
+    [
+        ({"difference": LinearEquality([[1.0, -1.0, 0.0]], [0.2])}, Affine),
+        ({"positive": Bounds(low=0.0)}, BoxEquality),
+        ({"cap": LinearInequality([[1.0, 1.0, 0.0]], high=0.5)}, Polytope),
+        ({"slope": Slope()}, VaryingPolytope),
+    ],
+)
+def test_the_fallback_of_a_rule_is_that_of_the_joined_set(others, kind):
+    fallback = BestEffort()
+    joint = JointRule({"total": Total(Affine([[1.0, 1.0, 1.0]], fallback=fallback)), **others}, 3)
+    assert type(joint.constraint) is kind and joint.constraint.fallback is fallback
+
+
+def test_rules_that_are_joined_and_disagree_are_named():
+    one, two = Line(fallback=BestEffort()), Line(fallback=BestEffort())
+    for others in ({}, {"thrust": Total(L2Ball())}):
+        with pytest.raises(SpecificationError, match=r"hard rules `(one`, `two|thrust`, `one and two)` are joined"):
+            join(network(), {name: Hard(rule) for name, rule in {"one": one, "two": two, **others}.items()}, outputs=3)

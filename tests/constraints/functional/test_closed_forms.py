@@ -211,3 +211,13 @@ def test_gauges_find_the_boundary_by_bisection():
             out = outside(origin + middle[:, None] * d) > 0
             near, far = torch.where(out, near, middle), torch.where(out, middle, far)
         torch.testing.assert_close(gauge, torch.where(never, 0.0, 1 / far), rtol=1e-8, atol=1e-9)
+
+
+def test_the_smooth_map_into_the_second_order_cone_is_that_of_its_eigenvalues():
+    """By the spectral decomposition: `t +- |x|` are smoothed one by one."""
+    value = 3.0 * torch.randn(400, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, t = value[:, :-1], value[:, -1:]
+    length = x.norm(dim=-1, keepdim=True)
+    low, high = ((s + (s * s + 4.0).sqrt()) / 2.0 for s in (t - length, t + length))
+    expected = torch.cat([(high - low) / 2.0 * x / length, (high + low) / 2.0], dim=-1)
+    torch.testing.assert_close(F.squash_second_order_cone(value), expected)

@@ -396,3 +396,29 @@ def test_slopes_are_penalised_in_a_compiled_loss():
     torch.testing.assert_close(compiled, plain)
     for one, two in zip(*parts, strict=True):
         torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("outputs", [None, [3], [4, 0]])
+@pytest.mark.parametrize("draws", [None, 1, 3])
+def test_slopes_are_those_of_the_jacobian_at_each_point(draws, outputs):
+    """Several points a sample, and another number of outputs: rows are points, then outputs, then inputs."""
+    net = network(activation=nn.Tanh, outputs=5).double()
+    options = {} if draws is None else {"region": REGION, "draws": draws}
+    rule = MonotoneIn([2, 0], decreasing=True, outputs=outputs, **options)
+    points = rule.points(torch.randn(4, 3, dtype=torch.float64)).requires_grad_()
+    chosen = list(range(5)) if outputs is None else outputs
+    slopes = torch.func.vmap(torch.func.jacrev(net))(points.reshape(-1, 3))[:, chosen][..., [2, 0]]
+    torch.testing.assert_close(rule.quantity(net, points), -slopes.reshape(4, -1))
+    limited = LipschitzIn(0.5, [2, 0], norm=1.0, outputs=outputs, **options)
+    torch.testing.assert_close(limited.quantity(net, points), slopes.abs().amax(dim=-1).reshape(4, -1))
+
+
+@pytest.mark.parametrize("draws", [1, 5])
+@pytest.mark.parametrize("make", [MonotoneIn, ConvexIn, lambda *a, **o: LipschitzIn(1.0, *a, **o)])
+def test_outputs_that_a_model_lacks_are_named(make, draws):
+    net, x = network(outputs=4), torch.zeros(2, 3)
+    make([0], outputs=[3], region=REGION, draws=draws).measure(net, x, net(x))
+    with pytest.raises(ShapeError, match="speaks of output 4, but the model has only 4"):
+        make([0], outputs=[4], region=REGION, draws=draws).measure(net, x, net(x))
+    with pytest.raises(ShapeError, match="speaks of input 3, but the model has only 3"):
+        make([3], region=REGION, draws=draws).measure(net, x, net(x))

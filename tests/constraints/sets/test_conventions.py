@@ -5,20 +5,32 @@ import sympy
 import torch
 
 from constraints import (
+    Affine,
     BestEffort,
     Box,
+    BoxEquality,
     Convex,
+    GroupMean,
+    HalfSpace,
     Hard,
+    InfeasibleError,
+    Interior,
     Intersection,
+    L1Ball,
     L2Ball,
+    LinfBall,
     NonFiniteError,
     NonlinearEquality,
+    OrderedCone,
     PartialOrder,
     Polytope,
     ProjectableConstraint,
     RayMap,
+    ShapeError,
+    Simplex,
     UncertifiedError,
     UnsupportedError,
+    VaryingPolytope,
     declare,
     join,
 )
@@ -51,6 +63,89 @@ def test_conventions(name):
     law_finite(constraint, values, context)
     law_threads(constraint, values, context)
     law_transforms(constraint, values, context)
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if not name.startswith("surface")])
+def test_points_are_certified(name):
+    law_feasible(*SETS[name])
+    assert repr(SETS[name][0]).startswith(type(SETS[name][0]).__name__)
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    ("build", "owner", "what", "infinite"),
+    [
+        (lambda v: Box(low=v), "Box", "low", True),
+        (lambda v: Box(low=[0.0, v], high=INF), "Box", "low", True),
+        (lambda v: Box(high=-v), "Box", "high", True),
+        (lambda v: Affine([[1.0, v]], [1.0]), "Affine", "matrix", False),
+        (lambda v: Affine([[1.0, 1.0]], [v]), "Affine", "target", False),
+        (lambda v: Simplex(v), "Simplex", "total", False),
+        (lambda v: BoxEquality([1.0, v]), "BoxEquality", "coefficients", False),
+        (lambda v: BoxEquality([1.0, 1.0], target=v), "BoxEquality", "target", False),
+        (lambda v: HalfSpace([1.0, v], 1.0), "HalfSpace", "normal", False),
+        (lambda v: HalfSpace([1.0, 1.0], v), "HalfSpace", "offset", False),
+        *((lambda v, k=kind: k(v), kind.__name__, "radius", False) for kind in (L1Ball, L2Ball, LinfBall)),
+        *(
+            (lambda v, k=kind: k(1.0, center=[v]), kind.__name__, "center", False)
+            for kind in (L1Ball, L2Ball, LinfBall)
+        ),
+        (lambda v: OrderedCone(low=v), "OrderedCone", "low", False),
+        (lambda v: OrderedCone(high=v), "OrderedCone", "high", False),
+        (lambda v: GroupMean("(g m) -> g", m=2, low=v), "GroupMean", "low", False),
+        (lambda v: Polytope([[1.0, v]], high=1.0), "Polytope", "matrix", False),
+        (lambda v: Polytope([[1.0, 1.0]], low=v), "Polytope", "low", True),
+        (lambda v: Polytope([[1.0, 1.0]], high=-v), "Polytope", "high", True),
+        (lambda v: Interior([v]), "Interior", "point", False),
+    ],
+)
+def test_numbers_that_are_none_are_refused_by_name(build, owner, what, infinite):
+    for number in (NAN, INF):
+        error = InfeasibleError if infinite and number == INF else NonFiniteError
+        with pytest.raises(
+            error, match=f"`{owner}`.*" if error is InfeasibleError else f"`{owner}` needs .* for {what}"
+        ):
+            build(number)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_numbers_of_a_set_are_no_state_of_a_model(name):
+    assert not SETS[name][0].state_dict()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("name", SETS)
+def test_violations_in_every_dtype(name, dtype):
+    constraint, values, context = SETS[name]
+    low, ctx = values.to(dtype), None if context is None else context.to(dtype)
+    violation = constraint.violation(low, ctx)
+    expected = constraint.violation(low.double(), None if ctx is None else ctx.double())
+    assert violation.dtype == dtype
+    scale = 10.0 * (1.0 + float(values.abs().max()) ** 2)
+    assert float((violation.double() - expected).abs().max()) <= torch.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if SETS[name][0].size is not None])
+def test_values_of_another_size_are_refused(name):
+    constraint, values, context = SETS[name]
+    wide = torch.cat([values, values[..., :1]], dim=-1)
+    for method in (constraint.violation, constraint.check, constraint.project):
+        with pytest.raises(ShapeError, match=rf"`{type(constraint).__name__}` needs a value of shape \(\*batch, "):
+            method(wide, context)
+
+
+def test_what_a_set_prints():
+    assert repr(GroupMean("(g m) -> g", m=2)) == "GroupMean('(g m) -> g', m=2)"
+    assert repr(GroupMean("(g m) -> g", m=2, low=0.5)) == "GroupMean('(g m) -> g', m=2, low=0.5)"
+    with pytest.raises(ShapeError, match="got None"):
+        VaryingPolytope(rows=1, size=2).project(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("kind", [L1Ball, L2Ball, LinfBall])
+def test_a_centre_gives_a_ball_its_size(kind):
+    assert (kind(1.0, center=[0.0, 1.0, 2.0]).size, kind(1.0).size, kind(1.0, center=2.0).size) == (3, None, None)
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if SETS[name][0].convex])

@@ -314,3 +314,17 @@ SETS = {
 
 def samples(count, seed=0):
     return torch.randn(count, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_square_whose_factor_is_not_positive():
+    """`r a^2 + b >= -1` at r = -1 is `a^2 - b <= 1`, and at r = -4 a narrower parabola."""
+    a, b = sympy.symbols("a b")
+    r = sympy.Symbol("r", nonpositive=True)
+    values = 2.0 * torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    context = torch.tensor([[-1.0], [-4.0], [-1.0], [-4.0]], dtype=torch.float64)
+    ours = Convex([r * a**2 + b >= -1], [a, b], [r]).project(values, context)
+    for factor in (1, 4):
+        fixed = Convex([factor * a**2 - b <= 1], [a, b]).project(values)
+        torch.testing.assert_close(
+            ours[context[:, 0] == -factor], fixed[context[:, 0] == -factor], rtol=1e-6, atol=1e-6
+        )

@@ -24,6 +24,7 @@ from constraints import (
     Simplex,
     SpecificationError,
 )
+from constraints.sets import interior
 from constraints.testing import check_set, law_feasible, law_gauge, law_idempotent
 
 INF = float("inf")
@@ -173,3 +174,18 @@ def test_refuses_what_makes_no_sense(build, error, says):
         return
     with pytest.raises(error, match=says):
         build()
+
+
+@pytest.mark.parametrize(
+    ("sets", "equality"),
+    [
+        ([L2Ball(1.0, center=[3.0, 4.0, 0.0]), Box(low=[2.9, 3.9, -1.0])], None),
+        ([L2Ball(2.0), HalfSpace([1.0, 1.0, 1.0], -3.0)], None),
+        ([L2Ball(2.0), Box(low=0.1)], Affine([[1.0, 1.0, 1.0]], [1.0])),
+    ],
+)
+def test_a_descent_finds_an_interior_point_where_cutting_planes_have_not(sets, equality, monkeypatch):
+    monkeypatch.setattr(interior, "ROUNDS", 1)
+    point = interior.find_interior(sets, 3, equality)
+    assert all(bool(part.residual(point).amax() < 0.0) for part in sets)
+    assert equality is None or bool(equality.check(point))

@@ -97,6 +97,7 @@ def test_weights_of_terms_move_every_second_step_and_hold_in_a_line_search(schem
     assert not torch.equal(first[1], first[2]) and not torch.equal(first[3], first[4])
     assert module.balance.names == ("task", "equation", "start")
     logged = {name: float(t.callback_metrics[f"train/balance/{name}"]) for name in module.balance.names}
+    assert {name for name in t.callback_metrics if "balance" in name} == {f"train/balance/{name}" for name in logged}
     assert logged["task"] == 1.0, "there is no task here: 0, without a gradient"
     assert list(logged.values()) == pytest.approx(module.balance.weights.tolist(), rel=1e-6)
 

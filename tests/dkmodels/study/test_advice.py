@@ -156,6 +156,15 @@ def test_an_arm_that_was_not_measured_is_not_recommended_as_if_it_were() -> None
         f"{found.best_arm} (the best of those measured; none has exactly the rules to keep, a (Hard) + b (Hard))"
     )
     assert advice(rows, arms={"a + b": ["a", "b"]}).recommended_arm == "a + b"
+    assert advice(rows, arms={"b + c": ["b", "c"], "a + b": ["a", "b"]}).recommended_arm == "a + b"
+
+
+def test_all_rules_together_are_noted_by_each_quantity() -> None:
+    means = {"none": 0.0, "a": 0.5, "all": 0.6, "all but a": 0.1}
+    found = advice(study(means, {arm: 1.0 + mean for arm, mean in means.items()}))
+    told = [note for note in found.notes if note.startswith("All rules together")]
+    assert [note.split(", ")[0] for note in told] == ["All rules together: KEEP", "All rules together: HARMFUL"]
+    assert "score +0.6" in told[0] and "time" in told[1] and all(note.endswith("against 'none'.") for note in told)
 
 
 def test_the_better_embedding_is_recommended() -> None:

@@ -91,6 +91,10 @@ def test_standard_arms(rules, factorial, names):
     assert len({arm.rules for arm in arms}) == len(arms)
 
 
+def test_standard_arms_are_factorial_by_default():
+    assert standard_arms(list("abcd")) == standard_arms(list("abcd"), factorial=True)
+
+
 def questions(arms, rules=RULES):
     return [(c.family, c.rule, c.embedding, c.arm, c.baseline) for c in standard_contrasts(arms, rules)]
 

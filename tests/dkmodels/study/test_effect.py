@@ -255,7 +255,9 @@ def test_means_of_costs_are_geometric_and_the_scales_are_named() -> None:
     assert (cost.scale, right.scale) == ("log ratio", "difference")
     assert cost.low is not None and cost.high is not None and right.low is not None
     assert (cost.relative_low, cost.relative_high) == pytest.approx((math.expm1(cost.low), math.expm1(cost.high)))
+    assert right.high is not None
     assert (right.baseline_mean, right.relative_low) == pytest.approx((7 / 3, right.low / (7 / 3)))
+    assert right.relative_high == pytest.approx(right.high / (7 / 3))
     assert (cost.margin, right.margin) == pytest.approx((math.log(1.05), 0.1))
 
 

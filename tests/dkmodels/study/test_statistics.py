@@ -112,6 +112,16 @@ def test_sign_flip_by_monte_carlo_agrees_with_the_exact_one(monkeypatch: pytest.
     assert sign_flip_p(d) == pytest.approx(exact, abs=4 * math.sqrt(exact / statistics.MONTE_CARLO_FLIPS))
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 5e307])
+def test_sign_flip_at_the_ends_of_the_floats(scale: float) -> None:
+    assert sign_flip_p([1.0 * scale, 2.0 * scale, 3.0 * scale]) == 0.25
+    assert sign_flip_p([1.0 * scale, -1.0 * scale, 3.0 * scale]) == 0.75
+
+
+def test_sign_flip_by_monte_carlo_is_one_where_every_flip_is_as_far() -> None:
+    assert sign_flip_p([1.0, -1.0] * 20) == 1.0
+
+
 def test_sign_flip_by_monte_carlo_is_never_zero() -> None:
     assert sign_flip_p(np.ones(60)) == 1 / (1 + statistics.MONTE_CARLO_FLIPS)
 
@@ -324,3 +334,10 @@ def test_pairing_correlation_of_three_and_of_a_lost_spread() -> None:
         assert pairing_correlation([0.0, scale, 2 * scale], [1.0, 3.0, 2.0]) == pytest.approx(0.5)
         assert pairing_correlation([1.0, 3.0, 2.0], [0.0, -scale, -2 * scale]) == pytest.approx(-0.5)
     assert pairing_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None
+
+
+def test_seeds_needed_is_the_smallest_number_that_meets_the_formula() -> None:
+    n = np.arange(2, 700)
+    needed = (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.80, n - 1)) ** 2
+    for ratio in np.linspace(0.05, 9.0, 400):
+        assert seeds_needed(ratio, 1.0) == seeds_needed(2.0 * ratio, 2.0) == n[n >= needed * ratio**2][0]
