@@ -173,7 +173,7 @@ def find_imbalance(rules: Mapping[str, FieldEquation], system: Linearised) -> st
     shares = [float((part.mT @ weight).norm()) for part, weight in zip(seen, worst, strict=True)]
     named = ", ".join(f"`{name}`" for (name, *_), share in zip(kept, shares, strict=True) if share > 0.01 * max(shares))
     return (
-        f"rules {named} have no solution together: whatever the fields are, {100 * imbalance / flow:.2g} % of their "
+        f"rules {named} have no solution together: whatever the fields are, {100 * imbalance / flow:.3g} % of their "
         f"sources remain. What flows in must flow out: check that sources and values at the boundary are in balance"
     )
 
