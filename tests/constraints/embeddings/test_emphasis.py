@@ -297,3 +297,9 @@ def test_settings_name_the_emphasis():
     assert Soft(Bounds(low=0.0)).settings() == {"weight": 1.0, "measure": "squared"}
     assert "rate=0.01" in Soft(Bounds(low=0.0), emphasis=SelfAdaptive()).settings()["emphasis"]
     assert "rates=[0.01" in repr(Causal(time=0)) and isinstance(Causal(time=0), Emphasis)
+
+
+@pytest.mark.parametrize("start", [math.inf, math.nan, -1.0])
+def test_a_start_is_finite_and_not_negative(start):
+    with pytest.raises(SpecificationError, match=f"`ResidualAttention` needs a finite start >= 0, got {start}"):
+        ResidualAttention(start=start)
