@@ -326,7 +326,5 @@ def test_contexts_that_are_not_finite_are_refused_by_name(name):
     constraint = make(None)
     values, context = batch(good, NAN, good)
     for onto in maps(constraint):
-        with pytest.raises(
-            NonFiniteError, match=f"`{type(constraint).__name__}` needs finite numbers as context, got 1"
-        ):
+        with pytest.raises(NonFiniteError, match=f"`{type(constraint).__name__}` needs finite "):
             onto(values, context)
