@@ -303,3 +303,11 @@ def test_settings_name_the_emphasis():
 def test_a_start_is_finite_and_not_negative(start):
     with pytest.raises(SpecificationError, match=f"`ResidualAttention` needs a finite start >= 0, got {start}"):
         ResidualAttention(start=start)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{name: value} for name in ("rate", "power") for value in (0.0, math.inf, math.nan)]
+)
+def test_rates_and_powers_are_finite_and_positive(numbers):
+    with pytest.raises(SpecificationError, match="`SelfAdaptive` needs"):
+        SelfAdaptive(**numbers)

@@ -224,3 +224,14 @@ def test_scores_and_counts_keep_what_they_are_given():
     change = np.array([0.5, 0.0])
     assert EagerScores(torch.zeros(2, 3), change=change).change is change
     assert Census.exactly_one(of=[1], classes=3, name="kings").name == "kings"
+
+
+def test_limits_are_fixed_or_of_the_input():
+    class Own(LinearInequality):
+        def limits(self, x):
+            return x, x
+
+    with pytest.raises(SpecificationError, match="`LinearInequality` needs either fixed limits .* got neither"):
+        LinearInequality([[1.0]])
+    with pytest.raises(SpecificationError, match="`Own` needs either fixed limits .* got both"):
+        Own([[1.0]], high=1.0)
