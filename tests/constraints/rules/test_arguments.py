@@ -231,7 +231,7 @@ def test_limits_are_fixed_or_of_the_input():
         def limits(self, x):
             return x, x
 
-    with pytest.raises(SpecificationError, match="`LinearInequality` needs either fixed limits .* got neither"):
+    with pytest.raises(SpecificationError, match=r"`LinearInequality` needs either fixed limits .* got neither"):
         LinearInequality([[1.0]])
-    with pytest.raises(SpecificationError, match="`Own` needs either fixed limits .* got both"):
+    with pytest.raises(SpecificationError, match=r"`Own` needs either fixed limits .* got both"):
         Own([[1.0]], high=1.0)
