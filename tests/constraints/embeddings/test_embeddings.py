@@ -381,3 +381,9 @@ def test_an_output_rule_without_a_map_cannot_be_decoded():
     assert isinstance(rule, OutputRule) and "Decode" not in rule.explain().embeddings
     with pytest.raises(UnsupportedError, match="cannot be decoded"):
         Decode(rule)
+
+
+def test_a_joined_network_uses_the_map_that_was_chosen():
+    y, rule = torch.tensor([[-1.0, 2.0, 0.5]]), Bounds(low=0.0)
+    for smooth, expected in ((True, rule.squash(y)), (False, rule.enforce(y))):
+        torch.testing.assert_close(join(nn.Identity(), {"low": Hard(Bounds(low=0.0), smooth=smooth)})(y), expected)
