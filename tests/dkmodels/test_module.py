@@ -3,6 +3,7 @@
 import os
 import sys
 
+import numpy as np
 import pytest
 import sympy
 import torch
@@ -18,6 +19,7 @@ from constraints import (
     Bounds,
     Box,
     Census,
+    Changes,
     CountLimit,
     Decode,
     FieldRule,
@@ -30,6 +32,7 @@ from constraints import (
     ShapeError,
     Soft,
     SpecificationError,
+    Transition,
     declare,
 )
 from constraints.sampling import ResidualAdaptive
@@ -494,3 +497,25 @@ def test_rules_are_measured_in_float32_beside_autocast(tmp_path):
 def test_a_balance_is_one():
     with pytest.raises(SpecificationError, match="`Shares` needs a Balance, got float"):
         Shares(net()).set_balance(1.0)
+
+
+class Stays(Transition):
+    """One cell whose label stays: measured on sequences, not here."""
+
+    def initial(self, labels):
+        return int(labels[0])
+
+    def labels(self, state):
+        return np.array([state])
+
+    def successors(self, state):
+        return Changes(np.zeros((0, 1), dtype=np.intp), np.zeros((0, 1), dtype=np.intp))
+
+    def advance(self, state, index):
+        return state
+
+
+def test_rules_after_one_on_sequences_are_measured():
+    rules = {"stays": Monitor(Stays(cells=1, classes=3)), "sum": Monitor(FixedSum()), "low": Monitor(Bounds(low=0.0))}
+    module, x = Shares(net(), rules), torch.rand(5, 4)
+    assert set(module.measure(x, module(x))) == {"sum", "low"}

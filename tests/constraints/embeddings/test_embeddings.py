@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from torch import nn
 
@@ -32,6 +33,7 @@ from constraints import (
     Transition,
     UnsupportedError,
     absolute,
+    declare,
     join,
 )
 from constraints.embeddings.intersection import JointRule
@@ -371,3 +373,17 @@ def test_masks_join_with_masks():
     two = AllowedClasses([[True, False, True, True]] * 2, name="two")
     probabilities = join(net, {"one": Hard(one), "two": Hard(two)})(X).softmax(-1)
     assert float(probabilities[..., 1:3].max()) == 0.0
+
+
+def test_an_output_rule_without_a_map_cannot_be_decoded():
+    a, b = sympy.symbols("a b")
+    rule = declare(sympy.sin(a) <= b, outputs=[a, b])
+    assert isinstance(rule, OutputRule) and "Decode" not in rule.explain().embeddings
+    with pytest.raises(UnsupportedError, match="cannot be decoded"):
+        Decode(rule)
+
+
+def test_a_joined_network_uses_the_map_that_was_chosen():
+    y, rule = torch.tensor([[-1.0, 2.0, 0.5]]), Bounds(low=0.0)
+    for smooth, expected in ((True, rule.squash(y)), (False, rule.enforce(y))):
+        torch.testing.assert_close(join(nn.Identity(), {"low": Hard(Bounds(low=0.0), smooth=smooth)})(y), expected)

@@ -297,3 +297,17 @@ def test_settings_name_the_emphasis():
     assert Soft(Bounds(low=0.0)).settings() == {"weight": 1.0, "measure": "squared"}
     assert "rate=0.01" in Soft(Bounds(low=0.0), emphasis=SelfAdaptive()).settings()["emphasis"]
     assert "rates=[0.01" in repr(Causal(time=0)) and isinstance(Causal(time=0), Emphasis)
+
+
+@pytest.mark.parametrize("start", [math.inf, math.nan, -1.0])
+def test_a_start_is_finite_and_not_negative(start):
+    with pytest.raises(SpecificationError, match=f"`ResidualAttention` needs a finite start >= 0, got {start}"):
+        ResidualAttention(start=start)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{name: value} for name in ("rate", "power") for value in (0.0, math.inf, math.nan)]
+)
+def test_rates_and_powers_are_finite_and_positive(numbers):
+    with pytest.raises(SpecificationError, match="`SelfAdaptive` needs"):
+        SelfAdaptive(**numbers)

@@ -36,6 +36,7 @@ from constraints import (
     Ordering,
     Polytope,
     RateLimit,
+    ShapeError,
     Soft,
     SpecificationError,
     UnsupportedError,
@@ -43,6 +44,7 @@ from constraints import (
 from constraints.networks import column_shifts
 from constraints.rules.linear_program import maximise
 from constraints.rules.linear_rows import LinearRows
+from constraints.rules.scores import EagerScores
 
 INF, NAN = math.inf, math.nan
 EMBEDDINGS = {e.__name__: e for e in (Hard, Decode, Soft, AugmentedLagrangian, Monitor)}
@@ -206,3 +208,30 @@ def test_the_most_of_a_direction(system, direction, expected):
     kind, value = maximise(system, None if direction is None else np.asarray(direction))
     assert kind == expected[0]
     np.testing.assert_allclose(value, expected[1])
+
+
+def test_what_was_measured_where_is_finite():
+    points, values = torch.zeros(3, 1), torch.zeros(3, 2)
+    for what, broken in (("points", points), ("values", values)):
+        numbers = {"points": points, "values": values, what: torch.where(torch.arange(3)[:, None] == 1, NAN, broken)}
+        with pytest.raises(NonFiniteError, match=f"`Measurements` needs finite {what}, got others in row 1$"):
+            Measurements(**numbers)
+    with pytest.raises(ShapeError, match=r"its own points \(\*batch, 3, 1\), got shape \(3,\)"):
+        Measurements(points, values).quantity(nn.Linear(1, 2), torch.zeros(3))
+
+
+def test_scores_and_counts_keep_what_they_are_given():
+    change = np.array([0.5, 0.0])
+    assert EagerScores(torch.zeros(2, 3), change=change).change is change
+    assert Census.exactly_one(of=[1], classes=3, name="kings").name == "kings"
+
+
+def test_limits_are_fixed_or_of_the_input():
+    class Own(LinearInequality):
+        def limits(self, x):
+            return x, x
+
+    with pytest.raises(SpecificationError, match=r"`LinearInequality` needs either fixed limits .* got neither"):
+        LinearInequality([[1.0]])
+    with pytest.raises(SpecificationError, match=r"`Own` needs either fixed limits .* got both"):
+        Own([[1.0]], high=1.0)

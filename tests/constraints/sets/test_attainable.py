@@ -318,3 +318,13 @@ def test_contradictions_of_any_size_are_refused_at_build(scale):
     Polytope([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]], low=[-INF, 0.1 * scale, 0.2 * scale], high=[0.3 * scale, INF, INF])
     with pytest.raises(InfeasibleError):
         Polytope([[0.0, 0.0]], low=scale)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contexts_that_are_not_finite_are_refused_by_name(name):
+    make, good = ALL[name]
+    constraint = make(None)
+    values, context = batch(good, NAN, good)
+    for onto in maps(constraint):
+        with pytest.raises(NonFiniteError, match=f"`{type(constraint).__name__}` needs finite "):
+            onto(values, context)

@@ -281,3 +281,18 @@ def test_no_rows_and_no_samples():
     y, proof = solve_polytope(torch.zeros(2, 3), factors, none, none, torch.tensor([3.0]))
     assert y.tolist() == [[1.0] * 3] * 2 and bool(proof.holds.all())
     assert polytope().project(torch.zeros(0, 4)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 5.0), (-5.0, -1.0)])
+def test_a_row_of_zeros_that_nothing_meets_leaves_a_sample_without_a_point(low, high, dtype):
+    system = torch.tensor([[[0.0, 0.0, low, high]], [[0.0, 0.0, -1.0, 1.0]]], dtype=dtype)
+    values = torch.ones(2, 2, dtype=dtype)
+    point, certificate = VaryingPolytope(rows=1, size=2).solve(values, system)
+    assert certificate.empty.tolist() == [True, False] == (~certificate.feasible).tolist()
+    assert torch.equal(point[1], values[1])
+
+
+def test_targets_of_another_number_are_refused():
+    with pytest.raises(ShapeError, match=r"`Polytope` needs a target of shape \(1,\), got \(2,\)"):
+        Polytope([[1.0, 0.0]], low=0.0, equal=[[1.0, 1.0]], target=[1.0, 2.0])

@@ -55,7 +55,7 @@ def test_cost_is_a_log_ratio() -> None:
     effect = one(TIME, [1.1 * b for b in base], base)
     assert effect.difference == pytest.approx(math.log(1.1))
     assert effect.relative == pytest.approx(0.1)
-    assert effect.improved == 0.0
+    assert (effect.improved, effect.sign) == (0.0, -1)
     assert effect.verdict is Verdict.HARMFUL
 
 
