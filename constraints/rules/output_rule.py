@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from constraints.errors import ShapeError, SpecificationError, UnsupportedError, naming
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
 from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.rule import Rule
@@ -172,7 +172,10 @@ class OutputRule(Rule, ABC):
                 obeying = into(value, context)
             else:
                 with naming(f"rule `{self.name}`"):
-                    obeying = into(value, context)
+                    try:
+                        obeying = into(value, context)
+                    except NonFiniteError as error:
+                        raise _blamed(value, context, self.constraint) or error from error
             return obeying if self.index is None else at_least_single(y).index_copy(-1, self.index, obeying)
 
     @property
@@ -216,6 +219,17 @@ class OutputRule(Rule, ABC):
         return Explanation(
             rule=self.name, kind=kind, embeddings=soft, guarantee=Guarantee.SOFT, cost="one evaluation of the quantity"
         )
+
+
+def _blamed(value: Tensor, context: Tensor | None, constraint: Constraint) -> NonFiniteError | None:
+    """The error of numbers that come from the input and are NaN, as a root of a negative one; None where none is."""
+    if context is None or not bool(value.isfinite().all()) or not bool(context.isnan().any()):
+        return None
+    broken = context.isnan().flatten(max(0, context.dim() - constraint.context_dim)).any(dim=-1).flatten()
+    return NonFiniteError(
+        f"`{type(constraint).__name__}` needs finite numbers from the input, got {int(broken.sum())} of {len(broken)} "
+        f"samples whose numbers are not finite, the first is sample {int(broken.nonzero()[0])}"
+    )
 
 
 def resolve_columns(

@@ -258,8 +258,8 @@ def _guarded(function: SetMap) -> SetMap:
         if is_transformed(value, context):
             return map_transformed(partial(guarded, self), value, context)
         if torch.is_inference_mode_enabled():
-            inner: Tensor = outside_inference(partial(guarded, self), value, context)
-            return inner
+            mapped: Tensor = outside_inference(partial(guarded, self), value, context)
+            return mapped
         point = function(self, value, context)
         if not bool(point.detach().isfinite().all()):
             return self._not_finite(point)

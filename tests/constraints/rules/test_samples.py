@@ -15,6 +15,7 @@ from constraints import (
     LinearSystem,
     Monitor,
     MonotoneIn,
+    NonFiniteError,
     ShapeError,
     Soft,
     SpecificationError,
@@ -115,6 +116,23 @@ def test_errors_name_the_key_first_and_the_rule_s_own_name_in_brackets():
         join(nn.Linear(2, 3), {"key": Hard(MonotoneIn([0], name="mono")), "other": Hard(RULES["sum"])})
     with pytest.raises(ValueError, match=r"^rule `key` \(mono\): a network can only be wrapped"):
         join(nn.LSTM(2, 3), {"key": Hard(MonotoneIn([0], name="mono"))})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        sympy.sqrt(R) >= A,
+        sympy.exp(A) <= sympy.sqrt(R) + 1,
+        sympy.Or(sympy.sqrt(R) >= A, sympy.sqrt(R) + 1 <= B),
+        sympy.log(R) + 2 >= A**2 + B**2,
+        [sympy.sqrt(R) >= A + B, A - B <= 1],
+    ],
+    ids=str,
+)
+def test_numbers_of_the_input_that_are_none_are_blamed_with_rule_and_sample(statement):
+    x, y = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [2.0, 1.0]]), torch.ones(3, 3)
+    with pytest.raises(NonFiniteError, match=r"^rule `own`: .* numbers .*, got 1 of 3 samples .* sample 1$"):
+        declare(statement, **SPEAKS).enforce(y, x)
 
 
 FIELD_RULES = {

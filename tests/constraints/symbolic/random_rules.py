@@ -164,6 +164,24 @@ def convex(rng):
     )
 
 
+def formula(rng, depth=2):
+    """A formula of logic on labels."""
+    if depth == 0 or rng.random() < 0.2:
+        label = rng.choice(OUTPUTS[:4])
+        return sympy.Not(label) if rng.random() < 0.4 else label
+    join = rng.choice([sympy.And, sympy.Or, sympy.Implies, sympy.Xor, sympy.Equivalent])
+    return join(formula(rng, depth - 1), formula(rng, depth - 1))
+
+
+def truth(statement, labels):
+    """Whether a formula holds for labels that are true or false, by its own truth table."""
+    put = {y: sympy.true if held else sympy.false for y, held in zip(OUTPUTS, labels, strict=True)}
+    return bool(statement.xreplace(put))
+
+
+SCALABLE = [linear, varying, system, shares, order, box, ball, union, implication]
+"""Whose distances scale with their outputs."""
+
 KINDS = [linear, linear, varying, system, shares, order, box, ball, cross, norm, bent, union, implication]
 KINDS = [*KINDS, kink, undone, polynomial, cases] * 6 + [surface]
 """Those that are quick; `convex` asks a conic solver."""
