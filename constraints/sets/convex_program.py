@@ -181,17 +181,24 @@ class ConvexProgram:
             )
 
     def _is_empty(self) -> bool:
-        """Whether the solver finds no point, and supporting hyperplanes find none either, at whatever scale."""
+        """Whether there is no point, at whatever scale: the solver finds none, and tangents have none in common.
+
+        The solver's word alone is not enough, as its tolerances are those of numbers of order one.
+        """
         start, none = torch.zeros(1, len(self.outputs), dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64)
-        if not self.inside(start[0], none[0])[0]:
+        proved, inner = self.inside(start[0], none[0])
+        if inner is not None and self._obeys(inner[None], none):
             return False
-        inner = torch.full_like(start, torch.nan)
-        found = nearest_by_planes(start, self.bounding, none, equalities=self.equalities, inner=inner)
-        point = self.into_domains(found.point, none)
-        residual, terms = self.residual(point, none), self.size_of_terms(point, none)
+        unknown = torch.full_like(start, torch.nan)
+        found = nearest_by_planes(start, self.bounding, none, equalities=self.equalities, inner=unknown)
+        return bool(found.empty.any()) or (proved and not self._obeys(self.into_domains(found.point, none), none))
+
+    def _obeys(self, point: Tensor, coefficients: Tensor) -> bool:
+        """Whether all conditions hold at points, up to rounding of what is added up."""
+        residual, terms = self.residual(point, coefficients), self.size_of_terms(point, coefficients)
         k = self.equalities
         excess = torch.cat([residual[:, :k].abs(), residual[:, k:].clamp(min=0.0)], dim=-1)
-        return bool(found.empty.any()) or not bool((excess <= ROUNDING * terms).all())
+        return bool((excess <= ROUNDING * terms).all())
 
     def inside(self, near: Tensor, coefficients: Tensor) -> tuple[bool, Tensor | None]:
         """Whether one sample's set is proved to have no point; else a point well inside, not far from `near` `(n,)`."""

@@ -165,3 +165,16 @@ def test_the_fallback_of_a_rule_is_that_of_the_intersection():
     rules = {"given": Given(), "far": LinearEquality([[1.0, 0.0, 0.0, 0.0]], [3.0])}
     rule = intersect_rules(rules, 4)
     assert type(rule) is IntersectionRule and rule.constraint.fallback is fallback
+
+
+def test_linear_rules_on_some_outputs_beside_a_ball():
+    """The linear rules name outputs 0 and 1 of four; their joint set is of all four, as the ball is."""
+    first, second = Bounds(low=0.5, outputs=[0]), Bounds(high=0.2, outputs=[1])
+    rule = intersect_rules({"first": first, "second": second, "thrust": Thrust(2.0)}, 4)
+    y = 3.0 * torch.randn(6, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = rule.enforce(y, None)
+    for value, near in zip(y.numpy(), found.numpy(), strict=True):
+        z = cp.Variable(4)
+        sides = [z[0] >= 0.5, z[1] <= 0.2, cp.norm(z) <= 2.0]
+        cp.Problem(cp.Minimize(cp.sum_squares(z - value)), sides).solve(solver=cp.CLARABEL)
+        np.testing.assert_allclose(near, z.value, atol=1e-4)

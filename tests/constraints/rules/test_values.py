@@ -70,7 +70,9 @@ def test_no_samples_have_no_penalty(name):
 
 def test_a_number_of_the_input_that_is_not_defined_is_named():
     rule = declared(sympy.sqrt(R) >= A, [A], [R])
-    with pytest.raises(NonFiniteError, match=r"rule `.*context, got 1 of 3 samples .* the first is sample 1"):
+    with pytest.raises(
+        NonFiniteError, match=r"rule `.*finite numbers from the input, got 1 of 3 samples .* the first is sample 1"
+    ):
         rule.enforce(torch.ones(3, 1), torch.tensor([[4.0], [-1.0], [1.0]]))
 
 

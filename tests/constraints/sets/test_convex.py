@@ -259,10 +259,12 @@ class TestConvex:
         with pytest.raises(InfeasibleError):
             Convex(conditions, [x, y])
 
-    @pytest.mark.parametrize("scale", [1.0, 1e5, 1e10])
+    @pytest.mark.parametrize("scale", [1e-10, 1e-5, 1.0, 1e5, 1e8, 1e10])
     def test_contradictions_are_refused_at_any_scale(self, scale):
-        with pytest.raises(InfeasibleError):
-            Convex([x**2 + y**2 <= scale**2, x + y >= 2 * scale], [x, y])
+        for apart in (2.0, 1.42):
+            with pytest.raises(InfeasibleError):
+                Convex([x**2 + y**2 <= scale**2, x + y >= apart * scale], [x, y])
+        Convex([x**2 + y**2 <= scale**2, x + y >= 1.41 * scale], [x, y])
 
     @pytest.mark.parametrize("scale", [1e-10, 1e-5, 1e5, 1e8, 1e10, 1e12])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
