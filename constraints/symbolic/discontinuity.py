@@ -17,7 +17,7 @@ RealValues = Callable[[Tensor], Tensor]
 """Values at fractions of segments, `(segments, n)` to `(segments, n)`."""
 
 SEGMENTS, POINTS, STEEPEST = 12, 1025, 4
-HALVINGS = 40
+HALVINGS = 30  # to where a continuous function is flat; further, ends meet places at which a quotient is 0 / 0
 LEAST = 1e-4  # of the size of the values: a smaller jump is not told from rounding
 
 
@@ -26,8 +26,8 @@ def has_jump(
 ) -> bool:
     """Whether an expression jumps between finite values where the moving symbols change, tried along segments.
 
-    Along each segment the largest differences between neighbours are halved until the two ends are neighbours in
-    rounding. A continuous function leaves no difference there, however steep; a pole leaves values that grow.
+    Along each segment the largest differences between neighbours are halved until the two ends are next to each other.
+    A continuous function leaves no difference there, however steep; a pole leaves values that grow.
 
     Args:
         expression: of real symbols.
@@ -49,9 +49,14 @@ def has_jump(
         return False
     draw = torch.Generator().manual_seed(0)
     starts, ends = (torch.rand(SEGMENTS, 1, len(symbols), generator=draw, dtype=torch.float64) for _ in range(2))
+    along = [bounds[symbol] for symbol in moving if symbol in bounds]
     for i, symbol in enumerate(symbols):
         low, high = bounds.get(symbol, (-3.0, 3.0))
         for part in (starts, ends):
+            if symbol not in bounds and symbol not in moving and along:  # half of them where the coordinate moves
+                part[::2, :, i] = along[0][0] + (along[0][1] - along[0][0]) * part[::2, :, i]
+                part[1::2, :, i] = low + (high - low) * part[1::2, :, i]
+                continue
             part[..., i] = low + (high - low) * part[..., i]
         if symbol not in moving:
             ends[..., i] = starts[..., i]
@@ -71,7 +76,9 @@ def has_jump(
 
 def _jumps(at: RealValues) -> bool:
     """See `has_jump`."""
-    grid = torch.linspace(0.0, 1.0, POINTS, dtype=torch.float64).expand(SEGMENTS, -1)
+    inner = torch.rand(SEGMENTS, POINTS - 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ends = torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(SEGMENTS, -1)
+    grid = torch.cat([inner, ends], dim=1).sort(dim=1).values  # no round numbers, at which a quotient may be 0 / 0
     steps = at(grid).diff(dim=-1).abs().nan_to_num(nan=torch.inf)
     first = steps.topk(STEEPEST, dim=-1).indices
     low, high = grid.gather(1, first), grid.gather(1, first + 1)

@@ -22,8 +22,10 @@ __all__ = ["Linearised", "Polynomials", "find_imbalance", "linearise"]
 
 LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
 SLOW = 3  # the degree of the weights in a condition of solvability
-UNSEEN = 1e-10  # what equations see of any field under such weights, of their size: rounding
-ROUNDING = 1e-9  # of the size of all sources
+ENOUGH = SLOW + 4  # the degree of fields that tell such weights from all others: the degree and the orders together
+UNSEEN = 1e-14  # what equations see of any field under such weights, of their size: rounding
+RANDOM = 32  # degrees of the random field
+ROUNDING = 1e-6  # of the size of all sources
 LEAST = 1e-3  # of what flows in and out: a smaller imbalance may be the user's rounding
 
 
@@ -35,6 +37,7 @@ class Polynomials:
         low: the lowest of each coordinate, `(d,)`.
         high: the highest, `(d,)`.
         degree: along each coordinate.
+        total: whether it is the degree of a product as a whole, of which far fewer are needed in three coordinates.
 
     Example:
         >>> unit = Polynomials(torch.zeros(1).double(), torch.ones(1).double(), 1)
@@ -43,9 +46,10 @@ class Polynomials:
                 [1.0000, 1.7321]], dtype=torch.float64)
     """
 
-    def __init__(self, low: Tensor, high: Tensor, degree: int) -> None:
+    def __init__(self, low: Tensor, high: Tensor, degree: int, *, total: bool = False) -> None:
         self.low, self.high, self.degree = low, high, degree
-        self.exponents = torch.tensor(list(itertools.product(range(degree + 1), repeat=len(low))))
+        exponents = torch.tensor(list(itertools.product(range(degree + 1), repeat=len(low))))
+        self.exponents = exponents[exponents.sum(dim=1) <= degree] if total else exponents
 
     def __len__(self) -> int:
         """How many products there are."""
@@ -144,7 +148,17 @@ def linearise(rules: Mapping[str, FieldEquation], space: Polynomials) -> Lineari
     return Linearised(tuple(slopes), tuple(units), tuple(linear), tuple(spaces), count)
 
 
-def find_imbalance(rules: Mapping[str, FieldEquation], system: Linearised) -> str:
+def _random_field(fields: int, space: Polynomials, seed: int) -> Tensor:
+    """Coefficients of a smooth field, so that what is free is near a polynomial; the same of every degree."""
+    draw = torch.Generator().manual_seed(seed)
+    table = torch.randn(fields, *[RANDOM] * space.exponents.shape[1], generator=draw, dtype=torch.float64)
+    kept = space.exponents.clamp(max=RANDOM - 1)
+    small = torch.where((space.exponents < RANDOM).all(dim=1), 0.3 ** space.exponents.sum(dim=1), 0.0)
+    places = list(kept.unbind(dim=1))
+    return 0.1 * small * torch.stack([one[places] for one in table])
+
+
+def find_imbalance(rules: Mapping[str, FieldEquation], space: Polynomials) -> str:
     r"""Why the linear rules have no solution together; empty where they may have one.
 
     Weights of the equations under whose integral no field is seen, :math:`\sum_i \int \lambda_i L_i u = 0`, must not
@@ -152,9 +166,10 @@ def find_imbalance(rules: Mapping[str, FieldEquation], system: Linearised) -> st
     sources are integrated by three of Gauss's rules, and what these do not resolve is no imbalance.
 
     Args:
-        rules: the rules that were linearised.
-        system: their slopes.
+        rules: of the same fields.
+        space: polynomials over the box of all.
     """
+    system = linearise(rules, Polynomials(space.low, space.high, max(space.degree, ENOUGH)))
     kept = [(name, rule, i) for i, (name, rule) in enumerate(rules.items()) if system.linear[i]]
     if not kept:
         return ""

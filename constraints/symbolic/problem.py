@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -20,6 +21,7 @@ __all__ = ["ProblemReport", "check_problem"]
 
 FREE = 1e-2  # of a change of unit size, what equations and conditions must see of it
 ZERO = 1e-7
+FALLEN, FASTER = 0.1, 2.5  # of three levels: below this, and each by this factor below the one before
 LARGEST, MOST = 160, 500  # polynomials to begin with, and in the last refinement but one
 
 
@@ -106,19 +108,19 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
     try:
         for rule in training:  # whose samplers learn
             rule.eval()
-        coarse, fine = (linearise(equations, Polynomials(low, high, n)) for n in (max(degree - 3, 1), degree))
-        free, finest = _free(coarse, fine, 5.0), fine
-        while bool((free & (finest.sizes >= ZERO)).any()):  # what grows fast is small, too, but not ever smaller
-            degree += 3
-            before, finest = finest, linearise(equations, Polynomials(low, high, degree))
-            free = _free(before, finest, 20.0)
+        levels = [linearise(equations, space) for space in _spaces(low, high, len(names))]
+        free = _free(levels, 2.0)
+        while len(low) < 3 and bool((free & (levels[-1].sizes >= ZERO)).any()):
+            degree += 3  # what grows fast is small, too, but not ever smaller
+            levels.append(linearise(equations, Polynomials(low, high, degree)))
+            free = _free(levels[-2:], 20.0)
             if len(names) * (degree + 4) ** len(low) > MOST:
                 break
+        contradiction = contradiction or find_imbalance(equations, Polynomials(low, high, degree))
     finally:
         for rule in training:
             rule.train()
-    contradiction = contradiction or find_imbalance(equations, fine)
-    sizes, vectors = finest.sizes, finest.vectors
+    sizes, vectors = levels[-1].sizes, levels[-1].vectors
     shares = vectors[free].square().sum(dim=0).reshape(len(names), -1).sum(dim=1) / max(int(free.sum()), 1)
     return ProblemReport(
         contradiction=contradiction,
@@ -147,8 +149,25 @@ def _degree(coordinates: int, fields: int) -> int:
     return min(12, int((LARGEST / fields) ** (1.0 / coordinates)) - 1)
 
 
-def _free(coarse: Linearised, fine: Linearised, falls: float) -> Tensor:
-    """Which changes of the finer polynomials no rule sees, or so many times less than of the coarser ones."""
-    missing = fine.sizes.new_full((max(len(fine.sizes) - len(coarse.sizes), 0),), torch.inf)
-    before = torch.cat([missing, coarse.sizes])[-len(fine.sizes) :]
-    return (fine.sizes < FREE) & ((fine.sizes < ZERO) | (fine.sizes < before / falls))
+def _spaces(low: Tensor, high: Tensor, fields: int) -> list[Polynomials]:
+    """Polynomials of rising degree: two spaces, and three of total degree in three coordinates."""
+    if len(low) < 3:
+        degree = _degree(len(low), fields)
+        return [Polynomials(low, high, n) for n in (max(degree - 3, 1), degree)]
+    most = max(n for n in range(6, 13) if n == 6 or fields * math.comb(n + 3, 3) <= MOST)
+    return [Polynomials(low, high, n, total=True) for n in (most - 4, most - 2, most)]
+
+
+def _free(levels: Sequence[Linearised], falls: float) -> Tensor:
+    """Which changes of the finest polynomials no rule sees, or so many times less than of the coarser ones.
+
+    Of three levels also those that fall the faster the finer they are, as of what polynomials do not yet resolve.
+    """
+    count = len(levels[-1].sizes)
+    ends = [torch.cat([one.sizes.new_full((count,), torch.inf), one.sizes])[-count:] for one in levels]
+    before, last = ends[-2:]
+    free = (last < FREE) & ((last < ZERO) | (last < before / falls))
+    if len(ends) > 2:
+        earlier = ends[-3]
+        free |= (last < FALLEN) & (last < before / FASTER) & (last / before <= before / earlier)
+    return free

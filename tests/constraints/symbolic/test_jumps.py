@@ -115,6 +115,16 @@ HIDDEN = [
 ]
 
 
+@pytest.mark.parametrize("place", [Rational(1, 2), Rational(1, 4), Rational(3, 8), Rational(1, 1024), Rational(3, 10)])
+@pytest.mark.parametrize("root", [False, True])
+def test_jumps_at_round_places(place, root):
+    """The grid of the search has no round numbers, at which the quotient is 0 / 0."""
+    k = 3 + (sqrt((X - place) ** 2) if root else Abs(X - place)) / (X - place)
+    for gap in ((k * F.diff(X)).diff(X), Derivative(k * F.diff(X), X)):
+        with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+            declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)})
+
+
 @pytest.mark.parametrize("step", HIDDEN, ids=str)
 @pytest.mark.parametrize("evaluate", [True, False])
 def test_jumps_that_show_in_the_values_alone(step, evaluate):

@@ -418,3 +418,45 @@ def test_the_estimated_error_of_an_integral_is_above_the_true_one(centre, width,
     assert estimate <= 1.0
     assert bool(told) or error < 1e-3
     assert not told or error > 1e-6 * estimate  # not told where all is well
+
+
+PLATE = sympy.Function("u")(X, Y, T)
+ROD = {X: (0, 1), Y: (0, 1), T: (0, 1)}
+SPREAD = Eq(PLATE.diff(T), PLATE.diff(X, 2) + PLATE.diff(Y, 2))
+EDGES = [Eq(PLATE.subs(s, c), 0) for s in (X, Y) for c in (0, 1)]
+CLOSED = [Eq(PLATE.diff(s).subs(s, c), 0) for s in (X, Y) for c in (0, 1)]
+AT_FIRST = [Eq(PLATE.subs(T, 0), f) for f in (sin(2 * pi * X) * sin(2 * pi * Y), cos(pi * X) * cos(2 * pi * Y))]
+
+
+@pytest.mark.parametrize(
+    ("statements", "free"),
+    [
+        ([SPREAD, EDGES, AT_FIRST[0]], False),
+        ([SPREAD, CLOSED, AT_FIRST[1]], False),
+        ([SPREAD, EDGES], True),  # no start
+        ([SPREAD, EDGES[:3], AT_FIRST[0]], True),  # a wall is missing
+    ],
+    ids=["walls", "insulated", "no start", "three walls"],
+)
+def test_plates_over_time(statements, free):
+    report = check_problem(problem(statements, (PLATE,), ROD))
+    assert report.contradiction == ""
+    assert (report.free > 0) is free
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_motions_without_a_start(length):
+    a, b = (sympy.Function(n)(T) for n in "ab")
+    prey = [Eq(a.diff(T), a - a * b), Eq(b.diff(T), a * b - b)]
+    told = {"fields": (a, b), "domain": {T: (0, length)}}
+    assert check_problem(problem([prey, Eq(a.subs(T, 0), 1)], **told)).free == 1
+    assert check_problem(problem([prey, Eq(a.subs(T, 0), 1), Eq(b.subs(T, 0), 2)], **told)).free == 0
+
+
+def test_a_long_box_is_no_contradiction():
+    u = sympy.Function("u")(X, Y)
+    insulated = [Eq(u.diff(X).subs(X, 1000), 0), *(Eq(u.diff(Y).subs(Y, c), 0) for c in (0, 1))]
+    long = problem(
+        [Eq(-u.diff(X, 2) - u.diff(Y, 2), 1), Eq(u.subs(X, 0), 0), insulated], (u,), {X: (0, 1000), Y: (0, 1)}
+    )
+    assert check_problem(long).contradiction == ""
