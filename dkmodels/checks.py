@@ -30,8 +30,7 @@ def bind(rule: Rule, outputs: Sequence[str] | None, inputs: Sequence[str] | None
     Raises:
         SpecificationError: a name that does not exist.
     """
-    if isinstance(rule, OutputRule):
-        rule.bind(outputs)
+    rule.bind(outputs)
     rule.bind_inputs(inputs)
 
 

@@ -59,6 +59,11 @@ class Decode(Embedding):
         """Whether the answer depends on the answer before, so that `follow` gives it and not `decode`."""
         return isinstance(self.rule, Transition)
 
+    @property
+    def projects(self) -> bool:
+        """Whether the answer is the nearest that obeys, and not a choice that a rule makes by itself."""
+        return not self.sequential and type(self.rule).decode is OutputRule.decode  # type: ignore[attr-defined]
+
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The obeying answer of each sample; a sequential rule leaves single samples as they are."""
         if self.sequential:

@@ -17,9 +17,11 @@ from constraints.fields.jet import Jet
 from constraints.fields.layers import NoJetRuleError, push
 from constraints.fields.operators import DifferentialOperator
 from constraints.fields.streams import HIGHEST
-from constraints.functional.precision import own_precision
+from constraints.functional.precision import is_transforming, own_precision
 
 __all__ = ["ConstrainedExpression", "PlaceFunctional"]
+
+SAME = 1e-3  # relative: more than rounding, less than what noise or other samples do
 
 Plan: TypeAlias = tuple[Derivatives, list[list[tuple[int, int]]]]
 """Derivatives, and of each operator and functional which of them it takes at which place."""
@@ -80,7 +82,7 @@ class ConstrainedExpression(nn.Module):
     Raises:
         SpecificationError: no functionals, or an axis that is none.
         UnsupportedError: a functional with derivatives above order 4; a network with dropout or batch normalisation,
-            whose evaluations at several places differ.
+            whose evaluations at several places differ, and, when first called, any other of which that is so.
         ShapeError: when called, a network with too few outputs.
 
     Source: Leake and Mortari, "Deep theory of functional connections", 2020, doi:10.3390/make2010004.
@@ -121,6 +123,7 @@ class ConstrainedExpression(nn.Module):
                 f"conditions on derivatives need a network whose value at a point depends on that point alone, got "
                 f"`{changing[0]}`, which makes its evaluations at several places differ"
             )
+        self._pointwise: set[bool] = set()  # in which modes this was found
         self._value = (DifferentialOperator({(0,) * coordinates: 1.0}),)
         self._value_plan = self._plan(self._value)
         self._plans: dict[tuple[DifferentialOperator, ...], Plan] = {}
@@ -130,6 +133,7 @@ class ConstrainedExpression(nn.Module):
         with own_precision(x):
             y: Tensor = self.network(x)
             self._require_width(y.shape[-1])
+            self._require_pointwise(x, y)
             (broken,) = self._broken(self._value_plan, x)
             return y - self._by_field(self.switching(x) * broken, y.shape[-1])
 
@@ -188,6 +192,23 @@ class ConstrainedExpression(nn.Module):
 
     def _by_field(self, values: Tensor, width: int) -> Tensor:
         return values @ self._incidence(width, values).mT
+
+    def _require_pointwise(self, x: Tensor, y: Tensor) -> None:
+        """Refuse, at the first call in training and in evaluation, networks that mix samples or draw random numbers."""
+        if self.training in self._pointwise or is_transforming() or torch.compiler.is_compiling() or x.dim() < 2:
+            return
+        flat, found = x.detach().reshape(-1, x.shape[-1]), y.detach().reshape(-1, y.shape[-1])
+        if len(flat) < 2:
+            return
+        with torch.no_grad():
+            alone = torch.cat([self.network(flat[:1]), self.network(flat[1:2])])
+        apart = (alone - found[:2]).abs()
+        if bool((apart > SAME * (alone.abs() + found[:2].abs()).clamp(min=SAME)).any()):
+            raise UnsupportedError(
+                f"conditions on derivatives need a network whose value at a point depends on that point alone, got one "
+                f"whose value differs by {float(apart.max()):.2g} when the point is evaluated again by itself"
+            )
+        self._pointwise.add(self.training)
 
     def _require_width(self, outputs: int) -> None:
         needed = 1 + max(one.field for one in self.functionals)

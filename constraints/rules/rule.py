@@ -48,6 +48,9 @@ class Rule(nn.Module, ABC):
         """Whether a sample alone cannot be measured, because the rule is about what came before it."""
         return False
 
+    def bind(self, names: Sequence[str] | None) -> None:
+        """Resolve the outputs that the rule names, in a module whose outputs are called `names`; by default none."""
+
     def bind_inputs(self, names: Sequence[str] | None) -> None:
         """Resolve the inputs that the rule names, in a module whose inputs are called `names`; by default none."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.domains import Distance
-from constraints.errors import SpecificationError
+from constraints.errors import ShapeError, SpecificationError
 from constraints.fields import (
     ConstrainedExpression,
     Jet,
@@ -35,10 +35,10 @@ class ConditionedNetwork(nn.Module):
     """A network whose fields obey conditions exactly, whatever its weights are.
 
     Args:
-        network: takes the coordinates. Given one input more for each coordinate with a period, it takes the cosine and
-            the sine of that: all derivatives repeat then, also those of which no condition speaks. Its number of
-            inputs is its attribute `in_features`, or that of its first layer; where there is none, it takes the
-            coordinates.
+        network: takes the coordinates, and gives the fields. Given one input more for each coordinate with a period, it
+            takes the cosine and the sine of that: all derivatives repeat then, also those of which no condition speaks.
+            Its number of inputs is its attribute `in_features`, or that of its first layer; where there is none, it
+            takes the coordinates.
         conditions: of all fields.
         coordinates: their symbols, real.
         fields: how many outputs.
@@ -125,13 +125,37 @@ class ConditionedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The fields, `(*batch, d)` to `(*batch, n)`."""
+        self._require_points(x)
         with one_precision("`ConditionedNetwork`", self.network, x):
             y: Tensor = self.body(x)
+        self._require_fields(y.shape[-1])
         return y
 
     def forward_jet(self, jet: Jet) -> Jet:
         """See `JetModule`."""
-        return push(self.body, jet)
+        self._require_points(jet.value)
+        y = push(self.body, jet)
+        self._require_fields(y.width)
+        return y
+
+    def _require_points(self, x: Tensor) -> None:
+        if x.shape[-1] != len(self.coordinates):
+            names = ", ".join(map(str, self.coordinates))
+            raise ShapeError(
+                f"conditions need points (*batch, {len(self.coordinates)}) of {names}, got {tuple(x.shape)}"
+            )
+        if x.dtype in (torch.bfloat16, torch.float16):
+            raise SpecificationError(
+                f"conditions hold in float32 or float64, and not in {x.dtype}: keep the network in float32, under "
+                f"autocast where its layers are to run in half precision"
+            )
+
+    def _require_fields(self, width: int) -> None:
+        if width != self.fields:
+            raise ShapeError(
+                f"conditions on {self.fields} field{'s' if self.fields > 1 else ''} need a network with an output for "
+                f"each, got {width} outputs"
+            )
 
 
 def _inputs(network: nn.Module) -> int | None:

@@ -193,11 +193,20 @@ class FieldEquation(FieldRule):
         Raises:
             SpecificationError: one is elsewhere.
         """
-        own = [str(x) for x in self.coordinates]
-        moved = [name for i, name in enumerate(names or ()) if name in own and own.index(name) != i]
-        if moved:
+        self._require_order("inputs", "coordinates", [str(x) for x in self.coordinates], names)
+
+    def bind(self, names: Sequence[str] | None) -> None:
+        """Check that outputs called as its fields are at their places: the fields are all outputs, in their order.
+
+        Raises:
+            SpecificationError: one is elsewhere.
+        """
+        self._require_order("outputs", "fields", [str(field.func) for field in self.fields], names)
+
+    def _require_order(self, what: str, own: str, order: list[str], names: Sequence[str] | None) -> None:
+        if any(name in order and order.index(name) != i for i, name in enumerate(names or ())):
             raise SpecificationError(
-                f"rule `{self.name}` needs the module's inputs in the order of its coordinates {own}, got "
+                f"rule `{self.name}` needs the module's {what} in the order of its {own} {order}, got "
                 f"{list(names or ())}"
             )
 

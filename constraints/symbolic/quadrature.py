@@ -25,16 +25,18 @@ class Integrand:
 
     Attributes:
         values: at each node, by the lengths of the intervals.
-        weights: `(1 + 4 axes, nodes)`: those of the integral; along each axis those of four Legendre coefficients, the
-            two highest that the nodes tell, and two of half their degree.
+        weights: `(1 + 2 k axes, nodes)`: those of the integral; along each axis those of Legendre coefficients, the `k`
+            highest that the nodes tell, and `k` of half their degree.
+        axes: how many.
     """
 
     values: tuple[sympy.Expr, ...]
     weights: Tensor
+    axes: int
 
     def map(self, function: Callable[[sympy.Expr], sympy.Expr]) -> Integrand:
         """With other values."""
-        return Integrand(tuple(function(value) for value in self.values), self.weights)
+        return Integrand(tuple(function(value) for value in self.values), self.weights, self.axes)
 
     def error(self, values: Tensor) -> Tensor:
         """What Gauss's rule misses, of the integral of the size, `(n, nodes)` to `(n,)`.
@@ -46,7 +48,7 @@ class Integrand:
         weights = self.weights.to(values)
         size = values.abs() @ weights[0]
         coefficients = (values @ weights[1:].mT).abs() / size.clamp(min=tiny)[:, None]
-        highest, middle = coefficients.unflatten(1, (-1, 2, 2)).amax(dim=-1).unbind(-1)
+        highest, middle = coefficients.unflatten(1, (self.axes, 2, -1)).amax(dim=-1).unbind(-1)
         error: Tensor = (2.0 * highest * (highest / middle.clamp(min=tiny)).square()).clamp(max=1.0).amax(dim=-1)
         return error
 
@@ -84,10 +86,12 @@ def integrands(e: sympy.Expr, nodes: int | None) -> list[Integrand]:
         count, axes = nodes or _count(integral), len(integral.limits)
         z, w = _rule(count)
         rows = [_product([w] * axes)]
-        for axis, degree in itertools.product(range(axes), (count - 1, count - 2, count // 2, count // 2 - 1)):
+        several = max(2, count // 8)
+        degrees = [top - 1 - i for top in (count, count // 2 + 1) for i in range(several)]
+        for axis, degree in itertools.product(range(axes), degrees):
             rows.append(_product([w * _scaled(degree, z) if i == axis else w for i in range(axes)]))
         values = _values(integral, integral.function, nodes)
-        found.append(Integrand(tuple(values), torch.from_numpy(np.stack(rows))))
+        found.append(Integrand(tuple(values), torch.from_numpy(np.stack(rows)), axes))
     return found
 
 

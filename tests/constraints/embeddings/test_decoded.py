@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from constraints import Bounds, Decode, DecodedNetwork, FixedSum, Soft, Transition, UnsupportedError
+from constraints import (
+    Bounds,
+    Decode,
+    DecodedNetwork,
+    FixedSum,
+    Hard,
+    Soft,
+    SpecificationError,
+    Transition,
+    UnsupportedError,
+)
 from dkmodels import RegressionModule
 
 
@@ -38,3 +48,22 @@ def test_sequential_rules_are_refused_by_name():
     step.__dict__["rule"] = Still.__new__(Still)
     with pytest.raises(UnsupportedError, match="sequential rule `moves`"):
         DecodedNetwork(nn.Identity(), {"moves": step})
+
+
+@pytest.mark.parametrize("first", [Hard, Decode])
+def test_rules_on_the_same_outputs_are_not_decoded_one_after_the_other(first):
+    """The nearest answer to bounds breaks the sum that another rule holds."""
+    rules = {"sum": first(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
+    with pytest.raises(UnsupportedError, match="`sum` and `low` are on the same outputs"):
+        RegressionModule(nn.Linear(2, 2), rules, outputs=["a", "b"])
+    with pytest.raises(UnsupportedError, match="`sum` and `low` are on the same outputs"):
+        DecodedNetwork(nn.Linear(2, 2), rules)
+    apart = {"sum": first(FixedSum(1.0, outputs=[0, 1])), "low": Decode(Bounds(low=0.4, outputs=[2]))}
+    RegressionModule(nn.Linear(2, 3), apart, outputs=["a", "b", "c"])
+    beside = {"sum": Soft(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
+    RegressionModule(nn.Linear(2, 2), beside, outputs=["a", "b"])
+
+
+def test_a_rule_without_an_embedding_is_refused():
+    with pytest.raises(SpecificationError, match=r"needs embeddings, such as Decode\(rule\), got FixedSum for `sum`"):
+        DecodedNetwork(nn.Identity(), {"sum": FixedSum(1.0)})

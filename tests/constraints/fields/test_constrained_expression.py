@@ -84,3 +84,40 @@ def test_a_compiled_equation_of_a_constrained_expression(seen):
         strict=True,
     ):
         torch.testing.assert_close(one, two)
+
+
+class Noisy(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.inner, self.change = nn.Linear(1, 4).double(), change
+
+    def forward(self, x):
+        h = torch.tanh(self.inner(x))
+        return self.change(h).sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: nn.functional.dropout(h, 0.5),
+        lambda h: h + 0.1 * torch.randn_like(h),
+        lambda h: h - h.mean(0) ** 2,
+        nn.RReLU(0.1, 0.5),
+    ],
+    ids=["dropout", "noise", "mean of the batch", "random slopes"],
+)
+def test_networks_that_draw_or_mix_samples_are_refused_when_called(change):
+    torch.manual_seed(0)
+    model = ConstrainedExpression(Noisy(change), 0, 1, [SLOPE], nn.Identity())
+    with pytest.raises(UnsupportedError, match="evaluated again by itself"):
+        model(torch.linspace(-1, 1, 6, dtype=torch.float64)[:, None])
+
+
+def test_a_network_of_points_is_looked_at_once():
+    calls = []
+    network = Noisy(lambda h: calls.append(len(h)) or h)
+    model, x = ConstrainedExpression(network, 0, 1, [SLOPE], nn.Identity()), torch.rand(5, 1, dtype=torch.float64)
+    model(x)
+    first = len(calls)
+    model(x)
+    assert calls.count(1) == 2 and len(calls) < 2 * first

@@ -11,6 +11,7 @@ from torch import nn
 from constraints import (
     FieldEquation,
     InfeasibleError,
+    ShapeError,
     SpecificationError,
     UnsupportedError,
     check_problem,
@@ -18,12 +19,13 @@ from constraints import (
     require_consistent,
 )
 from constraints.domains import Cuboid
-from constraints.embeddings import Hard, join
+from constraints.embeddings import Hard, Soft, join
 from constraints.fields import Derivatives, FourierFeatures
 from constraints.fields.nested import nested_derivatives
 from constraints.symbolic.conditioned import ConditionedNetwork
 from constraints.symbolic.formula_field import FormulaField
 from constraints.testing import check_embedding
+from dkmodels import FieldModule
 
 X, T, K = sympy.symbols("x t k")
 NAME = Function("u")
@@ -401,3 +403,27 @@ def test_conditions_that_follow_from_others_are_kept_or_contradict():
     assert model(torch.tensor([[0.0, 0.5]])).item() == pytest.approx(1.0)
     with pytest.raises(InfeasibleError, match="follows from the others, with the value 3 and not 4"):
         declare([*pair, Eq(both, 4)], fields=[U], domain=BOX)
+
+
+def test_widths_and_precisions_of_a_network_with_conditions():
+    wall = declare(Eq(NAME(0, Y), 0), fields=[NAME(X, Y)], domain={X: (0, 1), Y: (0, 1)})
+    points = torch.rand(3, 2)
+    with pytest.raises(ShapeError, match="1 field need a network with an output for each, got 2 outputs"):
+        join(nn.Linear(2, 2), {"wall": Hard(wall)})(points)
+    with pytest.raises(ShapeError, match=r"points \(\*batch, 2\) of x, y, got \(3, 3\)"):
+        join(nn.Linear(2, 1), {"wall": Hard(wall)})(torch.rand(3, 3))
+    for dtype in (torch.bfloat16, torch.float16):
+        with pytest.raises(SpecificationError, match=f"float32 or float64, and not in {dtype}"):
+            join(nn.Linear(2, 1), {"wall": Hard(wall)}).to(dtype)(points.to(dtype))
+    model = join(nn.Linear(2, 1), {"wall": Hard(wall)})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert float(model(torch.tensor([[0.0, 0.3]])).abs()) == 0.0
+
+
+def test_names_of_outputs_in_another_order_than_the_fields_are_refused():
+    u, v = (Function(n)(X, Y) for n in "uv")
+    double = declare(Eq(u, 2 * v), fields=[u, v])
+    with pytest.raises(SpecificationError, match=r"outputs in the order of its fields \['u', 'v'\], got \['v', 'u'\]"):
+        FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["v", "u"])
+    FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["u", "v"])
+    FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["velocity", "pressure"])
