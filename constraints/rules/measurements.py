@@ -70,7 +70,10 @@ class Measurements(FieldRule):
             raise SpecificationError("`Measurements` needs at least one measurement, got none")
         for what, numbers in (("points", points), ("values", values)):
             if not bool(numbers.isfinite().all()):
-                raise NonFiniteError(f"`Measurements` needs finite {what}, got others in {_rows(~numbers.isfinite())}")
+                raise NonFiniteError(
+                    f"`Measurements` needs finite {what}, got numbers that are not finite in "
+                    f"{_rows(~numbers.isfinite())}"
+                )
         self.outputs = None if outputs is None else tuple(outputs)
         if self.outputs is not None and len(self.outputs) != values.shape[1]:
             raise ShapeError(

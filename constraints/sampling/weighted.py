@@ -33,7 +33,11 @@ def pick(weights: Tensor, count: int) -> Tensor:
         tensor([1, 3])
     """
     if not bool(weights.isfinite().all()):
-        raise NonFiniteError(f"weights of candidates need to be finite, got {int((~weights.isfinite()).sum())} others")
+        wrong = ~weights.isfinite()
+        raise NonFiniteError(
+            f"weights of candidates need to be finite, got {int(wrong.sum())} of {wrong.numel()} that are not, the "
+            f"first at index {int(wrong.flatten().nonzero()[0])}"
+        )
     if bool((weights < 0.0).any()):
         raise SpecificationError(f"weights of candidates need to be >= 0, got {float(weights.min())}")
     positive = int((weights > 0.0).sum())

@@ -427,8 +427,8 @@ class FieldEquation(FieldRule):
         broken = ~residual.detach().isfinite().all(dim=-1)
         if bool(broken.any()):
             raise NonFiniteError(
-                f"rule `{self.name}` needs finite residuals, got {int(broken.sum())} others of {len(broken)}, one at "
-                f"{self._shown(points[broken][0])}"
+                f"rule `{self.name}` needs finite residuals, got some that are not at {int(broken.sum())} of "
+                f"{len(broken)} points, the first at {self._shown(points[broken][0])}"
             )
 
     def explain(self) -> Explanation:

@@ -119,7 +119,8 @@ class LevenbergMarquardt(FullBatchOptimizer):
         system = normal_equations(self.module, self.parameters, terms, dtype=self.dtype, chunk=options["chunk"])
         if not bool(system.matrix.isfinite().all() & system.vector.isfinite().all()):
             raise NonFiniteError(
-                "`LevenbergMarquardt` needs finite residuals and slopes, got others; the parameters are as before"
+                "`LevenbergMarquardt` needs finite residuals and slopes, got some that are not; the parameters "
+                "are as before"
             )
         if bool(system.vector.any()):
             self._descend(system, terms)

@@ -214,7 +214,9 @@ def test_what_was_measured_where_is_finite():
     points, values = torch.zeros(3, 1), torch.zeros(3, 2)
     for what, broken in (("points", points), ("values", values)):
         numbers = {"points": points, "values": values, what: torch.where(torch.arange(3)[:, None] == 1, NAN, broken)}
-        with pytest.raises(NonFiniteError, match=f"`Measurements` needs finite {what}, got others in row 1$"):
+        with pytest.raises(
+            NonFiniteError, match=f"`Measurements` needs finite {what}, got numbers that are not finite in row 1$"
+        ):
             Measurements(**numbers)
     with pytest.raises(ShapeError, match=r"its own points \(\*batch, 3, 1\), got shape \(3,\)"):
         Measurements(points, values).quantity(nn.Linear(1, 2), torch.zeros(3))

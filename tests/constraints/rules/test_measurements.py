@@ -82,7 +82,7 @@ def test_a_rate_is_found_from_an_equation_and_measurements():
         (
             lambda p, v: Measurements(p, v / 0.0),
             NonFiniteError,
-            r"finite values, got others in rows 0, 1, 2, 3, 4, ...",
+            r"finite values, got numbers that are not finite in rows 0, 1, 2, 3, 4, ...",
         ),
         (lambda p, v: Measurements(p, v, outputs=[0, 1]), ShapeError, r"outputs=\[0, 1\] for 1"),
         (lambda p, v: Measurements(p, v, outputs=[-1]), SpecificationError, "distinct outputs >= 0"),
