@@ -87,7 +87,7 @@ class IntersectionRule(OutputRule):
             if not rule.enforceable or mapped:
                 raise UnsupportedError(
                     f"no joint projection is known for hard rules {names}: `{name}` has no projection onto its nearest "
-                    f"point. Embed it as Soft"
+                    f"point. State the rules as one, declare([...]), or embed it as Soft"
                 )
         widths = [rule.context_width for rule in rules.values()]
         if widths.count(None) > 1 or any(isinstance(rule.constraint, VaryingPolytope) for rule in rules.values()):
