@@ -24,7 +24,6 @@ from constraints import (
     UnsupportedError,
     join,
 )
-from constraints.embeddings import require_apart
 from constraints.functional.precision import own_precision
 from dkmodels.balance import Balance, Term
 from dkmodels.checks import (
@@ -112,7 +111,6 @@ class KnowledgeModule(LightningModule, ABC):
         width = None if outputs is None else len(outputs)
         self.network = join(network, embeddings, outputs=width)
         require_no_conflict(embeddings, width)
-        require_apart(embeddings)
         self.rules = nn.ModuleDict(embeddings)
         self.outputs = None if outputs is None else tuple(outputs)
         self.inputs = None if inputs is None else tuple(inputs)

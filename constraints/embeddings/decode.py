@@ -22,7 +22,7 @@ class Decode(Embedding):
 
     **Calling the module, `torch.export` and ONNX do not decode**: `module(x)` is the network's own answer, which may
     break the rule. Validation, test, `predict_step` and `KnowledgeModule.decode` do. Deploy a `DecodedNetwork`, which
-    includes the decoding.
+    includes the decoding. It comes after Hard rules and earlier Decode rules: on the same outputs it may break them.
 
     A rule on single answers (`Census`, a projection) decodes each sample: `decode(y, x)`. A `Transition` depends on the
     answer before: `follow(scores, track)` takes the state and returns it, and asks the network for what it needs.

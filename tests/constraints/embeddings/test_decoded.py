@@ -55,13 +55,11 @@ def test_rules_on_the_same_outputs_are_not_decoded_one_after_the_other(first):
     """The nearest answer to bounds breaks the sum that another rule holds."""
     rules = {"sum": first(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
     with pytest.raises(UnsupportedError, match="`sum` and `low` are on the same outputs"):
-        RegressionModule(nn.Linear(2, 2), rules, outputs=["a", "b"])
-    with pytest.raises(UnsupportedError, match="`sum` and `low` are on the same outputs"):
         DecodedNetwork(nn.Linear(2, 2), rules)
     apart = {"sum": first(FixedSum(1.0, outputs=[0, 1])), "low": Decode(Bounds(low=0.4, outputs=[2]))}
-    RegressionModule(nn.Linear(2, 3), apart, outputs=["a", "b", "c"])
+    DecodedNetwork(nn.Linear(2, 3), apart)
     beside = {"sum": Soft(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
-    RegressionModule(nn.Linear(2, 2), beside, outputs=["a", "b"])
+    DecodedNetwork(nn.Linear(2, 2), beside)
 
 
 def test_a_rule_without_an_embedding_is_refused():
