@@ -2,7 +2,7 @@
 
 from constraints.embeddings.causal import Causal, causal_weights
 from constraints.embeddings.decode import Decode
-from constraints.embeddings.decoded import DecodedNetwork, require_apart
+from constraints.embeddings.decoded import DecodedNetwork
 from constraints.embeddings.embedding import Embedding, Monitor
 from constraints.embeddings.emphasis import Emphasis
 from constraints.embeddings.hard import ConstrainedNetwork, Hard, join
@@ -27,6 +27,5 @@ __all__ = [
     "absolute",
     "causal_weights",
     "join",
-    "require_apart",
     "squared",
 ]

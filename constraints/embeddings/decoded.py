@@ -48,7 +48,7 @@ def require_apart(embeddings: Mapping[str, Embedding]) -> None:
 
 
 def _meet(one: OutputRule, two: OutputRule) -> bool:
-    """Whether two rules speak of an output in common."""
+    """Whether two rules act on a common output."""
     if one.index is None or two.index is None:
         return True
     return bool(set(one.index.tolist()) & set(two.index.tolist()))

@@ -110,8 +110,8 @@ def _place(rule: FieldEquation, pin: Pin) -> dict[sympy.Symbol, sympy.Expr]:
     coordinates = _coordinates(rule)
     at: dict[sympy.Symbol, sympy.Expr] = {x: sympy.Rational(3 + i, 10) for i, x in enumerate(coordinates)}
     if isinstance(rule.domain, Cuboid):
-        bounds = zip(*(bound.tolist() for bound in rule.domain.bounds), strict=True)
-        at = {x: sympy.Float(low + 0.37 * (high - low)) for x, (low, high) in zip(coordinates, bounds, strict=True)}
+        ranges = zip(coordinates, rule.ranges.values(), strict=True)
+        at = {x: sympy.Float(low + 0.37 * (high - low)) for x, (low, high) in ranges}
     at |= {coordinates[i]: sympy.Float(low + 0.37 * (high - low)) for i, low, high in pin.extent}
     return {**at, coordinates[pin.axis]: pin.at}
 

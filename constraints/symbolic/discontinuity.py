@@ -52,12 +52,11 @@ def has_jump(
     along = [bounds[symbol] for symbol in moving if symbol in bounds]
     for i, symbol in enumerate(symbols):
         low, high = bounds.get(symbol, (-3.0, 3.0))
+        lowest, highest = torch.full((SEGMENTS, 1), low).double(), torch.full((SEGMENTS, 1), high).double()
+        if symbol not in bounds and symbol not in moving and along:  # half of them where the coordinate moves
+            lowest[::2], highest[::2] = along[0]
         for part in (starts, ends):
-            if symbol not in bounds and symbol not in moving and along:  # half of them where the coordinate moves
-                part[::2, :, i] = along[0][0] + (along[0][1] - along[0][0]) * part[::2, :, i]
-                part[1::2, :, i] = low + (high - low) * part[1::2, :, i]
-                continue
-            part[..., i] = low + (high - low) * part[..., i]
+            part[..., i] = lowest + (highest - lowest) * part[..., i]
         if symbol not in moving:
             ends[..., i] = starts[..., i]
         elif symbol in bounds:  # from end to end, so that no jump of a coordinate is passed over

@@ -155,11 +155,7 @@ class FieldEquation(FieldRule):
         self.soft_because, self._unshaped = soft_because or reason, soft_because
 
     def _read(self, gap: sympy.Expr) -> Equation:
-        ranges = {}
-        if self.domain is not None:
-            ranges = dict(
-                zip(self.coordinates, zip(*(b.tolist() for b in self.domain.bounds), strict=True), strict=True)
-            )
+        ranges = self.ranges
         gap = without_far_steps(gap, ranges)
         require_no_jump_derivatives(gap, ranges)
         equation = read_equation(gap, self.fields, self.nodes)
@@ -186,6 +182,14 @@ class FieldEquation(FieldRule):
         with naming(f"rule `{self.name}`"):
             found = find_architecture(equations, names, len(self.fields), self.domain)
         return (None, found) if isinstance(found, str) else (found, "")
+
+    @property
+    def ranges(self) -> dict[sympy.Symbol, tuple[float, float]]:
+        """The lowest and the highest of each coordinate in the domain; none without a domain."""
+        if self.domain is None:
+            return {}
+        low, high = (bound.tolist() for bound in self.domain.bounds)
+        return dict(zip(self.coordinates, zip(low, high, strict=True), strict=True))
 
     def bind_inputs(self, names: Sequence[str] | None) -> None:
         """Check that inputs called as its coordinates are at their places: it takes them as all inputs, in their order.

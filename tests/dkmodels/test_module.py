@@ -3,7 +3,6 @@
 import os
 import sys
 
-import numpy as np
 import pytest
 import sympy
 import torch
@@ -19,7 +18,6 @@ from constraints import (
     Bounds,
     Box,
     Census,
-    Changes,
     CountLimit,
     Decode,
     FieldRule,
@@ -32,11 +30,11 @@ from constraints import (
     ShapeError,
     Soft,
     SpecificationError,
-    Transition,
     declare,
 )
 from constraints.sampling import ResidualAdaptive
 from dkmodels import ClassificationModule, FieldModule, KnowledgeModule, RegressionModule, RuleMonitor
+from tests.constraints.rules.transitions import Stays
 
 
 class Shares(KnowledgeModule):
@@ -497,22 +495,6 @@ def test_rules_are_measured_in_float32_beside_autocast(tmp_path):
 def test_a_balance_is_one():
     with pytest.raises(SpecificationError, match="`Shares` needs a Balance, got float"):
         Shares(net()).set_balance(1.0)
-
-
-class Stays(Transition):
-    """One cell whose label stays: measured on sequences, not here."""
-
-    def initial(self, labels):
-        return int(labels[0])
-
-    def labels(self, state):
-        return np.array([state])
-
-    def successors(self, state):
-        return Changes(np.zeros((0, 1), dtype=np.intp), np.zeros((0, 1), dtype=np.intp))
-
-    def advance(self, state, index):
-        return state
 
 
 def test_rules_after_one_on_sequences_are_measured():

@@ -1,6 +1,5 @@
 """Embeddings: the same rule, five strengths."""
 
-import numpy as np
 import pytest
 import sympy
 import torch
@@ -13,7 +12,6 @@ from constraints import (
     Bounds,
     Box,
     Census,
-    Changes,
     ConstrainedNetwork,
     CountLimit,
     Decode,
@@ -30,7 +28,6 @@ from constraints import (
     Recovery,
     Soft,
     SpecificationError,
-    Transition,
     UnsupportedError,
     absolute,
     declare,
@@ -38,6 +35,7 @@ from constraints import (
 )
 from constraints.embeddings.intersection import JointRule
 from constraints.testing import check_embedding
+from tests.constraints.rules.transitions import Stays
 
 
 class Target(LinearEquality):
@@ -255,24 +253,8 @@ def test_masks_hold_for_some_cells_and_other_rules_refuse():
         ConstrainedNetwork(Cells(), [FixedSum(name="sum")]).forward_cells(torch.tensor([1.0, 2.0]), cells)
 
 
-class Countdown(Transition):
-    """One cell that holds a number, which stays."""
-
-    def initial(self, labels):
-        return int(labels[0])
-
-    def labels(self, state):
-        return np.array([state])
-
-    def successors(self, state):
-        return Changes(np.zeros((0, 1), dtype=np.intp), np.zeros((0, 1), dtype=np.intp))
-
-    def advance(self, state, index):
-        return state
-
-
 def test_settings_of_a_decoded_transition():
-    decode = Decode(Countdown(cells=1, classes=3))
+    decode = Decode(Stays(cells=1, classes=3))
     assert decode.settings() == {"policy": repr(AskAll()), "recovery": repr(Recovery())}
     assert Decode(FixedSum()).settings() == {}
     y = torch.rand(2, 1, 3)

@@ -1,6 +1,5 @@
 """Rules: what they measure, enforce, explain and refuse."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +10,6 @@ from constraints import (
     Bounds,
     Box,
     Census,
-    Changes,
     CountLimit,
     FieldRule,
     FixedSum,
@@ -21,10 +19,10 @@ from constraints import (
     OutputRule,
     ShapeError,
     SpecificationError,
-    Transition,
     UnsupportedError,
 )
 from constraints.testing import check_rule
+from tests.constraints.rules.transitions import Countdown
 
 
 class Carbon(LinearEquality):
@@ -33,26 +31,6 @@ class Carbon(LinearEquality):
 
     def target(self, x):
         return x[..., :1]
-
-
-class Countdown(Transition[int]):
-    """Three cells that show one number, which falls by one or stays."""
-
-    def __init__(self):
-        super().__init__(cells=3, classes=4)
-
-    def initial(self, labels):
-        return int(labels[0])
-
-    def labels(self, state):
-        return np.full(3, state)
-
-    def successors(self, state):
-        k = 1 if state else 0
-        return Changes(np.tile(np.arange(3), (k, 1)), np.full((k, 3), state - 1))
-
-    def advance(self, state, index):
-        return state - 1
 
 
 class Positive(FieldRule):

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import sympy
 import torch
@@ -15,7 +14,6 @@ from constraints import (
     Budget,
     Capacity,
     Census,
-    Changes,
     ConvexIn,
     Equivariance,
     FixedSum,
@@ -35,12 +33,12 @@ from constraints import (
     RateLimit,
     Rule,
     Soft,
-    Transition,
     declare,
     join,
 )
 from constraints.networks import column_shifts
 from constraints.rules import Measurements
+from tests.constraints.rules.transitions import Countdown
 
 THREADS = 8
 A, B, C, R, T, X, Y = sympy.symbols("a b c r t x y")
@@ -54,26 +52,6 @@ class Flow(LinearSystem):
 
     def system(self, x):
         return x[..., None, :1].expand(*x.shape[:-1], 1, 3), -torch.ones_like(x[..., :1]), 1.0 + x[..., 1:2]
-
-
-class Blink(Transition[int]):
-    """Three cells that show one number, which falls by one or stays."""
-
-    def __init__(self):
-        super().__init__(cells=3, classes=4)
-
-    def initial(self, labels):
-        return int(labels[0])
-
-    def labels(self, state):
-        return np.full(3, state)
-
-    def successors(self, state):
-        k = 1 if state else 0
-        return Changes(np.tile(np.arange(3), (k, 1)), np.full((k, 3), state - 1))
-
-    def advance(self, state, index):
-        return state - 1
 
 
 def draw(*shape, seed=0):
@@ -123,7 +101,7 @@ CASES = {
     "groups": (GroupBalance("(h a) (w b) -> h w", a=2, b=2), nn.Identity(), draw(6, 2, 2), draw(6, 4, 4)),
     "classes": (AllowedClasses(draw(6, 4, seed=4) > -1.0), nn.Identity(), CELLS, CELLS),
     "census": (Census.exactly_one(of=[1], classes=4), nn.Identity(), CELLS, CELLS),
-    "transition": (Blink(), nn.Identity(), SEEN, draw(6, 3, 4)),
+    "transition": (Countdown(), nn.Identity(), SEEN, draw(6, 3, 4)),
     "monotone": (MonotoneIn([0]), network(), INPUTS, VECTORS),
     "lipschitz": (LipschitzIn(0.2, [0, 1]), network(), INPUTS, VECTORS),
     "invariance": (Invariance(column_shifts(2)), network(), INPUTS, VECTORS),
