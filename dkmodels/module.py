@@ -15,6 +15,7 @@ from torchmetrics import Metric, MetricCollection
 
 from constraints import (
     AugmentedLagrangian,
+    Decoding,
     Embedding,
     Monitor,
     Rule,
@@ -111,6 +112,7 @@ class KnowledgeModule(LightningModule, ABC):
         width = None if outputs is None else len(outputs)
         self.network = join(network, embeddings, outputs=width)
         require_no_conflict(embeddings, width)
+        self.decoding = Decoding(embeddings, outputs=width)
         self.rules = nn.ModuleDict(embeddings)
         self.outputs = None if outputs is None else tuple(outputs)
         self.inputs = None if inputs is None else tuple(inputs)
@@ -387,12 +389,9 @@ class KnowledgeModule(LightningModule, ABC):
             self.meters.add(name)
 
     def decode(self, y: Tensor, x: Tensor) -> Tensor:
-        """The answer given at inference: every Decode rule applied in turn."""
-        for embedding in self.embeddings().values():
-            if embedding.decodes:
-                with embedding.named():
-                    y = embedding.decode(y, x)
-        return y
+        """The answer given at inference: every Decode rule holds, jointly with the Hard ones (see `Decoding`)."""
+        decided: Tensor = self.decoding(y, x)
+        return decided
 
     def measure(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Violation of each sample by rule, `(batch,)` each."""

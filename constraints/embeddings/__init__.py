@@ -3,6 +3,7 @@
 from constraints.embeddings.causal import Causal, causal_weights
 from constraints.embeddings.decode import Decode
 from constraints.embeddings.decoded import DecodedNetwork
+from constraints.embeddings.decoding import Decoding
 from constraints.embeddings.embedding import Embedding, Monitor
 from constraints.embeddings.emphasis import Emphasis
 from constraints.embeddings.hard import ConstrainedNetwork, Hard, join
@@ -17,6 +18,7 @@ __all__ = [
     "ConstrainedNetwork",
     "Decode",
     "DecodedNetwork",
+    "Decoding",
     "Embedding",
     "Emphasis",
     "Hard",

@@ -63,11 +63,11 @@ class Conjunction(OutputRule):
             found = classifier.classify(whole, whole)
         except InfeasibleError as error:
             raise InfeasibleError(
-                f"hard rules contradict each other: no output satisfies {names} together ({error})"
+                f"rules contradict each other: no output satisfies {names} together ({error})"
             ) from None
         if found.kind == "unknown":
             raise UnsupportedError(
-                f"no joint projection is known for hard rules {names}: they are {found.why}. Embed some as Soft"
+                f"no joint projection is known for rules {names}: they are {found.why}. Embed some as Soft"
             )
         place = {output_symbol(c): c for c in columns}
         super().__init__(found.constraint, name=" and ".join(rules), outputs=[place[s] for s in found.outputs])

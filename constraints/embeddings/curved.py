@@ -86,13 +86,13 @@ class IntersectionRule(OutputRule):
             mapped = type(rule).enforce is not OutputRule.enforce
             if not rule.enforceable or mapped:
                 raise UnsupportedError(
-                    f"no joint projection is known for hard rules {names}: `{name}` has no projection onto its nearest "
+                    f"no joint projection is known for rules {names}: `{name}` has no projection onto its nearest "
                     f"point. State the rules as one, declare([...]), or embed it as Soft"
                 )
         widths = [rule.context_width for rule in rules.values()]
         if widths.count(None) > 1 or any(isinstance(rule.constraint, VaryingPolytope) for rule in rules.values()):
             raise UnsupportedError(
-                f"no joint projection is known for hard rules {names}: at most one rule that is not linear can depend "
+                f"no joint projection is known for rules {names}: at most one rule that is not linear can depend "
                 f"on the input, and no matrix. Embed the others as Soft"
             )
         fallback = common_fallback(list(rules.values()), names, outputs)
@@ -102,10 +102,10 @@ class IntersectionRule(OutputRule):
             )
         except InfeasibleError as error:
             raise InfeasibleError(
-                f"hard rules contradict each other: no output satisfies {names} together ({error})"
+                f"rules contradict each other: no output satisfies {names} together ({error})"
             ) from None
         except SpecificationError as error:
-            raise UnsupportedError(f"no joint projection is known for hard rules {names}: {error}") from None
+            raise UnsupportedError(f"no joint projection is known for rules {names}: {error}") from None
         super().__init__(constraint, name=" and ".join(rules), outputs=list(range(outputs)))
         self.parts = torch.nn.ModuleDict({str(i): rule for i, rule in enumerate(rules.values())})
 

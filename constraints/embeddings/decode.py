@@ -22,7 +22,8 @@ class Decode(Embedding):
 
     **Calling the module, `torch.export` and ONNX do not decode**: `module(x)` is the network's own answer, which may
     break the rule. Validation, test, `predict_step` and `KnowledgeModule.decode` do. Deploy a `DecodedNetwork`, which
-    includes the decoding. It comes after Hard rules and earlier Decode rules: on the same outputs it may break them.
+    includes the decoding. There, as in a module, Decode and Hard rules on the same outputs are decoded as one (see
+    `Decoding`); `decode` of this class knows of its own rule alone.
 
     A rule on single answers (`Census`, a projection) decodes each sample: `decode(y, x)`. A `Transition` depends on the
     answer before: `follow(scores, track)` takes the state and returns it, and asks the network for what it needs.
@@ -60,9 +61,13 @@ class Decode(Embedding):
         return isinstance(self.rule, Transition)
 
     @property
-    def projects(self) -> bool:
-        """Whether the answer is the nearest that obeys, and not a choice that a rule makes by itself."""
-        return not self.sequential and type(self.rule).decode is OutputRule.decode  # type: ignore[attr-defined]
+    def chooses(self) -> bool:
+        """Whether the rule chooses the answer by itself, as a `Census` does; others give the nearest that obeys."""
+        return (
+            isinstance(self.rule, OutputRule)
+            and type(self.rule).decode is not OutputRule.decode
+            and not self.sequential
+        )
 
     def decode(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The obeying answer of each sample; a sequential rule leaves single samples as they are."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from constraints import sets
 from constraints.embeddings.curved import intersect_rules
 from constraints.embeddings.embedding import Embedding
+from constraints.embeddings.overlapping import overlapping
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError, keyed
 from constraints.functional.precision import one_precision
 from constraints.rules import AllowedClasses, CellRule, FieldRule, OutputRule, Rule, RuleSet
@@ -181,7 +182,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     conflict = RuleSet(hard, outputs).find_conflict()
     if conflict:
         named = ", ".join(f"`{name}`" for name in conflict)
-        raise InfeasibleError(f"hard rules contradict each other: no output satisfies {named} together")
+        raise InfeasibleError(f"rules contradict each other: no output satisfies {named} together")
     masks = {name: rule for name, rule in hard.items() if isinstance(rule, CellRule)}
     _require_compatible({name: rule for name, rule in hard.items() if isinstance(rule, AllowedClasses)})
     vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and name not in masks}
@@ -189,7 +190,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
         raise UnsupportedError(f"hard rules on cells and on vectors cannot be joined, got {list(hard)}")
     smooth = {name: hard[name] for name, e in embeddings.items() if isinstance(e, Hard) and e.smooth}
     rules: dict[str, OutputRule] = dict(masks)
-    for group in _overlapping(vectors):
+    for group in overlapping(vectors):
         _require_alone(group, smooth)
         joint = group if len(group) == 1 else {" and ".join(group): intersect_rules(group, outputs)}
         rules |= joint
@@ -266,23 +267,5 @@ def _require_compatible(masks: Mapping[str, AllowedClasses]) -> None:
         empty = (a | b).all(dim=-1).nonzero().flatten().tolist()
         if empty:
             raise InfeasibleError(
-                f"hard rules contradict each other: `{one}` and `{two}` together leave no class for cells {empty}"
+                f"rules contradict each other: `{one}` and `{two}` together leave no class for cells {empty}"
             )
-
-
-def _overlapping(rules: Mapping[str, OutputRule]) -> list[dict[str, OutputRule]]:
-    """Partition rules into groups that share outputs; a rule on all outputs overlaps every other."""
-    groups: list[tuple[set[int] | None, dict[str, OutputRule]]] = []
-    for name, rule in rules.items():
-        columns = None if rule.index is None else set(rule.index.tolist())
-        merged: dict[str, OutputRule] = {}
-        apart = []
-        for other, members in groups:
-            if columns is None or other is None or columns & other:
-                merged |= members
-                columns = None if columns is None or other is None else columns | other
-            else:
-                apart.append((other, members))
-        merged[name] = rule
-        groups = [*apart, (columns, merged)]
-    return [{name: members[name] for name in rules if name in members} for _, members in groups]

@@ -52,7 +52,7 @@ class JointRule(OutputRule):
         names = ", ".join(f"`{name}`" for name in rules)
         if not known:
             raise SpecificationError(
-                f"hard rules {names} speak of all outputs, and it is not known how many there are: name the outputs in "
+                f"rules {names} speak of all outputs, and it is not known how many there are: name the outputs in "
                 f"the module, or say which `outputs` each rule speaks of"
             )
         systems = {name: linear_rows(rule, width) for name, rule in rules.items()}
@@ -60,7 +60,7 @@ class JointRule(OutputRule):
         unknown = [name for name, system in systems.items() if system is None and name not in varying]
         if unknown:
             raise UnsupportedError(
-                f"no joint projection is known for hard rules {names}: `{unknown[0]}` is not linear. Embed it as Soft"
+                f"no joint projection is known for rules {names}: `{unknown[0]}` is not linear. Embed it as Soft"
             )
         fallback = common_fallback(list(rules.values()), names, width)
         total = stack_rows([system for system in systems.values() if system is not None] or [_nothing(width)])
@@ -76,7 +76,7 @@ class JointRule(OutputRule):
             else:
                 constraint = _intersect(total, bounded, fallback)
         except SpecificationError as error:
-            raise type(error)(f"hard rules {names}: {error}") from None
+            raise type(error)(f"rules {names}: {error}") from None
         super().__init__(constraint, name=" and ".join(rules), outputs=list(range(width)))
         self.parts = torch.nn.ModuleDict(dict(rules))
         self.width = width
@@ -107,7 +107,7 @@ class JointRule(OutputRule):
         if not self.depends:
             return None
         if x is None:
-            raise SpecificationError(f"hard rules `{self.name}` depend on the input, got x=None")
+            raise SpecificationError(f"rules `{self.name}` depend on the input, got x=None")
         parts = [rule for rule in self.parts.values() if isinstance(rule, OutputRule)]
         if isinstance(self.constraint, VaryingPolytope):
             return self._systems(parts, x)
@@ -185,13 +185,11 @@ def common_fallback(rules: Sequence[OutputRule], names: str, width: int) -> Fall
     given = [getattr(rule.constraint, "fallback", Raise()) for rule in rules]
     special = [fallback for fallback in given if not isinstance(fallback, Raise)]
     if any(fallback is not special[0] for fallback in special):
-        raise SpecificationError(
-            f"hard rules {names} are joined and need one fallback, got {len(special)} different ones"
-        )
+        raise SpecificationError(f"rules {names} are joined and need one fallback, got {len(special)} different ones")
     fallback = special[0] if special else Raise()
     if isinstance(fallback, Interior) and fallback.point.shape != (width,):
         raise SpecificationError(
-            f"hard rules {names} are joined and need an `Interior` point of all {width} outputs, got one of shape "
+            f"rules {names} are joined and need an `Interior` point of all {width} outputs, got one of shape "
             f"{tuple(fallback.point.shape)}"
         )
     return fallback

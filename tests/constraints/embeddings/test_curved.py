@@ -126,7 +126,7 @@ def test_what_cannot_be_joined():
         pass
 
     for other in (Either(), Own()):
-        with pytest.raises(UnsupportedError, match="no joint projection is known for hard rules"):
+        with pytest.raises(UnsupportedError, match="no joint projection is known for rules"):
             join(network(), {"thrust": Hard(Thrust()), "other": Hard(other)}, outputs=4)
     with pytest.raises(UnsupportedError, match="at most one rule that is not linear can depend on the input"):
         join(network(), {"thrust": Hard(ThrustOf()), "other": Hard(ConeOf())}, outputs=4)

@@ -9,7 +9,6 @@ from constraints import (
     Decode,
     DecodedNetwork,
     FixedSum,
-    Hard,
     Soft,
     SpecificationError,
     Transition,
@@ -48,18 +47,6 @@ def test_sequential_rules_are_refused_by_name():
     step.__dict__["rule"] = Still.__new__(Still)
     with pytest.raises(UnsupportedError, match="sequential rule `moves`"):
         DecodedNetwork(nn.Identity(), {"moves": step})
-
-
-@pytest.mark.parametrize("first", [Hard, Decode])
-def test_rules_on_the_same_outputs_are_not_decoded_one_after_the_other(first):
-    """The nearest answer to bounds breaks the sum that another rule holds."""
-    rules = {"sum": first(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
-    with pytest.raises(UnsupportedError, match="`sum` and `low` are on the same outputs"):
-        DecodedNetwork(nn.Linear(2, 2), rules)
-    apart = {"sum": first(FixedSum(1.0, outputs=[0, 1])), "low": Decode(Bounds(low=0.4, outputs=[2]))}
-    DecodedNetwork(nn.Linear(2, 3), apart)
-    beside = {"sum": Soft(FixedSum(1.0)), "low": Decode(Bounds(low=0.4))}
-    DecodedNetwork(nn.Linear(2, 2), beside)
 
 
 def test_a_rule_without_an_embedding_is_refused():

@@ -339,7 +339,7 @@ def test_a_joined_rule_says_what_it_cannot_hold():
         def __init__(self):
             super().__init__(L2Ball(1.0))
 
-    with pytest.raises(UnsupportedError, match="for hard rules `sum`, `length`: `length` is not linear"):
+    with pytest.raises(UnsupportedError, match="for rules `sum`, `length`: `length` is not linear"):
         JointRule({"sum": FixedSum(), "length": Length()}, 3)
 
 

@@ -173,5 +173,5 @@ def test_the_fallback_of_a_rule_is_that_of_the_joined_set(others, kind):
 def test_rules_that_are_joined_and_disagree_are_named():
     one, two = Line(fallback=BestEffort()), Line(fallback=BestEffort())
     for others in ({}, {"thrust": Total(L2Ball())}):
-        with pytest.raises(SpecificationError, match=r"hard rules `(one`, `two|thrust`, `one and two)` are joined"):
+        with pytest.raises(SpecificationError, match=r"rules `(one`, `two|thrust`, `one and two)` are joined"):
             join(network(), {name: Hard(rule) for name, rule in {"one": one, "two": two, **others}.items()}, outputs=3)

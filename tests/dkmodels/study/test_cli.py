@@ -28,7 +28,7 @@ def run(capsys, *words, tasks=None):
 @pytest.mark.parametrize(
     ("name", "extra", "says"),
     [
-        ("Contradicting", (), "hard rules contradict each other: no output satisfies `up`, `down` together"),
+        ("Contradicting", (), "rules contradict each other: no output satisfies `up`, `down` together"),
         ("Nameless", (), "names outputs ['methane']"),
         ("Dotted", (), "a rule needs a name without dots and slashes"),
         ("Broken", (), "needs finite targets, got 1 NaN"),

@@ -41,7 +41,7 @@ class Tiny(Task):
         ]
 
     def module(self, network, rules):
-        return RegressionModule(network, rules, learning_rate=0.02)
+        return RegressionModule(network, rules, outputs=["a", "b", "c"], learning_rate=0.02)
 
 
 class Slow(Tiny):
