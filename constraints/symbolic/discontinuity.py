@@ -17,7 +17,7 @@ RealValues = Callable[[Tensor], Tensor]
 """Values at fractions of segments, `(segments, n)` to `(segments, n)`."""
 
 SEGMENTS, POINTS, STEEPEST = 12, 1025, 4
-HALVINGS = 30  # to where a continuous function is flat; further, ends meet places at which a quotient is 0 / 0
+HALVINGS = 15  # to 1e-7 of a segment: what changes as fast is a jump to float32, and nearer a quotient is rounding
 LEAST = 1e-4  # of the size of the values: a smaller jump is not told from rounding
 
 
@@ -27,7 +27,8 @@ def has_jump(
     """Whether an expression jumps between finite values where the moving symbols change, tried along segments.
 
     Along each segment the largest differences between neighbours are halved until the two ends are next to each other.
-    A continuous function leaves no difference there, however steep; a pole leaves values that grow.
+    A continuous function leaves no difference there, if it changes within more than 1e-7 of the segment; a pole leaves
+    values that grow.
 
     Args:
         expression: of real symbols.
@@ -90,7 +91,7 @@ def _jumps(at: RealValues) -> bool:
     size = 1.0 + torch.maximum(left.abs(), right.abs())
     apart = (right - left).abs() > LEAST * size
     level = torch.ones_like(apart)
-    for distance in (1e-8, 1e-6):  # at a pole, values further away are far smaller
+    for distance in (1e-6, 1e-5):  # at a pole, values further away are far smaller
         beside = ((at(low - distance), left), (at(high + distance), right))
         level &= torch.stack([(one - two).abs() <= 0.1 * (right - left).abs() for one, two in beside]).all(dim=0)
     return bool((apart & level & left.isfinite() & right.isfinite()).any())

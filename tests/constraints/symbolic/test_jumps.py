@@ -12,17 +12,23 @@ from sympy import (
     Piecewise,
     Rational,
     acot,
+    asin,
     atan,
     ceiling,
+    cos,
+    exp,
     floor,
     frac,
+    log,
     sign,
+    sin,
     sqrt,
     symbols,
+    tanh,
 )
 from torch import nn
 
-from constraints import FieldEquation, SpecificationError, declare
+from constraints import FieldEquation, Learnable, SpecificationError, declare
 
 X, T = symbols("x t")
 F, Q = Function("F")(X), Function("Q")(X)
@@ -112,7 +118,9 @@ HIDDEN = [
     Max(X - Rational(1, 3), 0) / (X - Rational(1, 3)),
     atan(1 / (X - Rational(1, 3))),
     acot(X - Rational(1, 3)),
+    sin(3 * X - 1) / sqrt(1 - cos(3 * X - 1) ** 2),  # only rounding within 1e-8 of it
 ]
+LEARNT = symbols("h")
 
 
 @pytest.mark.parametrize("place", [Rational(1, 2), Rational(1, 4), Rational(3, 8), Rational(1, 1024), Rational(3, 10)])
@@ -167,6 +175,31 @@ def test_a_coefficient_without_a_jump_in_the_domain_is_let_pass(k, evaluate):
     right = float((k.subs(X, 0.7 + 1e-6) - k.subs(X, 0.7 - 1e-6)) / 2e-6)
     value = rule.quantity(nn.Identity(), place)  # T = x: (k T')' = k'
     assert float(value.detach()) == pytest.approx(right, abs=1e-7)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.37, 0.8])
+@pytest.mark.parametrize("step", [Abs(X - LEARNT) / (X - LEARNT), atan(1 / (X - LEARNT))], ids=str)
+def test_a_jump_at_a_learnt_place(step, place):
+    options = {"fields": [F], "domain": {X: (0, 1)}, "parameters": {LEARNT: Learnable(initial=place)}}
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(((step + 2) * F.diff(X)).diff(X), 0), **options)
+
+
+def test_a_kink_that_shows_in_the_values_alone():
+    """asin(sin(6 x)) has kinks: one derivative of it jumps and is let pass, the second would lose the jump."""
+    wave = asin(sin(6 * X))
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq((wave * F).diff(X, 2), 1), fields=[F], domain={X: (0, 1)})
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(asin(sin(6 * U)).diff(X, 2), 1), fields=[U], domain={X: (0, 1), T: (0, 1)})
+    declare(Eq((wave * F.diff(X)).diff(X), 1), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize(
+    "k", [tanh(1e5 * X - 3e4), sqrt(X), log(X + 1e-9), sin(1 / (X + 0.01)), exp(1000 * X), exp(-1e6 * X)], ids=str
+)
+def test_a_steep_coefficient_is_no_jump(k):
+    declare(Eq(((k + 2) * F.diff(X)).diff(X), 0), fields=[F], domain={X: (0, 1)})
 
 
 def test_an_edge_at_an_angle_is_found_near_a_corner():
