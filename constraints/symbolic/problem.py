@@ -78,7 +78,7 @@ def check_problem(rules: Mapping[str, FieldEquation]) -> ProblemReport:
 
     Raises:
         SpecificationError: no rules, no equation, rules of different fields, none with a domain, more than 3
-            coordinates.
+            coordinates, a condition at a place outside all domains.
 
     Example:
         >>> import sympy
@@ -141,7 +141,22 @@ def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
     high = torch.stack([domain.bounds[1] for domain in known]).amax(dim=0)
     if len(low) > 3:
         raise SpecificationError(f"`check_problem` needs at most 3 coordinates, got {len(low)}")
+    _require_inside(rules)
     return low, high
+
+
+def _require_inside(rules: Mapping[str, FieldEquation]) -> None:
+    """Refuse terms at numbers, such as `u.subs(x, 5)`, that no domain reaches."""
+    bounded = [rule.ranges for rule in rules.values() if rule.ranges]
+    for name, rule in rules.items():
+        for place in (term.place for equation in rule.equations for term in equation.terms.values()):
+            for x, p in zip(rule.coordinates, place, strict=True):
+                low, high = min(ranges[x][0] for ranges in bounded), max(ranges[x][1] for ranges in bounded)
+                if p.is_number and not low - ZERO * (high - low) <= float(p) <= high + ZERO * (high - low):
+                    raise SpecificationError(
+                        f"`check_problem` needs conditions inside the domains, got rule `{name}` at {x} = "
+                        f"{float(p):.6g}, where {x} is from {low:.6g} to {high:.6g}"
+                    )
 
 
 def _degree(coordinates: int, fields: int) -> int:

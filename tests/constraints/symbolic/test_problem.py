@@ -123,6 +123,7 @@ def test_a_module_refuses_them_where_they_are_imposed():
             "at most 3 coordinates",
         ),
         (problem([POISSON], (V,), {(X, Y): Ball([0.0, 0.0], 1.0)}), "bounds of each coordinate"),
+        (problem([HEAT, WALLS, START, Eq(NAME(5, T), 0)]), "got rule `rule3` at x = 5, where x is from 0 to 1"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(rules, told):
