@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constraints.functional.cutting_planes import shifts_by_planes
+
 __all__ = ["Projection", "common_point"]
 
 Projection = Callable[[Tensor, Tensor], Tensor]
 """From values `(batch, n)` and a context `(batch, k)` (empty where there is none) to nearest points `(batch, n)`."""
 
-SWEEPS = (20, 100)  # of Dykstra's algorithm, each followed by a try of Newton's method
+Walk = Callable[[Tensor, Tensor, Sequence[Projection], Sequence[Tensor]], Tensor]
+"""From values and shifts, with the projections and their contexts, to shifts nearer to the solution."""
+
+SWEEPS = (20, 100)  # of Dykstra's algorithm, each followed by a try of Newton's method, and then by hyperplanes
 DESCENTS = (500, 4000)  # of an accelerated one, for samples that are left: Dykstra's may stall for long
 STEPS = 8  # of Newton's method
 
@@ -24,9 +29,10 @@ def common_point(value: Tensor, projections: Sequence[Projection], contexts: Seq
     r"""Nearest point of :math:`\bigcap_i C_i`, and how far it is from being that.
 
     It is :math:`y = v - \sum_j p_j` where :math:`P_i(y + p_i) = y` for every i: then each :math:`p_i` is normal to its
-    set at `y`. Dykstra's algorithm, and where that stalls an accelerated gradient method on the dual, lead near such
-    `p`; Newton's method on these equations, whose derivatives are those of the projections, ends it to rounding. Twice
-    differentiable, to the value and the contexts, by the implicit function theorem.
+    set at `y`. Dykstra's algorithm, where that stalls (as from far outside) supporting hyperplanes, and at last an
+    accelerated gradient method on the dual lead near such `p`; Newton's method on these equations, whose derivatives
+    are those of the projections, ends it to rounding. Twice differentiable, to the value and the contexts, by the
+    implicit function theorem.
 
     Args:
         value: `v`, `(batch, n)`.
@@ -60,9 +66,9 @@ def _solve(value: Tensor, projections: Sequence[Projection], contexts: Sequence[
     misfit = _misfit(value, shift, projections, contexts)
     walked = shift  # where Dykstra is: Newton's tries start from it, and do not disturb it
     close = 1e2 * torch.finfo(value.dtype).eps
-    for walk in [partial(_sweep, times=times) for times in SWEEPS] + [
-        partial(_descend, times=times) for times in DESCENTS
-    ]:
+    sweeps: list[Walk] = [partial(_sweep, times=times) for times in SWEEPS]
+    descents: list[Walk] = [partial(_descend, times=times) for times in DESCENTS]
+    for walk in (*sweeps, _cut, *descents):
         left = (~(misfit <= close)).nonzero().squeeze(-1)
         if not len(left):
             break
@@ -79,6 +85,11 @@ def _solve(value: Tensor, projections: Sequence[Projection], contexts: Sequence[
                 break
         shift, misfit = shift.index_copy(0, left, best), misfit.index_copy(0, left, least)
     return shift, misfit
+
+
+def _cut(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
+    """By supporting hyperplanes, from the beginning."""
+    return shifts_by_planes(value, projections, contexts)
 
 
 def _sweep(
@@ -125,7 +136,7 @@ def _equations(value: Tensor, shift: Tensor, projections: Sequence[Projection], 
 
 def _misfit(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
     gap = _equations(value, shift, projections, contexts).abs().amax(dim=(1, 2))
-    size = torch.maximum(value.abs().amax(dim=-1), shift.abs().amax(dim=(1, 2)))
+    size = value.abs().amax(dim=-1)  # not of shifts: huge ones that cancel would fit anything
     return (gap / size.clamp(min=torch.finfo(size.dtype).tiny)).nan_to_num(nan=torch.inf)
 
 

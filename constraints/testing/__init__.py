@@ -42,6 +42,7 @@ __all__ = [
     "law_convex",
     "law_dtype",
     "law_empty_batch",
+    "law_far",
     "law_feasible",
     "law_finite",
     "law_floating",
@@ -88,6 +89,7 @@ def check_set(
             law_reference(constraint, values, context)
         law_feasible(constraint, values, context)
         law_idempotent(constraint, values, context)
+        law_far(constraint, values, context)
         law_batch_shape(constraint, values, context)
         law_dtype(constraint, values, context)
         law_gradcheck(constraint, values, context, second_order=second_order)
@@ -251,6 +253,26 @@ def law_idempotent(constraint: ProjectableConstraint, values: Tensor, context: T
         )
 
 
+def law_far(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
+    """Values far outside are projected into the set, to rounding of their size, and stay there."""
+    for dtype in (torch.float32, torch.float64):
+        ctx = None if context is None else context.to(dtype)
+        for scale in (1e3, 1e6):
+            far = scale * values.to(dtype)
+            once = constraint.project(far, ctx)
+            twice = constraint.project(once, ctx)
+            size = _flat(constraint, far)
+            rounding = default_tolerance(size, terms=size.shape[-1])
+            allowed = torch.maximum(constraint.tolerance(once, ctx), rounding)
+            worst, moved = constraint.violation(once, ctx), _flat(constraint, twice - once).abs().amax(dim=-1)
+            assert bool((worst <= allowed).all()), (
+                f"far ({dtype}): of values times {scale:.0e}, the violation {float(worst.max()):.3g} is beyond rounding"
+            )
+            assert bool((moved <= allowed).all()), (
+                f"far ({dtype}): of values times {scale:.0e}, the second projection moved by {float(moved.max()):.3g}"
+            )
+
+
 def law_nearest(
     constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None, *, others: int = 64
 ) -> None:
@@ -275,6 +297,9 @@ def law_batch_shape(constraint: ProjectableConstraint, values: Tensor, context: 
     torch.testing.assert_close(first, whole[0], msg=lambda m: f"batch shape: a sample alone differs. {m}")
     deep = constraint.project(values[:, None], None if context is None else context[:, None])
     torch.testing.assert_close(deep[:, 0], whole, msg=lambda m: f"batch shape: a deeper batch differs. {m}")
+    count = 1 + 512 // len(values)
+    many = constraint.project(torch.cat([values] * count), None if context is None else torch.cat([context] * count))
+    torch.testing.assert_close(many, torch.cat([whole] * count), msg=lambda m: f"batch shape: in a large batch. {m}")
     empty = constraint.project(values[:0], None if context is None else context[:0])
     assert empty.shape == values[:0].shape, "batch shape: an empty batch must stay empty"
 

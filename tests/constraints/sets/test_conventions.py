@@ -1,5 +1,7 @@
 """What holds for every set: sides, scales, threads, transforms, numbers that are none; laws that catch what breaks."""
 
+import time
+
 import pytest
 import sympy
 import torch
@@ -39,8 +41,10 @@ from constraints.networks import Averaged, Canonicalised, Permutations, Represen
 from constraints.sets import Agreement, Constraint, Formula, NonPositive, Zero
 from constraints.testing import (
     check_set,
+    law_batch_shape,
     law_convex,
     law_empty_batch,
+    law_far,
     law_feasible,
     law_finite,
     law_floating,
@@ -222,9 +226,32 @@ class Stateful(ProjectableConstraint):
 
     def project(self, value, context=None):
         self.value = value
-        for _ in range(200):
-            torch.zeros(1).add_(1.0)
+        time.sleep(0.002)
         return self.value.clamp(-1.0, 1.0)
+
+
+class Clipped(ProjectableConstraint):
+    """Gives far values back."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.abs() - 1.0
+
+    def project(self, value, context=None):
+        return torch.where(value.abs() > 100.0, value, value.clamp(-1.0, 1.0))
+
+
+class Pooled(ProjectableConstraint):
+    """Looks at the other samples, where there are many."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return value.abs() - 1.0
+
+    def project(self, value, context=None):
+        return value.clamp(-1.0, 1.0) if len(value) < 100 else value.clamp(-0.5, 0.5)
 
 
 class Absolute(Constraint):
@@ -252,6 +279,8 @@ class Absolute(Constraint):
         (law_reference, Radial(), "a point of the set is nearer"),
         (law_convex, Ring(), "a point between two of the set is outside"),
         (law_threads, Stateful(), "a concurrent call differs"),
+        (law_far, Clipped(), "of values times 1e\\+03, the violation"),
+        (law_batch_shape, Pooled(), "in a large batch"),
     ],
 )
 def test_laws_catch_what_breaks_them(law, constraint, says):
