@@ -129,6 +129,10 @@ def test_an_arm_is_held_against_one_of_its_setup():
     assert questions(other) == [], "of another setup alone, nothing is like it"
 
 
+def test_of_two_arms_alike_the_first_is_the_baseline():
+    assert questions([Arm("first"), Arm("second"), Arm("b", ("b",))]) == [(ADD_ONE_IN, "b", "Soft", "b", "first")]
+
+
 def test_every_arm_that_none_exceeds_is_asked_about():
     arms = [Arm("none"), Arm("a", ("a",)), Arm("ab", ("a", "b")), Arm("ac", ("a", "c"))]
     asked = questions(arms)

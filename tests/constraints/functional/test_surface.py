@@ -1,0 +1,35 @@
+"""Nearest points of surfaces: nothing in the search has a unit of its own."""
+
+import pytest
+import torch
+
+from constraints.functional.surface import _restart, nearest_on_surface
+
+
+def quartic(y):
+    return (y**4).sum(-1, keepdim=True) - 1.0
+
+
+def lemniscate(y):
+    square = (y * y).sum(-1, keepdim=True)
+    return square**2 - (y[..., :1] ** 2 - y[..., 1:] ** 2) - 0.01
+
+
+def two_conditions(y):
+    return torch.stack([y[..., 0] * y[..., 1] - 0.2, (y**2).sum(-1) - 1.0], dim=-1)
+
+
+@pytest.mark.parametrize("power", [-60, -30, 30])
+@pytest.mark.parametrize("surface", [quartic, lemniscate, two_conditions])
+def test_a_surface_of_another_size_has_the_same_points(surface, power):
+    """As near to the last bit for powers of two, and so are the points that other starts lead to."""
+    scale = 2.0**power
+    value = 3.0 * torch.randn(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    value[:20] *= 30.0
+    none = value.new_zeros(len(value), 0)
+    near = nearest_on_surface(value, lambda y, _: surface(y), none).point
+    scaled = nearest_on_surface(scale * value, lambda y, _: surface(y / scale), none).point / scale
+    assert torch.equal((scaled - value).norm(dim=-1), (near - value).norm(dim=-1))
+    ends, found = _restart(value, lambda y, _: surface(y), none, torch.Generator().manual_seed(0))
+    others, same = _restart(scale * value, lambda y, _: surface(y / scale), none, torch.Generator().manual_seed(0))
+    assert torch.equal(others / scale, ends) and torch.equal(found, same) and bool(found.any())
