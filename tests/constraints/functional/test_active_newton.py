@@ -42,3 +42,21 @@ def test_lifted_variables_are_no_part_of_the_distance():
     ends = torch.ones(1, 2, dtype=torch.float64)
     found = supporting_multipliers(3.0 * ends[:, :1], ends, rows, NONE, RowLayout(1, 0, 2))
     torch.testing.assert_close(found, torch.tensor([[2.0, 2.0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("length", [1e-6, 1.0, 1e6])
+def test_rows_hold_a_point_that_is_near_them_whatever_their_length(length):
+    """In units of distance, relative to the point: a tenth away it is far, 1e-9 away it is near."""
+    point, value = torch.ones(1, 1, dtype=torch.float64), torch.full((1, 1), 3.0, dtype=torch.float64)
+    for gap, expected in ((0.1, 0.0), (1e-9, 2.0 / length)):
+        row = lambda y, _, gap=gap: length * (y - 1.0 - gap)  # noqa: E731
+        found = supporting_multipliers(value, point, row, NONE, RowLayout(1, 0, 1))
+        assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_rows_with_an_infinite_slope_hold_nothing(side):
+    point = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    rows = lambda y, _: torch.stack([side * y[0].sqrt(), y[1] - 1.0])  # noqa: E731
+    found = supporting_multipliers(point + torch.tensor([[0.5, 2.0]]), point, rows, NONE, RowLayout(2, 0, 2))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 2.0]], dtype=torch.float64))

@@ -8,18 +8,18 @@ import torch
 from constraints import OrderedCone
 from constraints.functional import squash_ordered_cone
 
-V = 2.0 * torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+V = 2.0 * torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 LOW, HIGH = torch.tensor(-0.7).double(), torch.tensor(1.3).double()
 
 
 def test_steps_are_those_of_softplus():
     steps = torch.log1p(V.exp())
-    torch.testing.assert_close(squash_ordered_cone(V)[:, 0], V[:, 0])
-    torch.testing.assert_close(squash_ordered_cone(V).diff(dim=-1), steps[:, 1:])
+    torch.testing.assert_close(squash_ordered_cone(V)[..., 0], V[..., 0])
+    torch.testing.assert_close(squash_ordered_cone(V).diff(dim=-1), steps[..., 1:])
     from_low = squash_ordered_cone(V, LOW)
-    torch.testing.assert_close(torch.cat([from_low[:, :1] - LOW, from_low.diff(dim=-1)], dim=-1), steps)
-    shares = torch.cat([V.exp(), torch.ones(6, 1)], dim=-1)
-    expected = LOW + (HIGH - LOW) * (shares / shares.sum(dim=-1, keepdim=True))[:, :-1].cumsum(dim=-1)
+    torch.testing.assert_close(torch.cat([from_low[..., :1] - LOW, from_low.diff(dim=-1)], dim=-1), steps)
+    shares = torch.cat([V.exp(), torch.ones(2, 3, 1)], dim=-1)
+    expected = LOW + (HIGH - LOW) * (shares / shares.sum(dim=-1, keepdim=True))[..., :-1].cumsum(dim=-1)
     torch.testing.assert_close(squash_ordered_cone(V, LOW, HIGH), expected)
 
 
@@ -41,6 +41,7 @@ def test_the_map_into_the_cone_is_the_function_with_its_gaps_added(ends, gap):
         low=None if high is None else -high, high=None if low is None else -low, gap=gap, descending=True
     )
     torch.testing.assert_close(falling.squash(-V), -expected)
+    torch.testing.assert_close(OrderedCone(low=low, high=high, gap=gap).squash(V[0, 0]), expected[0, 0])
 
 
 def test_the_ends_are_reached():

@@ -33,3 +33,12 @@ def test_a_surface_of_another_size_has_the_same_points(surface, power):
     ends, found = _restart(value, lambda y, _: surface(y), none, torch.Generator().manual_seed(0))
     others, same = _restart(scale * value, lambda y, _: surface(y / scale), none, torch.Generator().manual_seed(0))
     assert torch.equal(others / scale, ends) and torch.equal(found, same) and bool(found.any())
+
+
+@pytest.mark.parametrize("surface", [quartic, lemniscate, two_conditions])
+def test_samples_of_other_sizes_do_not_see_each_other(surface):
+    value = 3.0 * torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    both = torch.cat([value, 1e9 * value[:2]])
+    found = nearest_on_surface(both, lambda y, _: surface(y), both.new_zeros(22, 0)).point[:20]
+    alone = nearest_on_surface(value, lambda y, _: surface(y), value.new_zeros(20, 0)).point
+    torch.testing.assert_close(found, alone, rtol=1e-13, atol=1e-13)

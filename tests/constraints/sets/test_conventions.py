@@ -20,6 +20,7 @@ from constraints import (
     Intersection,
     L1Ball,
     L2Ball,
+    LinearMatrixInequality,
     LinfBall,
     NonFiniteError,
     NonlinearEquality,
@@ -27,6 +28,7 @@ from constraints import (
     PartialOrder,
     Polytope,
     ProjectableConstraint,
+    Quadratic,
     RayMap,
     ShapeError,
     Simplex,
@@ -101,6 +103,10 @@ INF, NAN = float("inf"), float("nan")
         (lambda v: Polytope([[1.0, 1.0]], low=v), "Polytope", "low", True),
         (lambda v: Polytope([[1.0, 1.0]], high=-v), "Polytope", "high", True),
         (lambda v: Interior([v]), "Interior", "point", False),
+        (lambda v: Quadratic([[v]], [0.0], -1.0), "Quadratic", "matrix", False),
+        (lambda v: Quadratic([[1.0]], [v], -1.0), "Quadratic", "vector", False),
+        (lambda v: Quadratic([[1.0]], [0.0], v), "Quadratic", "offset", False),
+        (lambda v: LinearMatrixInequality([[[1.0]], [[v]]]), "LinearMatrixInequality", "matrices", False),
     ],
 )
 def test_numbers_that_are_none_are_refused_by_name(build, owner, what, infinite):
