@@ -251,6 +251,22 @@ class Absolute(Constraint):
         return self.ball.project(value)
 
 
+class Origin(ProjectableConstraint):
+    """One point, whatever the value."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return torch.cat([value, -value], dim=-1)
+
+    def project(self, value, context=None):
+        return torch.zeros_like(value)
+
+
+def test_a_map_that_does_not_depend_on_the_value_has_derivatives_of_zero():
+    law_transforms(Origin(), normal(3, 2))
+
+
 @pytest.mark.parametrize(
     ("law", "constraint", "says"),
     [

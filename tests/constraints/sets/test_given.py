@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from constraints import Affine, HalfSpace, Polytope, ShapeError, VaryingAffine
+from constraints import Affine, Box, HalfSpace, Polytope, ShapeError, VaryingAffine
 from constraints.sets.given import Given
 from constraints.testing import check_set
 
@@ -17,6 +17,7 @@ CASES = {
     "closed form": (HalfSpace([1.0, 2.0]), 2, (1,), SHARED[:, 2:3]),
     "certified": (Polytope([[1.0, 1.0]], varies=True), 1, (2,), SHARED[:, 1:3].sort(dim=-1).values),
     "a matrix": (VaryingAffine(rows=1, size=2), 2, (1, 3), SHARED[:, None, 2:]),
+    "no certificate": (Box(low=-1.0, high=[0.5, torch.inf]), 0, (), None),
     "no numbers": (Affine([[1.0, 1.0]], [1.0]), 0, (), None),
 }
 
@@ -39,7 +40,7 @@ def test_what_a_set_reads_is_its_own(name):
 
 
 def test_closed_forms_need_no_certificate():
-    assert [Given(c, start=s, shape=k).closed_form for c, s, k, _ in CASES.values()] == [True, False, False, True]
+    assert [Given(c, start=s, shape=k).closed_form for c, s, k, _ in CASES.values()] == [True, False, False, True, True]
 
 
 def test_a_context_that_is_too_short_is_refused():
