@@ -54,6 +54,14 @@ def torch_value(expression, a, b):
     return float(evaluate(expression, TorchTarget(at), {x: at[0], y: at[1]}))
 
 
+def test_atoms_are_real_and_some_never_negative():
+    for atom in ATOMS:
+        assert atom.is_real and (atom <= 1) not in (sympy.true, sympy.false), atom
+        assert ((atom + 1).is_positive is True) == isinstance(
+            atom, Norm | SumSquares | QuadraticOverLinear | GeometricMean
+        ), atom
+
+
 @settings(max_examples=8, deadline=None)
 @given(real, positive)
 def test_tensors_agree_with_sympy(a, b):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from constraints.functional.surface import _restart, nearest_on_surface
+from constraints.functional.surface import _curved_step, _restart, nearest_on_surface
 
 
 def quartic(y):
@@ -42,3 +42,19 @@ def test_samples_of_other_sizes_do_not_see_each_other(surface):
     found = nearest_on_surface(both, lambda y, _: surface(y), both.new_zeros(22, 0)).point[:20]
     alone = nearest_on_surface(value, lambda y, _: surface(y), value.new_zeros(20, 0)).point
     torch.testing.assert_close(found, alone, rtol=1e-13, atol=1e-13)
+
+
+def test_curved_steps_are_shortest_in_the_metric_of_each_samples_own_curvature():
+    """They remove the residuals, go where the conditions bend least, and are plain where curvature is unknown or 0."""
+    rows = torch.nn.functional.normalize(torch.ones(5, 1, 2, dtype=torch.float64), dim=-1)
+    residual = torch.tensor([[1.0], [2.0], [1e-9], [3.0], [1.0]], dtype=torch.float64)
+    bends = torch.diag(torch.tensor([1.0, 0.25], dtype=torch.float64))
+    curvature = torch.stack([bends, 1e12 * bends, 1e-12 * bends, 0.0 * bends, torch.nan * bends])
+    steps = _curved_step(rows, residual, curvature)
+    torch.testing.assert_close((rows @ steps[..., None]).squeeze(-1), -residual)
+    ratios = steps[:, 1] / steps[:, 0]
+    assert ratios.tolist() == pytest.approx([4.0, 4.0, 4.0, 1.0, 1.0], rel=1e-3)
+    for i in range(5):
+        torch.testing.assert_close(
+            _curved_step(rows[i : i + 1], residual[i : i + 1], curvature[i : i + 1])[0], steps[i]
+        )
