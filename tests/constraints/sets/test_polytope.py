@@ -251,9 +251,11 @@ class Layer(nn.Module):
         return self.constraint.project(self.linear(x), context)
 
 
-@pytest.mark.parametrize("varying", [False, True])
-def test_compiles_whole_and_exports(varying):
-    constraint = VaryingPolytope(3, 4) if varying else polytope()
+@pytest.mark.parametrize("kind", ["few rows", "many rows", "varying"])
+def test_compiles_whole_and_exports(kind):
+    varying = kind == "varying"
+    many = Polytope(torch.randn(24, 4, generator=rng(3)), high=0.2)  # more rows than are masked where they are
+    constraint = VaryingPolytope(3, 4) if varying else many if kind == "many rows" else polytope()
     a = torch.randn(8, 3, 4, generator=rng(1))
     context = torch.cat([a, -torch.ones(8, 3, 1), torch.ones(8, 3, 1)], dim=-1) if varying else None
     layer, x = Layer(constraint), torch.randn(8, 4, generator=rng(2))
