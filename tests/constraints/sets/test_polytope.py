@@ -171,10 +171,10 @@ def test_the_dual_method_alone_agrees(rows, guess):
 
 
 def test_a_sample_without_room_for_its_rows_is_given_up_alone():
-    rows, low = torch.eye(2, dtype=torch.float64), torch.full((2, 2), -torch.inf, dtype=torch.float64)
-    high = torch.tensor([[-1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    rows, low = torch.eye(2, dtype=torch.float64), torch.full((3, 2), -torch.inf, dtype=torch.float64)
+    high = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
     sign, done, _ = add_rows(rows, rows, low, high, torch.zeros_like(high), most=1, steps=9)
-    assert done.tolist() == [False, True] and sign[1].tolist() == [1.0, 0.0]
+    assert done.tolist() == [False, True, True] and sign[1:].tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
 def test_bounds_are_kept_exactly():

@@ -43,6 +43,7 @@ def test_plain_names_keep_their_files():
     names = {"none": "none", "all but census": "all-but-census", "soft + decode": "soft-and-decode",
              "ReLoBRaLo": "relobralo", "hard + odd, fresh": "hard-and-odd-fresh", "x" * 80: "x" * 80}  # fmt: skip
     assert {name: Arm(name).slug for name in names} == names
+    assert Arm("x" * 81).slug.startswith("x" * 80 + "-"), "a longer one has a digest"
 
 
 def test_one_name_in_two_forms_of_unicode_is_one():
