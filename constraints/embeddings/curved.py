@@ -14,7 +14,7 @@ from constraints.errors import InfeasibleError, SpecificationError, UnsupportedE
 from constraints.rules import OutputRule
 from constraints.rules.linear_rows import linear_rows, output_width
 from constraints.sets import Intersection, ProjectableConstraint, VaryingPolytope
-from constraints.sets.fallback import best_point
+from constraints.sets.fallback import certified_point
 from constraints.symbolic import DeclaredRule
 
 __all__ = ["IntersectionRule", "intersect_rules"]
@@ -150,5 +150,5 @@ class _OnColumns(ProjectableConstraint):
 
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The nearest point in the rule's outputs, without a fallback: that is the intersection's."""
-        inside = best_point(self.constraint, self._select(value), context)
+        inside = certified_point(self.constraint, self._select(value), context)[0]
         return inside if self.index is None else value.index_copy(-1, self.index, inside)

@@ -174,7 +174,10 @@ def _system(slopes: Sequence[Tensor]) -> Tensor:
 
 
 def _unravel(system: Tensor, right: Tensor) -> Tensor:
-    """The least solution, `(batch, sets, n)`: where sets share a normal only the sum of their parts is determined."""
+    """A solution, `(batch, sets, n)`: where sets share a normal only the sum of their parts is determined.
+
+    Where the system is too singular to be solved directly, the least in the sense of least squares.
+    """
     flat = right.flatten(1)
     found: Tensor = torch.linalg.solve_ex(system, flat)[0]
     rest = (system @ found[..., None]).squeeze(-1) - flat

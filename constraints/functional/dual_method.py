@@ -107,9 +107,9 @@ class _State:
     high: Tensor  # (batch, m)
     scale: Tensor  # (batch,)
     moved: Tensor  # (batch, n): w
-    normals: Tensor  # (batch, slots, n): the signed active rows
-    inverse: Tensor  # (batch, slots, slots): of their Gram matrix
-    multiplier: Tensor  # (batch, slots)
+    normals: Tensor  # (batch, slots, n): the signed active rows; whatever was there where a slot is empty
+    inverse: Tensor  # (batch, slots, slots): of their Gram matrix; zeros where a slot is empty
+    multiplier: Tensor  # (batch, slots); whatever was there where a slot is empty
     where: Tensor  # (batch, slots): which row; -1 where the slot is empty
     entering: Tensor  # (batch,): which row; -1 where none is
     side: Tensor  # (batch,): its sign
@@ -194,10 +194,7 @@ class _State:
         column = self.inverse[samples, :, slot]
         pivot = self.inverse[samples, slot, slot]
         self.inverse[samples] -= column[:, :, None] * (column / pivot[:, None])[:, None, :]
-        self.inverse[samples, :, slot] = 0.0
-        self.inverse[samples, slot, :] = 0.0
-        self.normals[samples, slot] = 0.0
-        self.multiplier[samples, slot] = 0.0
+        self.inverse[samples, slot, :] = 0.0  # by rounding else only about 0; its column is
         self.where[samples, slot] = -1
 
     def _join(self, samples: Tensor, r: Tensor, curvature: Tensor, normal: Tensor, row: Tensor) -> None:

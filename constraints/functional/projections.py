@@ -213,10 +213,14 @@ def _linear_piece(
         right = torch.where(open_ & ~above, middle, right)
     start = torch.where(left < 0, -infinite, breaks.gather(-1, left.clamp(min=0)))
     end = torch.where(right >= count, infinite, breaks.gather(-1, right.clamp(max=count - 1)))
+    # On a piece without end a step of the multiplier's own size: one of another would cancel in what follows.
+    size = torch.where(breaks.isinf(), 0.0, breaks.abs()).amax(dim=-1, keepdim=True)
+    size = torch.maximum(size, target.abs() / coefficients.abs().amax(dim=-1, keepdim=True).square())
+    step = torch.where(size > 0, size, 1.0)
     inside = torch.where(
         start.isinf() & end.isinf(),
         0.0,
-        torch.where(start.isinf(), end - 1.0, torch.where(end.isinf(), start + 1.0, (start + end) / 2)),
+        torch.where(start.isinf(), end - step, torch.where(end.isinf(), start + step, (start + end) / 2)),
     )
     moved = value - inside * coefficients
     free = (moved > low) & (moved < high) & (coefficients != 0)

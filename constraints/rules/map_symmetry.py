@@ -59,7 +59,7 @@ def keeps_actions(rule: OutputRule, actions: Sequence[nn.Module], *, smooth: boo
         >>> keeps_actions(Bounds(low=0.0), swap), keeps_actions(Bounds(low=0.0, outputs=[0]), swap)
         (True, False)
     """
-    if getattr(rule, "parts", None) is not None or type(rule).enforce is not OutputRule.enforce:
+    if type(rule).enforce is not OutputRule.enforce:
         return False
     actions = [step for action in actions for step in _steps(action)]  # commutes with each: with all in turn
     reorders = all(isinstance(action, REORDERING) for action in actions)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
-from constraints.functional import Certificate, certified_tolerance
-from constraints.sets.constraint import ProjectableConstraint, unguarded
-from constraints.sets.fallback import Certifying, Fallback, Raise
+from constraints.functional import Certificate
+from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.fallback import Certifying, Fallback, Raise, certified_point
 
 __all__ = ["Disjunction"]
 
@@ -76,7 +76,7 @@ class Disjunction(ProjectableConstraint):
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point of the nearest branch `(*batch, n)`, and whether some branch has one."""
         self._require_shape(value)
-        points, certificates = zip(*(_solve(branch, value, context) for branch in self._each()), strict=True)
+        points, certificates = zip(*(certified_point(branch, value, context) for branch in self._each()), strict=True)
         every = torch.stack(points)
         violation, optimal, empty = (
             torch.stack([getattr(c, part) for c in certificates]) for part in ("violation", "optimal", "empty")
@@ -96,12 +96,3 @@ class Disjunction(ProjectableConstraint):
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The nearest point of the nearest branch, `(*batch, n)`; samples without one go to the fallback."""
         return self.fallback.settle("Disjunction", *self.solve(value, context))
-
-
-def _solve(branch: ProjectableConstraint, value: Tensor, context: Tensor | None) -> tuple[Tensor, Certificate]:
-    """The nearest point of a branch, with a certificate also where the branch itself has none to give."""
-    if isinstance(branch, Certifying):
-        return branch.solve(value, context)
-    point = unguarded(branch, value, context)
-    fine = torch.ones_like(point[..., 0], dtype=torch.bool)
-    return point, Certificate(torch.zeros_like(point[..., 0]).detach(), certified_tolerance(value.dtype), fine, ~fine)

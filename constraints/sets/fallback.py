@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from constraints.errors import InfeasibleError, NonFiniteError, ShapeError, UncertifiedError
-from constraints.functional import Certificate
+from constraints.functional import Certificate, certified_tolerance
 from constraints.sets.constraint import ProjectableConstraint, as_buffer, require_finite, unguarded
 
-__all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "best_point", "certificates"]
+__all__ = ["BestEffort", "Certifying", "Fallback", "Interior", "Raise", "certificates", "certified_point"]
 
 _collected: ContextVar[list[tuple[str, Certificate]] | None] = ContextVar("collected", default=None)
 
@@ -55,19 +55,24 @@ class Certifying(Protocol):
         """The point found `(*batch, n)`, and what is known of it."""
 
 
-def best_point(constraint: ProjectableConstraint, value: Tensor, context: Tensor | None = None) -> Tensor:
+def certified_point(
+    constraint: ProjectableConstraint, value: Tensor, context: Tensor | None = None
+) -> tuple[Tensor, Certificate]:
     """The point that a set's projection found, `(*batch, n)`, without its fallback: for sets that consist of sets.
+
+    A set that gives no certificate is taken at its word.
 
     Example:
         >>> from constraints.sets import Box
-        >>> best_point(Box(low=0.0), torch.tensor([-1.0, 1.0]))
-        tensor([0., 1.])
+        >>> point, certificate = certified_point(Box(low=0.0), torch.tensor([-1.0, 1.0]))
+        >>> point, bool(certificate.holds)
+        (tensor([0., 1.]), True)
     """
-    return (
-        constraint.solve(value, context)[0]
-        if isinstance(constraint, Certifying)
-        else unguarded(constraint, value, context)
-    )
+    if isinstance(constraint, Certifying):
+        return constraint.solve(value, context)
+    point = unguarded(constraint, value, context)
+    fine = torch.ones_like(point[..., 0], dtype=torch.bool)
+    return point, Certificate(torch.zeros_like(point[..., 0]).detach(), certified_tolerance(value.dtype), fine, ~fine)
 
 
 class Fallback(ABC):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from constraints.errors import ShapeError
-from constraints.functional import Certificate, certified_tolerance
-from constraints.sets.constraint import ProjectableConstraint, unguarded
-from constraints.sets.fallback import Certifying, Fallback, Raise
+from constraints.functional import Certificate
+from constraints.sets.constraint import ProjectableConstraint
+from constraints.sets.fallback import Certifying, Fallback, Raise, certified_point
 
 __all__ = ["Given"]
 
@@ -68,12 +68,7 @@ class Given(ProjectableConstraint):
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and what the set says of it."""
-        own = self._own(context)
-        if isinstance(self.constraint, Certifying):
-            return self.constraint.solve(value, own)
-        point = unguarded(self.constraint, value, own)
-        fine = torch.ones_like(point[..., 0], dtype=torch.bool)
-        return point, Certificate(fine.double() * 0.0, certified_tolerance(value.dtype), fine, ~fine)
+        return certified_point(self.constraint, value, self._own(context))
 
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest point, `(*batch, n)`; samples that are not certified go to the fallback."""

@@ -13,7 +13,7 @@ from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance
 from constraints.functional.common_point import Projection, common_point
 from constraints.sets.constraint import ProjectableConstraint, whole_batches
-from constraints.sets.fallback import Fallback, Raise, best_point
+from constraints.sets.fallback import Fallback, Raise, certified_point
 
 __all__ = ["Intersection"]
 
@@ -169,6 +169,6 @@ def _on_flat(constraint: ProjectableConstraint, event: torch.Size) -> Projection
 
     def project(value: Tensor, context: Tensor) -> Tensor:
         shaped = value.view(len(value), *event)
-        return best_point(constraint, shaped, context if context.shape[-1] else None).reshape(value.shape)
+        return certified_point(constraint, shaped, context if context.shape[-1] else None)[0].reshape(value.shape)
 
     return project

@@ -46,9 +46,9 @@ class LinearMatrixInequality(Constraint):
             raise ShapeError(
                 f"`LinearMatrixInequality` needs matrices of shape (1 + n, m, m), got shape {tuple(numbers.shape)}"
             )
-        skew = (numbers - numbers.mT).abs().amax(dim=(1, 2))
-        worst = int(skew.argmax())
-        if skew[worst] > 1e-12 * numbers[worst].abs().max():
+        skew, size = ((part.abs().amax(dim=(1, 2))) for part in (numbers - numbers.mT, numbers))
+        worst = int((skew / size.clamp(min=torch.finfo(size.dtype).tiny)).argmax())  # each matrix on its own scale
+        if skew[worst] > 1e-12 * size[worst]:
             raise SpecificationError(
                 f"`LinearMatrixInequality` needs symmetric matrices, got F_{worst} with entries that differ by "
                 f"{float(skew[worst]):.3g} across the diagonal"

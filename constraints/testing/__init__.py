@@ -82,7 +82,7 @@ def check_set(
     if isinstance(constraint, ProjectableConstraint):
         law_finite(constraint, values, context)
         law_threads(constraint, values, context)
-        law_transforms(constraint, values, context)
+        law_transforms(constraint, values, context, second_order=second_order)
         if constraint.convex:
             law_convex(constraint, values, context)
             law_nearest(constraint, values, context, others=8)

@@ -179,8 +179,10 @@ def law_threads(
             )
 
 
-def law_transforms(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
-    """`vmap` gives what a batch gives, `jacrev` what autograd gives, also within one another."""
+def law_transforms(
+    constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
+) -> None:
+    """`vmap` gives what a batch gives, `jacrev` what autograd gives, also within one another, and twice."""
     given = (values.double(),) if context is None else (values.double(), context.double())
     whole = constraint.project(*given)
     each = torch.func.vmap(constraint.project)(*given)
@@ -199,6 +201,19 @@ def law_transforms(constraint: ProjectableConstraint, values: Tensor, context: T
     expected = torch.autograd.functional.jacobian(project_first, given[0][0])
     for slope, name in ((slopes[0], "vmap of jacrev"), (alone, "jacrev")):
         torch.testing.assert_close(slope, expected, msg=partial(_wrong, name))
+    if not second_order:
+        return
+    # Cubes, so that second derivatives are not zero; all of them, with the context and mixed.
+    which, first = tuple(range(len(given))), tuple(part[0] for part in given)
+
+    def cubes(*tensors: Tensor) -> Tensor:
+        return (constraint.project(*tensors) ** 3).sum()
+
+    twice = torch.func.vmap(torch.func.jacrev(torch.func.jacrev(cubes, which), which))(*given)
+    bends = torch.autograd.functional.hessian(cubes, first)
+    for row, rows in zip(twice, bends, strict=True):
+        for bend, reference in zip(row, rows, strict=True):
+            torch.testing.assert_close(bend[0], reference, msg=partial(_wrong, "jacrev of jacrev"))
 
 
 def law_finite(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:

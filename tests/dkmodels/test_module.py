@@ -308,6 +308,40 @@ def test_rules_do_not_shift_each_others_random_numbers(tmp_path):
     assert measured(["a"]) == measured(["b", "a"])
 
 
+@pytest.mark.parametrize("evaluations", [1, 3])
+def test_each_step_draws_points_of_its_own_and_each_rule_too(tmp_path, evaluations):
+    """However often the optimiser asks; those of a rule are the same whatever rules are beside it."""
+
+    class Several(torch.optim.SGD):
+        def step(self, closure):
+            for _ in range(evaluations - 1):
+                closure()
+            return super().step(closure)
+
+    class Recorded(Sampled):
+        def __init__(self):
+            super().__init__()
+            self.drawn = []
+
+        def points(self, x):
+            self.drawn.append(super().points(x))
+            return self.drawn[-1]
+
+    def drawn(names):
+        rules = {name: Soft(Recorded()) for name in names}
+        module = Shares(net(), rules, optimizer=lambda p: Several(p, lr=0.1))
+        module.seed_rules(3)
+        trainer(tmp_path, max_epochs=1).fit(module, loader())
+        return {name: torch.stack(embedding.rule.drawn).flatten(1) for name, embedding in rules.items()}
+
+    both, alone = drawn(["b", "a"]), drawn(["a"])
+    assert torch.equal(both["a"], alone["a"])
+    steps = [points.unflatten(0, (4, evaluations)) for points in both.values()]
+    assert all(torch.equal(points, points[:, :1].expand_as(points)) for points in steps)
+    firsts = torch.cat([points[:, 0] for points in steps])
+    assert len(firsts.unique(dim=0)) == 8, "two rules, four steps"
+
+
 def test_satisfaction_is_judged_by_each_sample(tmp_path):
     class Given(nn.Module):
         def forward(self, x):

@@ -54,6 +54,14 @@ def torch_value(expression, a, b):
     return float(evaluate(expression, TorchTarget(at), {x: at[0], y: at[1]}))
 
 
+def test_atoms_are_real_and_some_never_negative():
+    for atom in ATOMS:
+        assert atom.is_real and (atom <= 1) not in (sympy.true, sympy.false), atom
+        assert ((atom + 1).is_positive is True) == isinstance(
+            atom, Norm | SumSquares | QuadraticOverLinear | GeometricMean
+        ), atom
+
+
 @settings(max_examples=8, deadline=None)
 @given(real, positive)
 def test_tensors_agree_with_sympy(a, b):
@@ -108,12 +116,13 @@ FORMS = [
     y * sympy.log(y) + y * sympy.log(y / (2 * y + 1)) - sympy.sqrt(y * (y + 1)),
     sympy.Max(x, y) ** 2 - sympy.Min(x, 3 - y) + 2**x,
     1 / y + y**3,
+    sympy.sqrt(-y * (x - 4)),  # a number among the factors
 ]
 
 
 @pytest.mark.parametrize("expression", FORMS)
 def test_normal_forms_are_the_same_functions(expression):
-    found = Normaliser([x, y], [-y], Coefficients()).normalise(expression)
+    found = Normaliser([x, y], [-y, x - 4], Coefficients()).normalise(expression)
     for a, b in [(0.3, 1.2), (-2.0, 0.4), (1.5, 3.0)]:
         wanted = float(expression.subs({x: sympy.Float(a, 30), y: sympy.Float(b, 30)}))
         assert torch_value(found, a, b) == pytest.approx(wanted, rel=1e-9, abs=1e-9)

@@ -1,6 +1,7 @@
 """Projections against independent solvers."""
 
 import math
+from unittest.mock import patch
 
 import cvxpy as cp
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from constraints.functional import default_tolerance, project_affine, project_box_equality, project_simplex
+from constraints.functional import default_tolerance, project_affine, project_box_equality, project_simplex, projections
 from constraints.functional.projections import _support_by_newton, _support_by_sorting
 
 
@@ -65,24 +66,57 @@ def test_box_equality_is_the_nearest_point(seed):
     )
 )
 def test_box_equality_matches_root_finding(case):
-    """Ties, zero coefficients, empty intervals and targets at the very edge of what is attainable."""
+    """Ties, zero coefficients, empty intervals and targets at the very edge of what is attainable.
+
+    By Newton's method, and by the binary search that compiled graphs use.
+    """
     value, low, width, a, share = (np.asarray(part, dtype=float) for part in case)
     high = low + width
     least, most = np.minimum(a * low, a * high).sum(), np.maximum(a * low, a * high).sum()
     target = float(np.clip(least + share * (most - least), least, most))
-    ours = project_box_equality(
-        *(torch.from_numpy(v) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64)
-    )
-    ours = ours.numpy()
 
     def level(tau):
         return a @ np.clip(value - tau * a, low, high) - target
 
-    assert (ours >= low - 1e-12).all() and (ours <= high + 1e-12).all()
-    assert abs(a @ ours - target) <= 1e-11 * (1 + np.abs(a) @ np.abs(ours))
-    if level(-1e3) > 1e-9 and level(1e3) < -1e-9:
-        tau = brentq(level, -1e3, 1e3, xtol=1e-14)
-        np.testing.assert_allclose(ours, np.clip(value - tau * a, low, high), atol=1e-8)
+    for steps in (projections.NEWTON_STEPS, 0):
+        with patch.object(projections, "NEWTON_STEPS", steps):
+            ours = project_box_equality(
+                *(torch.from_numpy(v) for v in (value, low, high, a)), torch.tensor(target, dtype=torch.float64)
+            ).numpy()
+        assert (ours >= low - 1e-12).all() and (ours <= high + 1e-12).all()
+        assert abs(a @ ours - target) <= 1e-11 * (1 + np.abs(a) @ np.abs(ours))
+        if level(-1e3) > 1e-9 and level(1e3) < -1e-9:
+            tau = brentq(level, -1e3, 1e3, xtol=1e-14)
+            np.testing.assert_allclose(ours, np.clip(value - tau * a, low, high), atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_box_equality_by_newton_and_by_binary_search_agree(scale):
+    """The search is what compiled graphs use; here with infinite bounds, coefficients of zero and of all sizes."""
+    rng = np.random.default_rng(0)
+    shape = (300, 5)
+    value, a = 3.0 * rng.normal(size=shape), rng.normal(size=shape) * rng.choice([0.0, 0.1, 1.0, 10.0], size=shape)
+    a[:, 0] = 1.0
+    low, high = -rng.uniform(0, 2, shape), rng.uniform(0, 2, shape)
+    target = (a * rng.uniform(low, high)).sum(axis=-1, keepdims=True)
+    low[rng.random(shape) < 0.2], high[rng.random(shape) < 0.2] = -math.inf, math.inf
+    numbers = [torch.from_numpy(v) for v in (scale * value, scale * low, scale * high, a, scale * target)]
+    with patch.object(projections, "NEWTON_STEPS", 100):
+        by_newton = torch.stack([project_box_equality(*sample) for sample in zip(*numbers, strict=True)])
+    with patch.object(projections, "NEWTON_STEPS", 0):
+        by_search = project_box_equality(*numbers)
+    torch.testing.assert_close(by_search, by_newton, rtol=1e-10, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6])
+def test_open_box_equalities_of_any_size_hold_to_rounding_in_float32(scale):
+    """In a batch, where Newton's method leaves samples to the search; it once stepped by 1 whatever the size."""
+    value = 2.0 * torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    low, high, a = torch.full((3,), -1.0), torch.full((3,), math.inf), torch.tensor([1.0, -2.0, 0.5])
+    found = project_box_equality(scale * value, scale * low, high, a, torch.tensor(0.7 * scale)) / scale
+    assert float(((found * a).sum(dim=-1) - 0.7).abs().max()) <= 1e-5
+    exact = project_box_equality(value.double(), low.double(), high.double(), a.double(), torch.tensor(0.7).double())
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
 
 
 def test_affine_handles_any_rank_and_bad_scale():

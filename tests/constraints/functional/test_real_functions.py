@@ -132,6 +132,15 @@ def test_a_case_not_taken_passes_no_gradient():
     assert bool(evaluate_real(nowhere, {X: t}, t).isnan().all())
 
 
+def test_cases_hold_functions_of_numbers_and_cases():
+    t = torch.tensor([-3.0, -1.5, -0.5, 0.5, 2.0], dtype=torch.float64)
+    inner = sympy.Piecewise((sympy.Min(X, -2), X < -1), (7, True))
+    cases = sympy.Piecewise((sympy.Max(X, 1), X > 0), (1 + inner**2, True))
+    for expression in (cases, 2 * cases, sympy.Piecewise((3, X > 0), (sympy.Max(1, cases), True))):
+        expected = [float(expression.subs(X, x)) for x in t.tolist()]
+        assert evaluate_real(expression, {X: t}, t).tolist() == expected
+
+
 def test_derivatives_agree_with_sympy():
     expression = sympy.exp(-X) * sympy.sin(Y) + X**3 / (1 + Y**2) + sympy.atan2(X, Y) + sympy.erf(X * Y)
     for values in draws([X, Y], 5, 1.0, seed=9):

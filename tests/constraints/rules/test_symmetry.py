@@ -28,6 +28,7 @@ from constraints import (
     Representation,
     Rotations,
     ShapeError,
+    SignChange,
     Simplex,
     Soft,
     SpecificationError,
@@ -39,7 +40,7 @@ from constraints import (
     sign_flips,
     turns_and_flips,
 )
-from constraints.rules.map_symmetry import ignores_input
+from constraints.rules.map_symmetry import ignores_input, keeps_actions
 from constraints.sets import Agreement
 from constraints.testing import check_embedding, check_rule, check_set, law_symmetric
 
@@ -204,6 +205,51 @@ def test_equivariance_survives_sets_that_the_actions_keep(rule, kept):
         for smooth in (False, True):
             wrapped = join(network(), {"shifts": Hard(shifts), "rule": Hard(rule, smooth=smooth)})
             law_symmetric(wrapped, shifts, torch.randn(9, 3))
+
+
+SWAP, FLIP, TURN = Permutation([1, 0, 2]), SignChange([-1.0, 1.0, 1.0]), Turn(1)
+KEPT = [  # rule, actions, whether the projection commutes with them, and whether the smooth map does
+    (Bounds(low=-1.0, high=1.0), [SWAP, FLIP], True, False),
+    (Bounds(low=-1.0, high=1.0), [SWAP, nn.Identity()], True, True),
+    (Bounds(low=-1.0, high=1.0), [TURN], True, True),
+    (Bounds(low=-1.0, high=2.0), [FLIP], False, False),
+    (Bounds(low=-1.0, high=2.0), [SWAP, TURN], True, True),
+    (Bounds(low=0.0, high=1.0), [nn.Sequential(SWAP, nn.Sequential(FLIP))], False, False),
+    (Bounds(low=[0.0, 0.0, 1.0], high=9.0), [SWAP], True, True),
+    (Bounds(low=[0.0, 0.5, 1.0], high=9.0), [SWAP], False, False),
+    (Bounds(low=0.0, high=[1.0, 1.0, 2.0]), [SWAP, nn.Identity()], True, True),
+    (Bounds(low=0.0, high=[1.0, 3.0, 2.0]), [nn.Identity()], True, True),
+    (Bounds(low=0.0, high=[1.0, 3.0, 2.0]), [nn.Identity(), SWAP], False, False),
+    (Bounds(low=[-1.0, 0.0, 0.0], high=[1.0, 2.0, 2.0]), [FLIP], True, False),
+    (Bounds(low=[0.0, 0.0, 0.0], high=[1.0, 2.0, 2.0]), [FLIP], False, False),
+    (Bounds(low=[0.0, 0.0, 0.0]), [TURN], False, False),
+    (Bounds(low=0.0, outputs=[0, 1]), [SWAP], True, True),
+    (Bounds(low=0.0, outputs=[2]), [SWAP, FLIP], True, False),
+    (Bounds(low=0.0, outputs=[0]), [SWAP], False, False),
+    (Bounds(low=0.0, outputs=[3]), [SWAP], False, False),
+    (Bounds(low=[0.0, 0.0]), [SWAP], False, False),
+    (Bounds(low=0.0, outputs=[0, 1]), [Permutation([1, 0, 2], dim=-2)], False, False),
+    (FixedSum(), [SWAP, nn.Identity()], True, True),
+    (FixedSum(), [FLIP], False, False),
+    (FixedSum(), [TURN], False, False),
+    (FixedSum(), [Permutation([1, 0, 2], dim=-2)], False, False),
+    (FixedSum(outputs=[0, 1]), [SWAP], False, False),
+    (Ordering(), [nn.Identity()], False, False),
+    (Mine(), [SWAP], False, False),
+]
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("case", range(len(KEPT)))
+def test_maps_commute_with_the_actions_that_they_are_said_to_keep(case, smooth):
+    rule, actions, projected, smoothly = KEPT[case]
+    kept = smoothly if smooth else projected
+    assert keeps_actions(rule, actions, smooth=smooth) == kept
+    if kept:
+        y = 3.0 * torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        for action in actions:
+            enforce = Hard(rule, smooth=smooth).enforce
+            torch.testing.assert_close(enforce(action(y)), action(enforce(y)))
 
 
 def test_composed_actions_are_looked_into():

@@ -20,6 +20,7 @@ from constraints import (
     Intersection,
     L1Ball,
     L2Ball,
+    LinearMatrixInequality,
     LinfBall,
     NonFiniteError,
     NonlinearEquality,
@@ -27,6 +28,7 @@ from constraints import (
     PartialOrder,
     Polytope,
     ProjectableConstraint,
+    Quadratic,
     RayMap,
     ShapeError,
     Simplex,
@@ -103,6 +105,10 @@ INF, NAN = float("inf"), float("nan")
         (lambda v: Polytope([[1.0, 1.0]], low=v), "Polytope", "low", True),
         (lambda v: Polytope([[1.0, 1.0]], high=-v), "Polytope", "high", True),
         (lambda v: Interior([v]), "Interior", "point", False),
+        (lambda v: Quadratic([[v]], [0.0], -1.0), "Quadratic", "matrix", False),
+        (lambda v: Quadratic([[1.0]], [v], -1.0), "Quadratic", "vector", False),
+        (lambda v: Quadratic([[1.0]], [0.0], v), "Quadratic", "offset", False),
+        (lambda v: LinearMatrixInequality([[[1.0]], [[v]]]), "LinearMatrixInequality", "matrices", False),
     ],
 )
 def test_numbers_that_are_none_are_refused_by_name(build, owner, what, infinite):
@@ -226,7 +232,7 @@ class Stateful(ProjectableConstraint):
 
     def project(self, value, context=None):
         self.value = value
-        time.sleep(0.002)
+        time.sleep(0.01)  # the other threads write theirs meanwhile
         return self.value.clamp(-1.0, 1.0)
 
 
@@ -269,6 +275,22 @@ class Absolute(Constraint):
 
     def project(self, value, context=None):
         return self.ball.project(value)
+
+
+class Origin(ProjectableConstraint):
+    """One point, whatever the value."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return torch.cat([value, -value], dim=-1)
+
+    def project(self, value, context=None):
+        return torch.zeros_like(value)
+
+
+def test_a_map_that_does_not_depend_on_the_value_has_derivatives_of_zero():
+    law_transforms(Origin(), normal(3, 2))
 
 
 @pytest.mark.parametrize(

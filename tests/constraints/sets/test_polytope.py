@@ -170,6 +170,13 @@ def test_the_dual_method_alone_agrees(rows, guess):
     torch.testing.assert_close(-multiplier @ a, w)
 
 
+def test_a_sample_without_room_for_its_rows_is_given_up_alone():
+    rows, low = torch.eye(2, dtype=torch.float64), torch.full((3, 2), -torch.inf, dtype=torch.float64)
+    high = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    sign, done, _ = add_rows(rows, rows, low, high, torch.zeros_like(high), most=1, steps=9)
+    assert done.tolist() == [False, True, True] and sign[1:].tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
 def test_bounds_are_kept_exactly():
     rows = torch.cat([torch.eye(4), torch.tensor([[1.0, 2.0, 3.0, 4.0]])])
     y = Polytope(rows, low=[0.0] * 4 + [-torch.inf], high=[torch.inf, 1.0, 1.0, 1.0, 2.5]).project(VALUES * 3)
@@ -244,9 +251,11 @@ class Layer(nn.Module):
         return self.constraint.project(self.linear(x), context)
 
 
-@pytest.mark.parametrize("varying", [False, True])
-def test_compiles_whole_and_exports(varying):
-    constraint = VaryingPolytope(3, 4) if varying else polytope()
+@pytest.mark.parametrize("kind", ["few rows", "many rows", "varying"])
+def test_compiles_whole_and_exports(kind):
+    varying = kind == "varying"
+    many = Polytope(torch.randn(24, 4, generator=rng(3)), high=0.2)  # more rows than are masked where they are
+    constraint = VaryingPolytope(3, 4) if varying else many if kind == "many rows" else polytope()
     a = torch.randn(8, 3, 4, generator=rng(1))
     context = torch.cat([a, -torch.ones(8, 3, 1), torch.ones(8, 3, 1)], dim=-1) if varying else None
     layer, x = Layer(constraint), torch.randn(8, 4, generator=rng(2))

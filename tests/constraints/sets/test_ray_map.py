@@ -1,5 +1,7 @@
 """Rays: gauges of every set that has one, intersections, interior points found or refused."""
 
+import re
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -126,6 +128,91 @@ def test_the_centre_of_a_polytope_is_the_largest_balls():
     cp.Problem(cp.Maximize(r), bounds).solve(solver=cp.CLARABEL)
     depth = np.min((b - a @ rays.interior.numpy()) / np.linalg.norm(a, axis=1))
     assert depth == pytest.approx(float(r.value), rel=1e-4)
+
+
+SQUARE = [([1.0, 0.0], 4.0), ([-1.0, 0.0], 0.0), ([0.0, 1.0], 5.0), ([0.0, -1.0], -1.0)]  # (0, 4) x (1, 5)
+
+
+@pytest.mark.parametrize("reach", [10.0, 1e3, 1e6])
+@pytest.mark.parametrize("length", [1e-6, 1.0, 1e6])
+def test_the_centre_below_cuts_of_any_length(reach, length):
+    cuts = [(length * np.array(slope), length * level) for slope, level in SQUARE]
+    for more in ([], [(np.zeros(2), 1.0)], [(np.zeros(2), 1e9)]):  # flat where it is negative: cuts nothing
+        centre, radius = interior._centre(cuts + more, 2, reach)
+        assert centre == pytest.approx([2.0, 3.0], rel=1e-6) and radius == pytest.approx(2.0, rel=1e-6)
+    for level in (0.0, -1.0):
+        assert interior._centre([*cuts, (np.zeros(2), level)], 2, reach) is None
+    beyond = (length * np.array([1.0, 0.0]), -length)
+    assert interior._centre([*cuts, beyond], 2, reach) is None, "empty"
+    assert interior._centre([*cuts, (beyond[0], 0.0)], 2, reach) is None, "without inside"
+
+
+@pytest.mark.parametrize("reach", [10.0, 1e6])
+def test_where_nothing_bounds_the_ball_it_is_near_the_start(reach):
+    """Its radius is half the reach, its centre the nearest with that: y1 >= 1 is met at 1 + reach / 2."""
+    centre, radius = interior._centre([(np.array([-2.0, 0.0]), -2.0)], 2, reach)
+    assert centre == pytest.approx([1.0 + reach / 2, 0.0], rel=1e-5, abs=1e-5) and radius == pytest.approx(reach / 2)
+    centre, radius = interior._centre([(np.array([0.0, 1.0]), reach)], 2, reach)
+    assert centre == pytest.approx([0.0, 0.0], abs=1e-5) and radius == pytest.approx(reach / 2)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_the_lowest_point_of_a_quadratic(rank, scale):
+    """The least value where there is one; one below it, and below 0, where the value falls for ever."""
+    turn = torch.linalg.qr(normal(3, 3, seed=rank))[0]
+    curved = torch.tensor([1.0, 4.0, 0.5], dtype=torch.float64) * (torch.arange(3) < rank)
+    root = torch.diag(scale * curved)
+    point, level = normal(3, seed=5), torch.tensor(2.0 * scale, dtype=torch.float64)
+    slope = scale * torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    for falls in (False, True):
+        along = torch.where(curved > 0, -(scale * curved) * point, slope * falls)
+        bottom = torch.where(curved > 0, point, 0.0)
+        least = -0.5 * float(scale * (curved * bottom**2).sum())
+        for above in (-level, 0.0 * level, level):
+            endless = falls and rank < 3
+            build = lambda a=along, r=above - least: Quadratic(turn @ root @ turn.mT, turn @ a, r)  # noqa: E731
+            if above > 0 and not endless:
+                with pytest.raises(InfeasibleError, match="least value of"):
+                    build()
+                continue
+            quadratic = build()
+            value = float(quadratic.residual(quadratic.lowest))
+            expected = max(float(above), 0.0) * -1.0 + float(above) - 1.0 if endless else float(above)
+            assert value == pytest.approx(expected, abs=1e-9 * max(scale, 1.0))
+            if not endless:
+                torch.testing.assert_close(turn.mT @ quadratic.lowest, bottom)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_eigenvalues_are_negative_beyond_rounding(scale):
+    turn = torch.linalg.qr(normal(4, 4))[0]
+    for least, fine in ((0.0, True), (-1e-16, True), (-1e-9, False), (-1.0, False)):
+        matrix = scale * turn @ torch.diag(torch.tensor([3.0, 2.0, 1.0, least], dtype=torch.float64)) @ turn.mT
+        if fine:
+            assert Quadratic(matrix, torch.zeros(4), -1.0).size == 4
+        else:
+            with pytest.raises(SpecificationError, match=re.escape(f"got the eigenvalue {scale * least:.3g}")):
+                Quadratic(matrix, torch.zeros(4), -1.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (1, 2, 2), (3, 2, 1), (3, 1, 2), (3, 0, 0), (2, 2, 2, 2)])
+def test_matrices_of_other_shapes_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"got shape \(" + ", ".join(map(str, shape))):
+        LinearMatrixInequality(torch.ones(shape))
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_each_matrix_is_symmetric_on_its_own_scale(size):
+    """Beside one a billion times as large, whose rounding is larger than the other."""
+    big, small = torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+    big[0, 1] += 1e-14
+    matrices = size * torch.stack([1e9 * big, small, small])
+    assert LinearMatrixInequality(matrices).size == 2
+    assert torch.equal(LinearMatrixInequality(matrices).matrices, (matrices + matrices.mT) / 2)
+    matrices[2, 0, 1] += 1e-6 * size
+    with pytest.raises(SpecificationError, match="F_2 with entries that differ by"):
+        LinearMatrixInequality(matrices)
 
 
 def test_an_offset_matrix_inequality_is_found():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -192,8 +193,12 @@ def test_go_on_states_gain_and_price() -> None:
     rule = found.rules[0]
     assert rule.more_seeds == found.more_seeds > 0 and rule.expected_gain is not None and rule.expected_gain >= 0.1
     assert found.joules == 500.0 * found.more_seeds and rule.joules == found.joules
-    for text in (f"{found.more_seeds} more seeds", "(cpu_time_estimate)", "expected further gain", "mol of score"):
+    assert found.joules_method == "cpu_time_estimate"
+    for text in (f"{found.more_seeds} more seeds", "(cpu_time_estimate)"):
         assert text in found.reason
+    gain = re.search(r"gain: ([\d.e-]+) smallest useful gains \(([\d.e-]+) mol of score\)", found.reason)
+    assert gain is not None and float(gain[1]) == pytest.approx(rule.expected_gain, rel=0.05)
+    assert float(gain[2]) == pytest.approx(SCORE.gain * rule.expected_gain, rel=0.05), "in units of the metric"
 
 
 def test_stop_where_nothing_can_be_expected() -> None:

@@ -43,6 +43,7 @@ def test_plain_names_keep_their_files():
     names = {"none": "none", "all but census": "all-but-census", "soft + decode": "soft-and-decode",
              "ReLoBRaLo": "relobralo", "hard + odd, fresh": "hard-and-odd-fresh", "x" * 80: "x" * 80}  # fmt: skip
     assert {name: Arm(name).slug for name in names} == names
+    assert Arm("x" * 81).slug.startswith("x" * 80 + "-"), "a longer one has a digest"
 
 
 def test_one_name_in_two_forms_of_unicode_is_one():
@@ -127,6 +128,10 @@ def test_an_arm_is_held_against_one_of_its_setup():
     assert [(arm, baseline) for *_, arm, baseline in questions(arms)] == [("b", "none"), ("slow b", "slow none")]
     other = [Arm("slow none", (), slow), Arm("b", ("b",))]
     assert questions(other) == [], "of another setup alone, nothing is like it"
+
+
+def test_of_two_arms_alike_the_first_is_the_baseline():
+    assert questions([Arm("first"), Arm("second"), Arm("b", ("b",))]) == [(ADD_ONE_IN, "b", "Soft", "b", "first")]
 
 
 def test_every_arm_that_none_exceeds_is_asked_about():

@@ -98,7 +98,15 @@ def test_only_common_seeds_count() -> None:
 
 def test_contrast_without_common_seeds_has_no_row() -> None:
     assert effects("task", rows("mae", [1.0], []), [MAE], [CONTRAST]) == []
-    assert effects("task", rows("undeclared", [math.nan], []), [MAE], [CONTRAST]) == []
+
+
+def test_what_is_not_declared_is_left_out() -> None:
+    """Whatever its values, and wherever it is among the others."""
+    other, own = rows("undeclared", [math.nan], []), rows("mae", [1.0] * 6, [2.0] * 6)
+    alone = effects("task", own, [MAE], [CONTRAST])
+    assert effects("task", other, [MAE], [CONTRAST]) == []
+    for measured in (other + own, own + other):
+        assert effects("task", measured, [MAE], [CONTRAST]) == alone != []
 
 
 def test_methods_are_split_and_never_mixed() -> None:

@@ -201,6 +201,13 @@ def test_pairing_correlation_is_scipys() -> None:
     assert pairing_correlation([1.0, 2.0], [1.0, 2.0]) is None
 
 
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1.7e308])
+def test_pairing_correlation_at_any_size(size: float) -> None:
+    a, b = np.array([1.0, 0.7, 0.8, 0.5]), np.array([0.9, 0.6, 0.5, 0.4])
+    for pair in ((size * a, b), (a, size * b)):
+        assert pairing_correlation(*pair) == pytest.approx(stats.pearsonr(a, b).statistic)
+
+
 @pytest.mark.parametrize("mean", [-1.0, 0.5, 2.0])
 def test_expected_gain_by_simulation(mean: float) -> None:
     n, more, sd, margin = 6, 8, 1.3, 1.0
