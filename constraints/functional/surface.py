@@ -26,6 +26,7 @@ WALKS = 60  # Newton steps along it
 HALVES = 14  # of a step along the surface
 FALLS = 45  # halves of a step down to it
 SIZES = (1.0, 0.3, 0.1, 1e-2, 1e-4, 1e-7, 10.0, 1e3)  # of other starts, relative to the value
+WIDE = (1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e4, 1e8, 1e12)  # of other starts from 0, which has no size
 ROUNDS = 3  # of other starts
 RIDGE = 1e-13  # makes the equations of dependent conditions solvable
 
@@ -98,11 +99,10 @@ def _restart(
 ) -> tuple[Tensor, Tensor]:
     """The nearest point that descents from other starts reach, and whether one did."""
     batch, n = value.shape
-    sizes = value.new_tensor(SIZES)
     noise = torch.randn(batch, len(SIZES), n, generator=generator, dtype=torch.float64).to(value)
     reach = value.abs().amax(dim=-1, keepdim=True)
-    reach = torch.where(reach > 0, reach, 1.0)[:, None]
-    starts = sizes[:, None] * (value[:, None] + 0.7 * reach * noise)
+    sizes = torch.where(reach > 0, value.new_tensor(SIZES), value.new_tensor(WIDE))[..., None]
+    starts = sizes * (value[:, None] + 0.7 * torch.where(reach > 0, reach, 1.0)[:, None] * noise)
     many = context[:, None].expand(-1, len(SIZES), -1).flatten(0, 1)
     ends = _descend(starts.flatten(0, 1), conditions, many)
     whole = value[:, None].expand_as(starts).flatten(0, 1)

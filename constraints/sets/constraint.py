@@ -244,7 +244,7 @@ def require_finite(owner: str, value: Tensor, event_dim: int = 1, what: str = "v
         index = first[0] if len(first) == 1 else at
         raise NonFiniteError(
             f"`{owner}` needs finite {what}, got {count} of {value.numel()} values that are not finite, the first at "
-            f"{place}index {index}: {float(value[at])}"
+            f"{place}index {index}: {float(value[at].detach())}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from constraints.errors import ShapeError, SpecificationError
+from constraints.errors import NonFiniteError, ShapeError, SpecificationError
 from constraints.functional import Certificate, certified_tolerance, default_tolerance
 from constraints.functional.precision import is_transforming
 from constraints.functional.stationary import (
@@ -116,6 +116,7 @@ class NonlinearEquality(ProjectableConstraint):
             active = torch.ones_like(multiplier)
             for _ in range(2):  # two steps from the solution carry its first two derivatives
                 point, multiplier = newton_step(flat, point, multiplier, active, self.function, given)
+            _require_slopes(start, point)
         result = point.to(value.dtype)
         violation = relative_violation(
             self.function, result.detach().double(), fixed, value=start, dtype=value.dtype
@@ -126,3 +127,15 @@ class NonlinearEquality(ProjectableConstraint):
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """A locally nearest point with `h(y, x) = 0`, `(*batch, n)`; samples without one go to the fallback."""
         return self.fallback.settle("NonlinearEquality", *self.solve(value, context))
+
+
+def _require_slopes(value: Tensor, point: Tensor) -> None:
+    """Refuse gradients where there are none: at a value with several nearest points, as the centre of a circle."""
+    broken = value.isfinite().all(dim=-1) & ~point.isfinite().all(dim=-1)
+    if not torch.compiler.is_compiling() and not is_transforming() and bool(broken.any()):
+        first = int(broken.nonzero()[0])
+        raise NonFiniteError(
+            f"`NonlinearEquality` has no gradient at a value with several nearest points, as a circle's centre: got "
+            f"{int(broken.sum())} of {len(broken)} samples, the first {first}, {value[first].tolist()}; start the "
+            f"network from weights that are not all 0"
+        )

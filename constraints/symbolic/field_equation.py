@@ -163,7 +163,7 @@ class FieldEquation(FieldRule):
         return equation
 
     def _region(self, domain: Region) -> Domain:
-        if not isinstance(self.draws, int) or self.draws < 0:
+        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0:
             raise SpecificationError(f"rule `{self.name}` needs a whole number of draws >= 0, got {self.draws}")
         with naming(f"rule `{self.name}`"):
             return read_region(domain, self.coordinates)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from constraints import BestEffort, NonlinearEquality, SpecificationError, UncertifiedError
+from constraints import BestEffort, NonFiniteError, NonlinearEquality, SpecificationError, UncertifiedError
 from constraints.testing import check_set
 
 
@@ -48,3 +48,21 @@ def test_the_centre_of_a_sphere_is_left():
 def test_more_conditions_than_outputs_are_refused():
     with pytest.raises(SpecificationError, match="conditions=3"):
         NonlinearEquality(sphere, size=2, conditions=3)
+
+
+@pytest.mark.parametrize("power", [2, 4])
+@pytest.mark.parametrize("size", [1e-10, 1e-5, 1.0, 1e5, 2.0**30])
+def test_from_the_origin_at_every_scale(size, power):
+    """The origin has no size of its own, and a nearest point in several directions."""
+    surface = NonlinearEquality(lambda y, _: ((y / size) ** power).sum(-1, keepdim=True) - 1.0, size=2, conditions=1)
+    point, proof = surface.solve(torch.zeros(5, 2, dtype=torch.float64))
+    assert bool(proof.holds.all())
+    torch.testing.assert_close((point / size).norm(dim=-1), torch.ones(5, dtype=torch.float64))
+
+
+def test_a_gradient_at_the_centre_is_refused():
+    circle = NonlinearEquality(lambda y, _: (y**2).sum(-1, keepdim=True) - 1.0, size=2, conditions=1)
+    values = torch.tensor([[2.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    with pytest.raises(NonFiniteError, match=r"no gradient at a value with several nearest points.*1 of 2 samples"):
+        circle.project(values)
+    assert bool(circle.project(values.detach()).isfinite().all())

@@ -185,6 +185,7 @@ def test_points_are_drawn_in_the_domain():
         (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1)}), "each of the coordinates"),
         (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1), T: (1, 0)}), "finite bounds"),
         (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1), T: (0, 1)}, draws=-1), "draws"),
+        (lambda: declare(Eq(U, 0), fields=[U], domain={X: (0, 1), T: (0, 1)}, draws=True), "draws >= 0, got True"),
         (lambda: declare(sympy.And(Eq(U, 0), U.diff(X) >= 0), fields=[U]), "two rules"),
         (lambda: declare(sympy.Or(U <= 0, U.diff(X) <= 0), fields=[U]), "equations, or inequalities"),
         (lambda: declare(Eq(U.diff(X, 5), 0), fields=[U]), "order"),
