@@ -152,13 +152,19 @@ def project_box_equality(value: Tensor, low: Tensor, high: Tensor, coefficients:
     with torch.no_grad():
         free, multiplier = find(value, low, high, coefficients, target)
     clipped = project_box(value - multiplier * coefficients, low, high)
+    exact = _root(value, clipped, free, coefficients, target, multiplier)
+    return project_box(value - exact * coefficients, low, high)
+
+
+def _root(
+    value: Tensor, clipped: Tensor, free: Tensor, coefficients: Tensor, target: Tensor, multiplier: Tensor
+) -> Tensor:
+    """The multiplier on a piece: there the clipped coordinates are constants, so it is linear in the value."""
     weight = torch.where(free, coefficients, 0.0)
-    # On this piece the clipped coordinates are constants, so the multiplier is linear in the value.
     fixed = torch.where(free, 0.0, clipped)
     slope = (weight * weight).sum(dim=-1, keepdim=True)
     excess = (weight * value).sum(dim=-1, keepdim=True) + (coefficients * fixed).sum(dim=-1, keepdim=True) - target
-    exact = torch.where(slope > 0, excess / torch.where(slope > 0, slope, 1.0), multiplier)
-    return project_box(value - exact * coefficients, low, high)
+    return torch.where(slope > 0, excess / torch.where(slope > 0, slope, 1.0), multiplier)
 
 
 def _piece_by_newton(
@@ -213,8 +219,10 @@ def _linear_piece(
         right = torch.where(open_ & ~above, middle, right)
     start = torch.where(left < 0, -infinite, breaks.gather(-1, left.clamp(min=0)))
     end = torch.where(right >= count, infinite, breaks.gather(-1, right.clamp(max=count - 1)))
-    # On a piece without end a step of the multiplier's own size: one of another would cancel in what follows.
-    size = torch.where(breaks.isinf(), 0.0, breaks.abs()).amax(dim=-1, keepdim=True)
+    # On a piece without end a step of the set's own size: a larger one would cancel in what follows, and one of the
+    # value's size would leave a far value where it is.
+    sides = torch.stack([low, high]) / safe
+    size = torch.where(sides.isinf() | (coefficients == 0), 0.0, sides.abs()).amax(dim=0).amax(dim=-1, keepdim=True)
     size = torch.maximum(size, target.abs() / coefficients.abs().amax(dim=-1, keepdim=True).square())
     step = torch.where(size > 0, size, 1.0)
     inside = torch.where(
@@ -224,4 +232,5 @@ def _linear_piece(
     )
     moved = value - inside * coefficients
     free = (moved > low) & (moved < high) & (coefficients != 0)
-    return free, inside
+    root = _root(value, project_box(moved, low, high), free, coefficients, target, inside)
+    return free, torch.minimum(torch.maximum(root, start), end)

@@ -183,3 +183,21 @@ def test_wide_simplices_have_two_derivatives():
     total = torch.tensor([[1.5]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(project_simplex, (value, total))
     assert torch.autograd.gradgradcheck(project_simplex, (value, total))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(("least", "most"), [(-1.0, math.inf), (-math.inf, 1.0), (-1.0, 1.0)])
+@pytest.mark.parametrize("newton", [True, False])
+def test_a_sum_in_a_box_holds_from_far_and_at_every_scale(least, most, size, far, dtype, newton):
+    """To a few roundings of the answer, however large the value: by up to 4e5 before, of a box open on one side."""
+    value = (far * size * torch.randn(100, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).to(
+        dtype
+    )
+    low, high = (torch.full((3,), size * end, dtype=dtype) for end in (least, most))
+    a, target = torch.tensor([1.0, -2.0, 0.5], dtype=dtype), torch.tensor(0.7 * size, dtype=dtype)
+    with patch.object(projections, "NEWTON_STEPS", projections.NEWTON_STEPS if newton else 0):
+        y = project_box_equality(value, low, high, a, target).double()
+    off = (y @ a.double() - target.double()).abs() / (y.abs().amax(dim=-1) + size)
+    assert float(off.max()) <= 4.0 * torch.finfo(dtype).eps
