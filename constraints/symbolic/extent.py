@@ -76,9 +76,10 @@ def _join(one: Extent, other: Extent) -> Extent | None:
 
 
 def ramp(extent: Extent, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
-    r"""A smooth function that is 0 on an extent and positive beyond it: :math:`\sum_i q_i^5/(1 + q_i^4)`.
+    r"""A smooth function that is 0 on an extent and rises to 1 beyond it: :math:`\sum_i q_i^5/(1 + q_i^5)`.
 
-    :math:`q_i` is the distance from the extent along one coordinate, by an eighth of its length.
+    :math:`q_i` is the distance from the extent along one coordinate, by an eighth of its length. The sum is at most the
+    number of coordinates, so that a network is not multiplied by ever more where no condition holds it.
 
     Example:
         >>> x = sympy.Symbol("x", real=True)
@@ -90,5 +91,5 @@ def ramp(extent: Extent, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         x, a, b = coordinates[axis], exact(sympy.Float(low)), exact(sympy.Float(high))
         for beyond in (a - x, x - b):
             q = sympy.Max(0, beyond * STEEP / (b - a))
-            total += q**SMOOTH / (1 + q ** (SMOOTH - 1))
+            total += q**SMOOTH / (1 + q**SMOOTH)
     return total

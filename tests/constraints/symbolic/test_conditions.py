@@ -339,6 +339,16 @@ def test_a_condition_on_a_part_of_a_side_leaves_the_rest_free():
             torch.testing.assert_close(one, two, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("end", [0.1, 0.5, 0.9])
+def test_a_network_is_not_multiplied_by_more_than_2_beyond_a_part(end):
+    """By 72 before, on a unit square with a part of a tenth: an ill-conditioned field."""
+    network = nn.Linear(2, 1).double()
+    nn.init.zeros_(network.weight), nn.init.ones_(network.bias)
+    model = join(network, {"low": Hard(on_part(Eq(NAME(0, Y), 0), 0, end))})
+    value = model(torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    assert float(value.min()) > 0.0 and float(value.max()) <= 2.0
+
+
 def test_a_slope_on_a_part_of_a_side_leaves_the_rest_free():
     slope = on_part(Eq(SIDE.diff(X).subs(X, 1), 0), 0, Rational(1, 2))
     floor = on_part(Eq(NAME(X, 0), 0), 0, 1)
