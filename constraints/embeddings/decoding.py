@@ -22,7 +22,7 @@ __all__ = ["Decoding"]
 
 @final
 class Decoding(nn.Module):
-    r"""The answer at inference, that every Decode rule and every Hard rule holds for.
+    r"""The answer at inference, which obeys every Decode rule and every Hard one.
 
     Decode rules on outputs of which other Decode or Hard rules speak become one projection with them, onto the
     intersection of all, $\operatorname{argmin}_{z \in \cap_i C_i} \|z - y\|$: the nearest answer to one alone may break

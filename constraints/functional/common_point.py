@@ -40,8 +40,9 @@ def common_point(value: Tensor, projections: Sequence[Projection], contexts: Seq
         contexts: of each set, `(batch, k_i)`.
 
     Returns:
-        The point `(batch, n)`, and the largest :math:`|P_i(y + p_i) - y|` over the size of the point `(batch,)`: where
-        this is about 0 the point is the nearest of the intersection; it stays away from 0 where there is none.
+        The point `(batch, n)`, and the largest :math:`|P_i(y + p_i) - y|` over the size of value and point
+        `(batch,)`: where this is about 0 the point is the nearest of the intersection; it stays away from 0 where there
+        is none.
 
     Source: Boyle and Dykstra, "A method for finding projections onto the intersection of convex sets in Hilbert
     spaces", 1986, doi:10.1007/978-1-4613-9940-7_3.
@@ -136,7 +137,8 @@ def _equations(value: Tensor, shift: Tensor, projections: Sequence[Projection], 
 
 def _misfit(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
     gap = _equations(value, shift, projections, contexts).abs().amax(dim=(1, 2))
-    size = value.abs().amax(dim=-1)  # not of shifts: huge ones that cancel would fit anything
+    # Not of the shifts: huge ones that cancel would fit anything.
+    size = torch.maximum(value.abs().amax(dim=-1), (value - shift.sum(dim=1)).abs().amax(dim=-1))
     return (gap / size.clamp(min=torch.finfo(size.dtype).tiny)).nan_to_num(nan=torch.inf)
 
 

@@ -77,6 +77,16 @@ def test_values_far_outside(kind, dtype):
         assert float(along.max()) <= max(32.0 * torch.finfo(dtype).eps, 1e-7) * scale
 
 
+@pytest.mark.parametrize("kind", ROUND)
+def test_the_origin_is_certified_at_once(kind):
+    """A value of no size of its own: what is nearest to it is measured by the size of the point."""
+    y, proof = ROUND[kind][0]().solve(torch.zeros(2, 4, dtype=torch.float64))
+    assert bool(proof.holds.all()) and bool(proof.optimal.all())
+    u = cp.Variable(4)
+    cp.Problem(cp.Minimize(cp.sum_squares(u)), ROUND[kind][1](u)).solve(solver=cp.CLARABEL, **TIGHT)
+    np.testing.assert_allclose(y[0].numpy(), u.value, atol=1e-5)
+
+
 def test_linear_sets_agree_with_the_polytope():
     a = torch.randn(3, 4, generator=rng(1), dtype=torch.float64)
     joint = Intersection([BOX, *(HalfSpace(row, 0.2) for row in a)])
