@@ -23,7 +23,7 @@ class DecodedNetwork(nn.Module):
         network: the network, Hard rules included: `module.network` of a `KnowledgeModule`.
         embeddings: those of a module by name, `module.embeddings()`; only the Decode ones act, jointly with the Hard
             ones on the same outputs.
-        outputs: how many outputs there are, where that is known.
+        outputs: see `Decoding`.
 
     Raises:
         SpecificationError: a rule without an embedding; see `Decoding`, too.

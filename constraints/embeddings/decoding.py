@@ -31,7 +31,7 @@ class Decoding(nn.Module):
 
     Args:
         embeddings: those of a module by name, `module.embeddings()`; only the Decode and Hard ones count.
-        outputs: how many outputs there are, where that is known.
+        outputs: how many outputs there are, where that is known; by default as many as the module of the rules names.
 
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
@@ -51,6 +51,7 @@ class Decoding(nn.Module):
         decoding = {name: e for name, e in embeddings.items() if e.decodes}
         hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
         parts: dict[str, Embedding | OutputRule] = {}
+        outputs = _named_outputs(embeddings) if outputs is None else outputs
         if decoding:
             _require_kept(hard, {name: e.rule for name, e in decoding.items()})
             _require_one_choice({name: e.rule for name, e in decoding.items() if isinstance(e, Decode) and e.chooses})
@@ -77,6 +78,12 @@ class Decoding(nn.Module):
             with nullcontext() if torch.compiler.is_compiling() else keyed(key, name):
                 y = part.decode(y, x)
         return y
+
+
+def _named_outputs(embeddings: Mapping[str, Embedding]) -> int | None:
+    """How many outputs the module names to which rules are bound; None where it does not."""
+    rules = [e.rule for e in embeddings.values() if isinstance(e.rule, OutputRule)]
+    return next((len(rule.output_names) for rule in rules if rule.output_names is not None), None)
 
 
 def _projecting(embeddings: Mapping[str, Embedding]) -> dict[str, OutputRule]:

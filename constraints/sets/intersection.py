@@ -146,6 +146,15 @@ class Intersection(ProjectableConstraint):
         finite = torch.stack([part.isfinite().all(dim=-1) for part in (flat, *parts)]).all(dim=0)
         whole = [torch.where(finite[:, None], part, 0.0) for part in (flat, *parts)]
         point, misfit = common_point(whole[0], maps, whole[1:])
+        with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
+            far = whole[0].abs().amax(dim=-1) > 10.0 * point.abs().amax(dim=-1)
+            left = (far & (misfit <= tolerance)).nonzero().squeeze(-1)
+            moved = torch.zeros_like(point)
+            if len(left):
+                closer, again = common_point(point[left], maps, [part[left] for part in whole[1:]])
+                better = (again <= tolerance)[:, None]
+                moved = moved.index_copy(0, left, torch.where(better, closer - point[left], 0.0))
+        point = point + moved
         point = torch.where(finite[:, None], point, torch.nan)
         result = point.to(value.dtype)
         with torch.no_grad():

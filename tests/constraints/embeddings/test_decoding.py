@@ -116,6 +116,9 @@ def test_the_number_of_outputs_is_asked_for_where_it_is_needed():
     with pytest.raises(SpecificationError, match="`sum`, `low` speak of all outputs, and it is not known how many"):
         Decoding(rules)
     Decoding({"low": Decode(Bounds(low=0.1))})
+    module = RegressionModule(nn.Linear(2, 3), rules, outputs=NAMES)  # a module that names its outputs has said it
+    x = torch.randn(4, 2)
+    torch.testing.assert_close(DecodedNetwork(module.network, module.embeddings())(x), module.predict_step(x))
 
 
 def test_what_an_architecture_guarantees_is_not_decoded_away():
