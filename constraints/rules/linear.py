@@ -261,6 +261,10 @@ class Bounds(OutputRule):
         unit: see `Rule`.
         source: see `Rule`.
 
+    Raises:
+        SpecificationError: no finite bound: the rule would say nothing.
+        InfeasibleError: a lower bound above the upper one.
+
     Example:
         >>> Bounds(low=0.0, unit="kg").measure(torch.nn.Identity(), torch.zeros(1), torch.tensor([[-0.5, 1.0]]))
         tensor([0.5000])
@@ -276,7 +280,10 @@ class Bounds(OutputRule):
         unit: str = "",
         source: str = "",
     ) -> None:
-        super().__init__(Box(low=low, high=high), outputs=outputs, name=name, unit=unit, source=source)
+        box = Box(low=low, high=high)
+        if bool(torch.cat([box.low.flatten(), box.high.flatten()]).isinf().all()):
+            raise SpecificationError(f"`Bounds` needs a finite bound, got low={low}, high={high}")
+        super().__init__(box, outputs=outputs, name=name, unit=unit, source=source)
 
 
 @final

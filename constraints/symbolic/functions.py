@@ -120,13 +120,16 @@ def declare_function(
 
     if parameters or nodes is not None:
         return equation()
-    symmetric = _symmetry(parts, fields, told) if len(parts) == 1 and domain is None else None
+    symmetric = _symmetry(parts, fields, told) if len(parts) == 1 else None
     if symmetric is not None:
         _require_positions(columns, fields)
-        return symmetric
-    found = [_structure(part, fields, columns) for part in parts]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
+        if domain is None:
+            return symmetric
+        found = equation()  # conditions that join others hold a mirror image, too
+        return found if found.architecture is not None else equation([symmetric])
+    read = [_structure(part, fields, columns) for part in parts]
+    known = [one for one in read if one is not None]
+    if len(known) < len(read):
         return equation()
     shapes = _merge(known, fields)
     if len(shapes) == 1 and domain is None:

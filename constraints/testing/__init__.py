@@ -280,8 +280,12 @@ def law_nearest(
     v = values.double()
     p = constraint.project(v, context)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(others):
-        q = constraint.project(v + torch.randn(v.shape, generator=generator, dtype=v.dtype) * 3.0, context)
+    # Around the value, and next to the answer: there a map to a point that is not the nearest shows in any dimension.
+    away = 1e-5 * _flat(constraint, v - p).abs().amax(dim=-1)
+    near = away.reshape(*away.shape, *[1] * (v.dim() - away.dim()))
+    for i in range(others):
+        noise = torch.randn(v.shape, generator=generator, dtype=v.dtype)
+        q = constraint.project(v + 3.0 * noise if i % 2 else p + near * noise, context)
         angle = _flat(constraint, (v - p) * (q - p)).sum(dim=-1)
         scale = 1.0 + _flat(constraint, v).abs().amax(dim=-1) ** 2
         assert bool((angle <= 1e-9 * scale).all()), (

@@ -65,9 +65,9 @@ def law_convex(constraint: ProjectableConstraint, values: Tensor, context: Tenso
     """A set that is declared convex holds the points between its points."""
     inside = constraint.project(values.double(), _double(context))
     generator = torch.Generator().manual_seed(0)
-    for _ in range(2):
+    for size in (3.0, 3.0, 100.0):  # around the values, and far from them
         noise = torch.randn(values.shape, generator=generator, dtype=torch.float64)
-        other = constraint.project(values.double() + 3.0 * noise, _double(context))
+        other = constraint.project(values.double() + size * noise, _double(context))
         for share in (0.5, 0.1):
             between = torch.lerp(inside, other, share)
             worst = constraint.violation(between, _double(context))

@@ -237,3 +237,9 @@ def test_limits_are_fixed_or_of_the_input():
         LinearInequality([[1.0]])
     with pytest.raises(SpecificationError, match=r"`Own` needs either fixed limits .* got both"):
         Own([[1.0]], high=1.0)
+
+
+def test_bounds_without_a_bound_are_refused():
+    with pytest.raises(SpecificationError, match="`Bounds` needs a finite bound, got low=-inf, high=inf"):
+        Bounds()
+    assert Bounds(low=[0.0, -math.inf]).enforceable

@@ -236,6 +236,42 @@ class Stateful(ProjectableConstraint):
         return self.value.clamp(-1.0, 1.0)
 
 
+class RadialBeyond(ProjectableConstraint):
+    """The same in more dimensions than a general solver is tried in."""
+
+    def __init__(self, size, longest):
+        super().__init__()
+        self.size = size
+        self.weights = torch.linspace(1.0, longest, size, dtype=torch.float64)
+
+    def residual(self, value, context=None):
+        return (value**2 * self.weights.to(value)).sum(dim=-1, keepdim=True) - 1.0
+
+    def project(self, value, context=None):
+        return value / (self.residual(value) + 1.0).clamp(min=1.0).sqrt()
+
+
+@pytest.mark.parametrize(("size", "longest"), [(14, 9.0), (14, 1.2), (30, 1.05)])
+def test_a_radial_map_in_many_dimensions_is_not_the_nearest(size, longest):
+    with pytest.raises(AssertionError, match="a point of the set is nearer"):
+        law_nearest(RadialBeyond(size, longest), 2.0 * normal(12, size), others=8)
+
+
+class Apart(ProjectableConstraint):
+    """Two half-lines far from each other, declared convex."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return 30.0 - (value[..., :1] - 30.0).abs()
+
+    def project(self, value, context=None):
+        first = value[..., :1]
+        low, high = first.clamp(max=0.0), first.clamp(min=60.0)
+        nearer = torch.where((first - low).abs() <= (first - high).abs(), low, high)
+        return torch.cat([nearer, value[..., 1:]], dim=-1)
+
+
 class Clipped(ProjectableConstraint):
     """Gives far values back."""
 
@@ -298,6 +334,7 @@ def test_a_map_that_does_not_depend_on_the_value_has_derivatives_of_zero():
     [
         (law_sides, OneSided(), "sides: the violation is not that of the residual"),
         (law_nearest, Radial(), "nearest"),
+        (law_convex, Apart(), "a point between two of the set is outside"),
         (law_reference, Radial(), "a point of the set is nearer"),
         (law_convex, Ring(), "a point between two of the set is outside"),
         (law_threads, Stateful(), "a concurrent call differs"),

@@ -106,6 +106,21 @@ def test_equations_of_moved_inputs_are_symmetries(statement, kind, elements):
     check_rule(rule, network, x, network(x))
 
 
+@pytest.mark.parametrize(
+    "statement", [Eq(F, NAME(Y, X, Z)), Eq(NAME(Y, Z, X), F), Eq(NAME(-Y, X, Z), F), Eq(NAME(Y, X, Z), -F)], ids=str
+)
+def test_a_domain_takes_no_symmetry_away(statement):
+    """Where it is tested is said beside what holds: it stays Hard, and Soft tests points of the domain."""
+    box = {X: (-1, 1), Y: (-1, 1), Z: (-1, 1)}
+    rule = declare(statement, fields=[F], domain=box, draws=5)
+    assert "Hard" in rule.explain().embeddings
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double(), torch.randn(4, 3).double()
+    obeying = join(network, {"symmetry": Hard(rule)})
+    assert float(rule.measure(network, x, network(x)).max()) > 1e-3
+    assert float(rule.measure(obeying, x, obeying(x)).max()) < 1e-14
+
+
 def test_one_of_several_fields_is_one_output():
     rule = declare(G.diff(X) >= 0, fields=[F, G])
     assert rule.scope.outputs == (1,)
