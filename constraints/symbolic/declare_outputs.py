@@ -97,7 +97,7 @@ def declare_outputs(
         require_used(name, "parameters", learnt, whole.free_symbols, "of which the statement does not speak")
     asked: dict[str, object] = {} if shared else {"margin": margin, "threshold": threshold, "fallback": fallback}
     edges = _edges(whole, columns)
-    if edges and (shared or (threshold is None and margin is None)):
+    if edges and threshold is None and (shared or margin is None):
         asked |= {"units": units or None}
         _refuse_idle(name, asked, lambda: dict.fromkeys(asked, "it is a hierarchy, which holds at every threshold"))
         return Hierarchy(edges, name=name, unit=unit, source=source)

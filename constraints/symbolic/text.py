@@ -34,7 +34,7 @@ def load_rules(
     inputs: Sequence[str] | None = None,
     parameters: Mapping[str, Learnable] | None = None,
     margin: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     fallback: Fallback | None = None,
 ) -> dict[str, OutputRule]:
     """The rules of a file: see `read_rules`.
@@ -75,7 +75,7 @@ def read_rules(
     inputs: Sequence[str] | None = None,
     parameters: Mapping[str, Learnable] | None = None,
     margin: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     fallback: Fallback | None = None,
 ) -> dict[str, OutputRule]:
     """Rules from text, one a line: `name: statement`, the name optional, `#` begins a comment.
@@ -93,7 +93,7 @@ def read_rules(
         inputs: names of the inputs.
         parameters: numbers that are learnt, by name; each is in some line.
         margin: see `declare`; of all lines that have a use for it, as are the next two.
-        threshold: see `declare`.
+        threshold: see `declare`; lines of labels that imply one another are a `Hierarchy` where it is not given.
         fallback: see `declare`.
 
     Returns:
@@ -166,7 +166,7 @@ def _declare(
     *,
     parameters: Mapping[str, Learnable],
     margin: float | None,
-    threshold: float,
+    threshold: float | None,
     fallback: Fallback | None,
     name: str,
 ) -> OutputRule:

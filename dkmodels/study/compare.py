@@ -100,8 +100,8 @@ def compare(old: Sequence[Effect], new: Sequence[Effect]) -> list[Change]:
         Changes in the order of ``new``, then those missing from it.
 
     Raises:
-        ValueError: If the studies are of different tasks, a metric changed its direction or unit, or an effect is there
-            twice.
+        ValueError: If the studies are of different tasks, a metric changed its direction, unit or scale, or an effect
+            is there twice.
 
     Example:
         >>> compare([], [])
@@ -118,10 +118,10 @@ def _change(old: Effect | None, new: Effect | None) -> Change:
     if old is None or new is None:
         status = Status.ADDED if old is None else Status.MISSING
         return Change(old=old, new=new, amount=None, tolerance=None, status=status)
-    if (old.direction, old.unit) != (new.direction, new.unit):
+    ours, theirs = ((row.direction, row.unit, row.scale) for row in (old, new))
+    if ours[:2] != theirs[:2] or (None not in (old.scale, new.scale) and old.scale != new.scale):  # None: an old file
         raise ValueError(
-            f"metric {new.metric!r} must keep its direction and unit to be compared, "
-            f"got {(old.direction, old.unit)} and {(new.direction, new.unit)}"
+            f"metric {new.metric!r} must keep its direction, unit and scale to be compared, got {ours} and {theirs}"
         )
     amount = new.difference - old.difference
     if old.low is None or old.high is None or new.low is None or new.high is None:

@@ -11,7 +11,7 @@ import pytest
 import sympy
 import torch
 
-from constraints import ConstraintError, RuleSet, RuleTextError, join
+from constraints import ConstraintError, Hierarchy, RuleSet, RuleTextError, join
 from constraints.embeddings import Hard
 from constraints.symbolic import Learnable, load_rules, read_rules
 from constraints.symbolic.grammar import read_statement
@@ -246,6 +246,17 @@ def test_errors_show_the_place():
         read_rules("outputs: a\ninputs: t\na <= 1\ninputs: u")
     with pytest.raises(RuleTextError, match="distinct names"):
         read_rules("outputs: a, a\na <= 1")
+
+
+def test_a_threshold_makes_labels_of_lines_that_imply_one_another():
+    """As in `declare`: without it they hold at every threshold."""
+    text = "outputs: a, c\nc -> a"
+    coherent, rule = (read_rules(text, threshold=threshold)["rule_2"] for threshold in (None, 0.7))
+    assert isinstance(coherent, Hierarchy) and not isinstance(rule, Hierarchy)
+    rule.bind(["a", "c"])
+    y = torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    a, c = (rule.enforce(y, None) >= 0.7).unbind(-1)
+    assert bool((a | ~c).all())
 
 
 def test_files_that_are_no_text_are_refused(tmp_path):

@@ -85,8 +85,11 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare([row], [replace(row, task="other")])
     with pytest.raises(ValueError, match="must hold each effect once"):
         compare([row, row], [row])
-    with pytest.raises(ValueError, match="must keep its direction and unit"):
+    with pytest.raises(ValueError, match="must keep its direction, unit and scale"):
         compare([row], [replace(row, unit="mol")])
+    with pytest.raises(ValueError, match="must keep its direction, unit and scale"):
+        compare([row], [replace(row, scale="log ratio")])
+    assert len(compare([replace(row, scale=None)], [row])) == 1  # a file of an older version
 
 
 def cost(ratio: float, gain: float = 0.05) -> list[Effect]:
