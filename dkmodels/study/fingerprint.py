@@ -19,11 +19,13 @@ import sympy
 import torch
 from torch import Tensor, nn
 
+from constraints import Rule
+
 __all__ = ["describe", "digest", "public_attributes", "source_text"]
 
 DEPTH = 8  # of objects inside objects
 SHORT = 8  # numbers of a tensor that are written out; of longer ones a digest is kept
-BOUND = {"training", "index", "columns", "column"}  # what a module changes when it binds a rule
+BOUND = frozenset({"index", "columns", "column"})  # what a module changes of a rule when it binds it
 
 
 def digest(value: Any) -> str:
@@ -146,11 +148,13 @@ def public_attributes(value: Any) -> dict[str, Any]:
     found |= getattr(value, "__dict__", {})
     if isinstance(value, nn.Module):
         found |= {**value._buffers, **value._parameters, **value._modules}
+    ours = isinstance(value, Rule) or type(value).__module__.startswith("constraints.")
+    changing = (BOUND if ours else frozenset()) | ({"training"} if isinstance(value, nn.Module) else set())
     return {
         name: item
         for name, item in found.items()
         if not name.startswith("_")
-        and name not in BOUND
+        and name not in changing
         and not isinstance(inspect.getattr_static(type(value), name, None), functools.cached_property)
     }
 

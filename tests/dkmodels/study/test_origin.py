@@ -328,6 +328,18 @@ def test_attributes_that_are_set_on_a_task_count(place):
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
     assert origin_of(make(evaluate=once))["settings"] != origin_of(make(evaluate=twice))["settings"]
     assert origin_of(make(_cache=3))["settings"] == settings[0]
+    for name in ("columns", "column", "index", "training"):  # names that only rules and networks change by themselves
+        assert origin_of(make(**{name: [0, 1]}))["settings"] != origin_of(make(**{name: [2, 3]}))["settings"], name
+
+
+def test_numbers_of_a_users_own_module_count(place):
+    task = load_task(f"{place / 'mine.py'}:Mine", "quick")
+    arms = []
+    for alpha in (0.0, 20.0):
+        module = task.module(task.network(0), task.rules())
+        module.alpha = alpha
+        arms.append(origin_of(task, {"positive": module})["arms"])
+    assert arms[0] != arms[1]
 
 
 def test_installed_packages_are_no_sources_of_the_user(place):
