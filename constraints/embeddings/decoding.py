@@ -14,7 +14,7 @@ from constraints.embeddings.decode import Decode
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.hard import Hard
 from constraints.embeddings.overlapping import overlapping
-from constraints.errors import InfeasibleError, UnsupportedError, keyed
+from constraints.errors import UnsupportedError, keyed
 from constraints.rules import CellRule, FieldRule, OutputRule, Rule, RuleSet
 
 __all__ = ["Decoding"]
@@ -24,18 +24,18 @@ __all__ = ["Decoding"]
 class Decoding(nn.Module):
     r"""The answer at inference, which obeys every Decode rule and every Hard one.
 
-    Decode rules on outputs of which other Decode or Hard rules speak become one projection with them, onto the
-    intersection of all, $\operatorname{argmin}_{z \in \cap_i C_i} \|z - y\|$: the nearest answer to one alone may break
-    the others. A rule that makes a choice of its own, such as `Census`, acts by itself, in its place. A sequential rule
-    leaves single samples as they are.
+    Decode rules that share outputs with other Decode or Hard rules become one projection onto the intersection,
+    $\operatorname{argmin}_{z \in \cap_i C_i} \|z - y\|$: projecting onto one set alone may break the other rules.
+    A rule that overrides `decode`, such as `Census`, is applied alone, in its order. A sequential rule does not change
+    single samples.
 
     Args:
         embeddings: those of a module by name, `module.embeddings()`; only the Decode and Hard ones count.
-        outputs: how many outputs there are, where that is known; by default as many as the module of the rules names.
+        outputs: how many outputs there are, where that is known; by default as many as the module names.
 
     Raises:
         InfeasibleError: rules that contradict each other; names the smallest conflicting subset.
-        SpecificationError: rules to be joined that speak of all outputs, and nobody said how many there are.
+        SpecificationError: rules on all outputs that must be joined, without the number of outputs.
         UnsupportedError: rules that overlap and for which no joint projection or decoding is known; a Decode rule that
             does not keep what the architecture of a Hard rule on the function guarantees.
 
@@ -51,7 +51,6 @@ class Decoding(nn.Module):
         decoding = {name: e for name, e in embeddings.items() if e.decodes}
         hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
         parts: dict[str, Embedding | OutputRule] = {}
-        outputs = _named_outputs(embeddings) if outputs is None else outputs
         if decoding:
             _require_kept(hard, {name: e.rule for name, e in decoding.items()})
             _require_one_choice({name: e.rule for name, e in decoding.items() if isinstance(e, Decode) and e.chooses})
@@ -80,12 +79,6 @@ class Decoding(nn.Module):
         return y
 
 
-def _named_outputs(embeddings: Mapping[str, Embedding]) -> int | None:
-    """How many outputs the module names to which rules are bound; None where it does not."""
-    rules = [e.rule for e in embeddings.values() if isinstance(e.rule, OutputRule)]
-    return next((len(rule.output_names) for rule in rules if rule.output_names is not None), None)
-
-
 def _projecting(embeddings: Mapping[str, Embedding]) -> dict[str, OutputRule]:
     """The rules on vectors whose answer is the nearest that obeys."""
     return {
@@ -99,10 +92,7 @@ def _projecting(embeddings: Mapping[str, Embedding]) -> dict[str, OutputRule]:
 
 def _intersect(rules: Mapping[str, OutputRule], outputs: int | None) -> OutputRule:
     """One rule, of rules that can hold together."""
-    conflict = RuleSet(rules, outputs).find_conflict()
-    if conflict:
-        named = ", ".join(f"`{name}`" for name in conflict)
-        raise InfeasibleError(f"rules contradict each other: no output satisfies {named} together")
+    RuleSet(rules, outputs).require()
     return intersect_rules(rules, outputs)
 
 

@@ -179,10 +179,7 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
         return network
-    conflict = RuleSet(hard, outputs).find_conflict()
-    if conflict:
-        named = ", ".join(f"`{name}`" for name in conflict)
-        raise InfeasibleError(f"rules contradict each other: no output satisfies {named} together")
+    RuleSet(hard, outputs).require()
     masks = {name: rule for name, rule in hard.items() if isinstance(rule, CellRule)}
     _require_compatible({name: rule for name, rule in hard.items() if isinstance(rule, AllowedClasses)})
     vectors = {name: rule for name, rule in hard.items() if isinstance(rule, OutputRule) and name not in masks}

@@ -52,8 +52,8 @@ class JointRule(OutputRule):
         names = ", ".join(f"`{name}`" for name in rules)
         if not known:
             raise SpecificationError(
-                f"rules {names} speak of all outputs, and it is not known how many there are: name the outputs in "
-                f"the module, or say which `outputs` each rule speaks of"
+                f"rules {names} apply to all outputs, and it is not known how many there are: name the outputs in "
+                f"the module, or pass `outputs` to each rule"
             )
         systems = {name: linear_rows(rule, width) for name, rule in rules.items()}
         varying = {name for name, rule in rules.items() if isinstance(rule.constraint, VaryingPolytope)}

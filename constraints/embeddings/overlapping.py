@@ -1,4 +1,4 @@
-"""Which rules speak of the same outputs."""
+"""Groups of rules that share outputs."""
 
 from __future__ import annotations
 

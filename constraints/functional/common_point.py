@@ -20,7 +20,7 @@ Projection = Callable[[Tensor, Tensor], Tensor]
 Walk = Callable[[Tensor, Tensor, Sequence[Projection], Sequence[Tensor]], Tensor]
 """From values and shifts, with the projections and their contexts, to shifts nearer to the solution."""
 
-SWEEPS = (20, 100)  # of Dykstra's algorithm, each followed by a try of Newton's method, and then by hyperplanes
+SWEEPS = (20, 100)  # of Dykstra's algorithm, each followed by a try of Newton's method
 DESCENTS = (500, 4000)  # of an accelerated one, for samples that are left: Dykstra's may stall for long
 STEPS = 8  # of Newton's method
 
@@ -65,7 +65,7 @@ def _solve(value: Tensor, projections: Sequence[Projection], contexts: Sequence[
     """`p`, `(batch, sets, n)`, and the misfit of its equations `(batch,)`."""
     shift = value.new_zeros(value.shape[0], len(projections), value.shape[1])
     misfit = _misfit(value, shift, projections, contexts)
-    walked = shift  # where Dykstra is: Newton's tries start from it, and do not disturb it
+    walked = shift  # the shifts before Newton's method, whose steps do not change them
     close = 1e2 * torch.finfo(value.dtype).eps
     sweeps: list[Walk] = [partial(_sweep, times=times) for times in SWEEPS]
     descents: list[Walk] = [partial(_descend, times=times) for times in DESCENTS]
@@ -89,7 +89,7 @@ def _solve(value: Tensor, projections: Sequence[Projection], contexts: Sequence[
 
 
 def _cut(value: Tensor, shift: Tensor, projections: Sequence[Projection], contexts: Sequence[Tensor]) -> Tensor:
-    """By supporting hyperplanes, from the beginning."""
+    """The cutting-plane method, which starts from the value and not from the shifts."""
     return shifts_by_planes(value, projections, contexts)
 
 

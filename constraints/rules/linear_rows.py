@@ -252,7 +252,14 @@ def _from_context(
 
 
 def output_width(rules: Mapping[str, Rule], outputs: int | None) -> tuple[int, bool]:
-    """How many outputs the rules speak of together, and whether that is known or only the least it can be."""
+    """The number of outputs of the rules together, and whether it is known or only the least that is possible.
+
+    Args:
+        rules: the rules by name.
+        outputs: the number, where it is known; by default as many as the module names to which the rules are bound.
+    """
+    bound = [rule.output_names for rule in rules.values() if isinstance(rule, OutputRule)]
+    outputs = next((len(names) for names in bound if names is not None), None) if outputs is None else outputs
     if outputs is not None:
         beyond = [name for name, rule in rules.items() if _last_column(rule) >= outputs]
         if beyond:

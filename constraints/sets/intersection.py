@@ -146,15 +146,7 @@ class Intersection(ProjectableConstraint):
         finite = torch.stack([part.isfinite().all(dim=-1) for part in (flat, *parts)]).all(dim=0)
         whole = [torch.where(finite[:, None], part, 0.0) for part in (flat, *parts)]
         point, misfit = common_point(whole[0], maps, whole[1:])
-        with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
-            far = whole[0].abs().amax(dim=-1) > 10.0 * point.abs().amax(dim=-1)
-            left = (far & (misfit <= tolerance)).nonzero().squeeze(-1)
-            moved = torch.zeros_like(point)
-            if len(left):
-                closer, again = common_point(point[left], maps, [part[left] for part in whole[1:]])
-                better = (again <= tolerance)[:, None]
-                moved = moved.index_copy(0, left, torch.where(better, closer - point[left], 0.0))
-        point = point + moved
+        point = point + _rounding_correction(whole[0], point, misfit <= tolerance, maps, whole[1:], tolerance)
         point = torch.where(finite[:, None], point, torch.nan)
         result = point.to(value.dtype)
         with torch.no_grad():
@@ -171,6 +163,26 @@ class Intersection(ProjectableConstraint):
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Nearest common point, `(*batch, n)`; samples without one go to the fallback."""
         return self.fallback.settle("Intersection", *self.solve(value, context))
+
+
+def _rounding_correction(
+    value: Tensor,
+    point: Tensor,
+    solved: Tensor,
+    projections: Sequence[Projection],
+    contexts: Sequence[Tensor],
+    tolerance: float,
+) -> Tensor:
+    """The step from points whose value was far away to their own projection, which has a smaller rounding error."""
+    step = torch.zeros_like(point)
+    with torch.no_grad():
+        far = value.abs().amax(dim=-1) > 10.0 * point.abs().amax(dim=-1)
+        samples = (far & solved).nonzero().squeeze(-1)
+        if not len(samples):
+            return step
+        start = point[samples]
+        end, misfit = common_point(start, projections, [context[samples] for context in contexts])
+        return step.index_copy(0, samples, torch.where((misfit <= tolerance)[:, None], end - start, 0.0))
 
 
 def _on_flat(constraint: ProjectableConstraint, event: torch.Size) -> Projection:

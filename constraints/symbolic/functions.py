@@ -125,11 +125,11 @@ def declare_function(
         _require_positions(columns, fields)
         if domain is None:
             return symmetric
-        found = equation()  # conditions that join others hold a mirror image, too
-        return found if found.architecture is not None else equation([symmetric])
-    read = [_structure(part, fields, columns) for part in parts]
-    known = [one for one in read if one is not None]
-    if len(known) < len(read):
+        rule = equation()  # a mirror condition, which can be combined with other conditions
+        return rule if rule.architecture is not None else equation([symmetric])
+    structures = [_structure(part, fields, columns) for part in parts]
+    known = [structure for structure in structures if structure is not None]
+    if len(known) < len(structures):
         return equation()
     shapes = _merge(known, fields)
     if len(shapes) == 1 and domain is None:

@@ -148,10 +148,12 @@ def _bounds(rules: Mapping[str, FieldEquation]) -> tuple[Tensor, Tensor]:
 def _require_inside(rules: Mapping[str, FieldEquation]) -> None:
     """Refuse terms at numbers, such as `u.subs(x, 5)`, that no domain reaches."""
     bounded = [rule.ranges for rule in rules.values() if rule.ranges]
+    ends = {x: [ranges[x] for ranges in bounded] for x in bounded[0]}
+    union = {x: (min(low for low, _ in pairs), max(high for _, high in pairs)) for x, pairs in ends.items()}
     for name, rule in rules.items():
         for place in (term.place for equation in rule.equations for term in equation.terms.values()):
             for x, p in zip(rule.coordinates, place, strict=True):
-                low, high = min(ranges[x][0] for ranges in bounded), max(ranges[x][1] for ranges in bounded)
+                low, high = union[x]
                 if p.is_number and not low - ZERO * (high - low) <= float(p) <= high + ZERO * (high - low):
                     raise SpecificationError(
                         f"`check_problem` needs conditions inside the domains, got rule `{name}` at {x} = "

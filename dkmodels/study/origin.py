@@ -107,7 +107,7 @@ def _common(first: Any, second: Any) -> Any:
 
 def _module(module: KnowledgeModule) -> dict[str, Any]:
     return {
-        "module": _plain(module),
+        **_plain(module),
         "network": _network(module.network),
         "learning_rate": repr(module.learning_rate),
         "optimizer": describe(module.optimizer),

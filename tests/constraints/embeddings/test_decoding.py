@@ -36,8 +36,8 @@ DISC = {"outputs": {A: 0, B: 1}}
 def nearest(y, *inequalities, equal=()):
     """The nearest point with scipy: each inequality and equality a function of the point."""
     conditions = [{"type": "ineq", "fun": one} for one in inequalities] + [{"type": "eq", "fun": one} for one in equal]
-    found = minimize(lambda z: ((z - y) ** 2).sum(), y, method="SLSQP", constraints=conditions, tol=1e-12)
-    return torch.from_numpy(found.x)
+    result = minimize(lambda z: ((z - y) ** 2).sum(), y, method="SLSQP", constraints=conditions, tol=1e-12)
+    return torch.from_numpy(result.x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -113,7 +113,7 @@ def test_rules_without_a_joint_projection_are_refused():
 
 def test_the_number_of_outputs_is_asked_for_where_it_is_needed():
     rules = {"sum": Hard(FixedSum()), "low": Decode(Bounds(low=0.1))}
-    with pytest.raises(SpecificationError, match="`sum`, `low` speak of all outputs, and it is not known how many"):
+    with pytest.raises(SpecificationError, match="`sum`, `low` apply to all outputs, and it is not known how many"):
         Decoding(rules)
     Decoding({"low": Decode(Bounds(low=0.1))})
     module = RegressionModule(nn.Linear(2, 3), rules, outputs=NAMES)  # a module that names its outputs has said it
