@@ -161,7 +161,8 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
 
     Args:
         network: the network.
-        embeddings: all of a module's embeddings; only the Hard ones act.
+        embeddings: all of a module's embeddings; only the Hard ones act. The domains of all together are the domain
+            of the fields, of which a Hard rule must not bind more than it says.
         outputs: how many outputs there are, where that is known.
 
     Raises:
@@ -192,9 +193,10 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
         joint = group if len(group) == 1 else {" and ".join(group): intersect_rules(group, outputs)}
         rules |= joint
     smoothly = [rule for rule in smooth.values() if isinstance(rule, OutputRule)]
-    network = _wrap(
-        network, {name: rule for name, rule in hard.items() if isinstance(rule, FieldRule)}, rules, smoothly
-    )
+    fields = {name: rule for name, rule in hard.items() if isinstance(rule, FieldRule)}
+    for field in fields.values():
+        field.bind_rules([embedding.rule for embedding in embeddings.values()])
+    network = _wrap(network, fields, rules, smoothly)
     return ConstrainedNetwork(network, rules, smooth=smoothly, outputs=outputs) if rules else network
 
 

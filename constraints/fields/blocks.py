@@ -157,13 +157,15 @@ class Product(nn.Module):
 
 @final
 class Mirrored(nn.Module):
-    r"""What a module gives, made even or odd about a plane: :math:`\tfrac12\,(f(x) + s\,f(x'))`, `x'` mirrored.
+    r"""What a module gives, made even or odd about a plane: :math:`f(x) + \tfrac w2\,(s\,f(x') - f(x))`, `x'` mirrored.
 
     Args:
         module: `(*batch, d)` to `(*batch, n)`.
         axis: along which coordinate.
         center: where the plane is.
         signs: of each output, 1 for even, -1 for odd and 0 for one that stays as it is.
+        share: `w`, `(*batch, d)` to `(*batch, 1)`, even about the plane: 1 where the result is to be mirrored, 0 where
+            it is to be what the module gives; by default 1 everywhere.
 
     Raises:
         SpecificationError: other signs, or none, a negative axis, a center that is not finite.
@@ -176,14 +178,16 @@ class Mirrored(nn.Module):
 
     signs: Tensor
 
-    def __init__(self, module: nn.Module, *, axis: int, center: float, signs: Sequence[int]) -> None:
+    def __init__(
+        self, module: nn.Module, *, axis: int, center: float, signs: Sequence[int], share: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if axis < 0 or not math.isfinite(center) or not any(signs) or set(signs) - {1, 0, -1}:
             raise SpecificationError(
                 f"`Mirrored` needs axis >= 0, a finite center and signs 1, 0 or -1, not all 0, got {axis}, {center}, "
                 f"{list(signs)}"
             )
-        self.module, self.axis, self.center = module, axis, float(center)
+        self.module, self.axis, self.center, self.share = module, axis, float(center), share
         self.register_buffer("signs", torch.tensor(list(signs), dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -192,8 +196,11 @@ class Mirrored(nn.Module):
         there = nn.functional.linear(x, weight, bias)
         here: Tensor = self.module(x)
         self._require_width(here.shape[-1])
-        share = self._share(x)
-        y: Tensor = (1.0 - share.abs()) * here + share * self.module(there)
+        half = self._half(x)
+        y: Tensor = (1.0 - half.abs()) * here + half * self.module(there)
+        if self.share is not None:
+            share = self.share(x)
+            y = share * y + (1.0 - share) * here
         return y
 
     def forward_jet(self, jet: Jet) -> Jet:
@@ -201,10 +208,14 @@ class Mirrored(nn.Module):
         there = jet.linear(*self._mirror(jet.stack[0, 0, :1].expand(jet.width)))
         here = push(self.module, jet)
         self._require_width(here.width)
-        share = self._share(jet.stack)
-        return here * (1.0 - share.abs()) + push(self.module, there) * share
+        half = self._half(jet.stack)
+        y = here * (1.0 - half.abs()) + push(self.module, there) * half
+        if self.share is not None:
+            share = push(self.share, jet)
+            y = share * y + (1.0 - share) * here
+        return y
 
-    def _share(self, like: Tensor) -> Tensor:
+    def _half(self, like: Tensor) -> Tensor:
         """Of what is mirrored: half, with its sign, or nothing."""
         return 0.5 * self.signs.to(like)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -45,6 +46,13 @@ class FieldRule(Rule, ABC):
     def points(self, x: Tensor) -> Tensor:
         """Where the rule is tested; by default at the model's own inputs."""
         return x
+
+    def bind_rules(self, rules: Sequence[Rule]) -> None:
+        """Take note of all rules of a module, before `wrap`: some hold where this one does not.
+
+        Args:
+            rules: of the module, however they are embedded, this one among them.
+        """
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """A network that obeys by construction, made of the user's; one that already obeys is returned as it is.

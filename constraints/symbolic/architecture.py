@@ -15,13 +15,13 @@ from constraints.errors import SpecificationError, UnsupportedError
 from constraints.fields import DerivedField
 from constraints.rules import FieldRule, OutputRule
 from constraints.symbolic.conditioned import ConditionedNetwork
-from constraints.symbolic.conditions import Condition, Period, Surface, read_conditions, read_surfaces
+from constraints.symbolic.conditions import Condition, Mirror, Period, Surface, read_conditions, read_surfaces
 from constraints.symbolic.construction import construct
-from constraints.symbolic.extent import Bounds
+from constraints.symbolic.extent import Bounds, covers, even, hull
 from constraints.symbolic.potential import Row, annihilates, find_potentials
 from constraints.symbolic.terms import Equation
 
-__all__ = ["Architecture", "Conditioned", "Potentials", "Structured", "find_architecture"]
+__all__ = ["Architecture", "Conditioned", "Potentials", "Structured", "bounds_of", "find_architecture"]
 
 
 class Architecture(ABC):
@@ -31,8 +31,12 @@ class Architecture(ABC):
     why: str
 
     @abstractmethod
-    def wrap(self, network: nn.Module) -> nn.Module:
+    def wrap(self, network: nn.Module, bounds: Bounds) -> nn.Module:
         """A network that obeys, and obeys what it already does.
+
+        Args:
+            network: the network.
+            bounds: of the domain of the fields, which may be larger than that of the equations.
 
         Raises:
             UnsupportedError: it cannot do both.
@@ -80,16 +84,16 @@ class Conditioned(Architecture):
         self.conditions, self.coordinates = tuple(conditions), tuple(coordinates)
         self.fields, self.bounds = fields, bounds
 
-    def wrap(self, network: nn.Module) -> nn.Module:
+    def wrap(self, network: nn.Module, bounds: Bounds) -> nn.Module:
         """See `Architecture.wrap`."""
         before: tuple[Condition, ...] = ()
-        bounds = self.bounds
+        bounds = hull(self.bounds, bounds)
         if isinstance(network, ConditionedNetwork):
             if network.fields != self.fields:
                 raise UnsupportedError(
                     f"needs the same fields=[...] as the other hard conditions, got {self.fields} and {network.fields}"
                 )
-            before, bounds, network = network.conditions, _hull(network.bounds, bounds), network.network
+            before, bounds, network = network.conditions, hull(network.bounds, bounds), network.network
         conditions = list(dict.fromkeys([*before, *self.conditions]))
         return ConditionedNetwork(network, conditions, self.coordinates, self.fields, bounds)
 
@@ -117,18 +121,20 @@ class Potentials(Architecture):
     Args:
         equations: of each its operators by field.
         outputs: of each field its operators by potential.
+        bounds: of the coordinates, where known.
     """
 
     cost = "derivatives one order higher"
 
-    def __init__(self, equations: Row, outputs: Row) -> None:
-        self.equations, self.outputs = equations, outputs
+    def __init__(self, equations: Row, outputs: Row, bounds: Bounds) -> None:
+        self.equations, self.outputs, self.bounds = equations, outputs, bounds
         self.potentials = 1 + max(j for output in outputs for j in output)
         many = f"{self.potentials} potentials" if self.potentials > 1 else "one potential"
         self.why = f"all solutions on a domain without holes are derivatives of {many}, which the network gives"
 
-    def wrap(self, network: nn.Module) -> nn.Module:
+    def wrap(self, network: nn.Module, bounds: Bounds) -> nn.Module:
         """See `Architecture.wrap`."""
+        _require_whole(self.bounds, bounds)
         if isinstance(network, ConditionedNetwork | DerivedField):
             raise UnsupportedError(
                 "its derivatives of potentials do not keep what the other hard rules guarantee: state linear equations "
@@ -158,16 +164,18 @@ class Structured(Architecture):
 
     Args:
         rules: what holds, on all outputs, their inputs bound.
+        bounds: of the coordinates, where known.
     """
 
     why = "an architecture has the shape, whatever its weights are"
 
-    def __init__(self, rules: Sequence[FieldRule]) -> None:
-        self.rules = tuple(rules)
+    def __init__(self, rules: Sequence[FieldRule], bounds: Bounds) -> None:
+        self.rules, self.bounds = tuple(rules), bounds
         self.cost = "; ".join(dict.fromkeys(rule.explain().cost.removeprefix("Hard: ") for rule in rules))
 
-    def wrap(self, network: nn.Module) -> nn.Module:
+    def wrap(self, network: nn.Module, bounds: Bounds) -> nn.Module:
         """See `Architecture.wrap`."""
+        _require_whole(self.bounds, bounds)
         for rule in self.rules:
             network = network if rule.guaranteed(network) else rule.wrap(network)
         return network
@@ -210,7 +218,7 @@ def find_architecture(
     else:
         found = read_conditions(renamed, coordinates)
     if not isinstance(found, str):
-        bounds = _bounds(domain)
+        bounds = bounds_of(domain)
         try:
             return Conditioned([_on_part(one, bounds) for one in found], coordinates, fields, bounds)
         except UnsupportedError as error:
@@ -223,13 +231,20 @@ def find_architecture(
         return potentials
     if domain is not None and not domain.contractible:
         return "not all of its solutions are derivatives of potentials where the domain has holes, as this one may have"
-    return Potentials(*potentials)
+    return Potentials(*potentials, bounds_of(domain))
 
 
-def _hull(one: Bounds, other: Bounds) -> Bounds:
-    """The bounds of both together; where only one knows them, they are its."""
-    both = {axis: (min(one[axis][0], other[axis][0]), max(one[axis][1], other[axis][1])) for axis in {*one} & {*other}}
-    return {**one, **other, **both}
+def _require_whole(own: Bounds, bounds: Bounds) -> None:
+    """Refuse an architecture, which holds everywhere, where its equations hold on a part of the domain."""
+    if not covers(tuple((axis, *ends) for axis, ends in own.items()), bounds):
+        raise UnsupportedError(
+            f"its architecture holds everywhere, and its domain is a part, {_shown(own)}, of that of all rules, "
+            f"{_shown(bounds)}: state it on all of it, or embed it as Soft"
+        )
+
+
+def _shown(bounds: Bounds) -> str:
+    return " x ".join(f"({low:.6g}, {high:.6g})" for _, (low, high) in sorted(bounds.items()))
 
 
 def _on_part(condition: Condition, bounds: Bounds) -> Condition:
@@ -239,10 +254,13 @@ def _on_part(condition: Condition, bounds: Bounds) -> Condition:
     extent = tuple((i, low, high) for i, (low, high) in sorted(bounds.items()) if i != condition.axis)
     if any(low == high for _, low, high in extent):
         raise UnsupportedError("no field is known with a condition at a single place of several coordinates")
+    if isinstance(condition, Mirror) and condition.axis in bounds:
+        extent = even((*extent, (condition.axis, *bounds[condition.axis])), condition.axis, float(condition.center))
     return replace(condition, extent=extent)
 
 
-def _bounds(domain: Domain | None) -> dict[int, tuple[float, float]]:
+def bounds_of(domain: Domain | None) -> dict[int, tuple[float, float]]:
+    """The bounds of the coordinates of a domain by place; none without a domain."""
     if domain is None:
         return {}
     low, high = domain.bounds

@@ -10,7 +10,6 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from constraints.domains import Distance
 from constraints.errors import ShapeError, SpecificationError
 from constraints.fields import (
     ConstrainedExpression,
@@ -24,7 +23,7 @@ from constraints.fields import (
 from constraints.functional.precision import one_precision
 from constraints.symbolic.conditions import Condition, Period, Surface
 from constraints.symbolic.construction import construct
-from constraints.symbolic.extent import Bounds
+from constraints.symbolic.extent import Bounds, covers, ramp
 from constraints.symbolic.formula_field import FormulaField, Piecewise
 
 __all__ = ["ConditionedNetwork"]
@@ -86,8 +85,10 @@ class ConditionedNetwork(nn.Module):
         inner = network
         if found.inputs != self.coordinates:
             inner = TransformedNetwork(inner, inputs=FormulaField(found.inputs, coordinates))
-        for axis, center, signs in found.mirrors:
-            inner = Mirrored(inner, axis=axis, center=center, signs=signs)
+        for own in found.reflections:
+            within = own.share(coordinates) if own.partial else sympy.Integer(1)
+            share = self._formulas([within], [own.share(coordinates)]) if own.extent else None
+            inner = Mirrored(inner, axis=own.axis, center=own.center, signs=own.signs, share=share)
         for one in found.corrections:
             functionals = [
                 PlaceFunctional(k, tuple((float(at), n, float(a)) for (at, n), a in functional.items()))
@@ -100,7 +101,7 @@ class ConditionedNetwork(nn.Module):
             factor = self._formulas(found.factors, found.beyond)
         surfaces = [c for c in conditions if isinstance(c, Surface)]
         if surfaces:
-            distances = _Distances({c.field: c.domain.distance() for c in surfaces}, fields)
+            distances = _Distances({c.field: self._distance(c) for c in surfaces}, fields)
             factor = distances if factor is None else Product(factor, distances)
         self.body = TransformedNetwork(
             inner,
@@ -114,6 +115,14 @@ class ConditionedNetwork(nn.Module):
             return field
         known = [self.bounds.get(axis, (-math.inf, math.inf)) for axis in range(len(self.coordinates))]
         return Piecewise(field, FormulaField(beyond, self.coordinates), known)
+
+    def _distance(self, surface: Surface) -> nn.Module:
+        """Of a boundary, and of a cylinder one that also leaves free what is beyond its ends."""
+        if not surface.extent or not surface.encloses(self.bounds):
+            return surface.domain.distance()
+        beyond = ramp(surface.extent, self.coordinates)
+        within = sympy.Integer(0) if covers(surface.extent, self.bounds) else beyond
+        return _Sum(surface.domain.distance(), self._formulas([within], [beyond]))
 
     def _named(self, axes: set[int]) -> str:
         return ", ".join(str(self.coordinates[axis]) for axis in sorted(axes))
@@ -172,7 +181,7 @@ def _inputs(network: nn.Module) -> int | None:
 class _Distances(nn.Module):
     """By field a function that is 0 on its boundary; 1 of fields without."""
 
-    def __init__(self, known: Mapping[int, Distance], fields: int) -> None:
+    def __init__(self, known: Mapping[int, nn.Module], fields: int) -> None:
         super().__init__()
         self.known = nn.ModuleDict({str(field): distance for field, distance in known.items()})
         self.fields = fields
@@ -186,3 +195,19 @@ class _Distances(nn.Module):
         return Jet.concatenate(
             [push(self.known[k], jet) if (k := str(i)) in self.known else one for i in range(self.fields)]
         )
+
+
+@final
+class _Sum(nn.Module):
+    """What two modules give of the same input, added."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.first(x) + self.second(x)
+        return y
+
+    def forward_jet(self, jet: Jet) -> Jet:
+        return push(self.first, jet) + push(self.second, jet)

@@ -9,7 +9,7 @@ from typing import TypeAlias, final
 import sympy
 
 from constraints.domains import Boundary, Domain, Part, Sides
-from constraints.symbolic.extent import Extent
+from constraints.symbolic.extent import Bounds, Extent, covers
 from constraints.symbolic.place_conditions import Functional
 from constraints.symbolic.statement import exact
 from constraints.symbolic.terms import Equation, Term
@@ -79,7 +79,7 @@ class Period:
 @final
 @dataclass(frozen=True)
 class Mirror:
-    """`u(2 c - x) = sign * u(x)`: even, or odd, about `center`."""
+    """`u(2 c - x) = sign * u(x)`: even, or odd, about `center`; its extent bounds all coordinates, `x` evenly."""
 
     field: int
     axis: int
@@ -102,11 +102,20 @@ class Surface:
         field: which field.
         value: `g`, of the coordinates.
         domain: the boundary.
+        extent: of a cylinder, the bounds of the coordinates along it.
     """
 
     field: int
     value: sympy.Expr
     domain: Boundary
+    extent: Extent = ()
+
+    def encloses(self, bounds: Bounds) -> bool:
+        """Whether the boundary is around all of the domain, so that the field is on one side of it."""
+        low, high = (ends.tolist() for ends in self.domain.bounds)
+        along = {axis for axis, *_ in self.extent}
+        around = tuple((i, low[i], high[i]) for i in range(len(low)) if i not in along)
+        return covers(around, bounds)
 
 
 AxisCondition: TypeAlias = Pin | Period | Mirror
@@ -162,7 +171,7 @@ def read_surfaces(
         plain = factor.is_number and factor != 0 and not rest.free_symbols - set(coordinates)
         if others or not here or not plain:
             return f"{equation.shown} does not give a value along the boundary"
-        found.append(Surface(term.field, -rest / factor, domain))
+        found.append(Surface(term.field, -rest / factor, domain, _along(domain)))
     return found
 
 
@@ -230,6 +239,16 @@ def _is_part(domain: Domain) -> bool:
     return isinstance(domain, Part) or (
         isinstance(domain, Sides) and (_is_part(domain.first) or _is_part(domain.second))
     )
+
+
+def _along(domain: Domain, first: int = 0) -> Extent:
+    """The bounds of the coordinates along a cylinder, whose numbers begin with `first`."""
+    if isinstance(domain, Sides):
+        return _along(domain.first, first) + _along(domain.second, first + domain.first.dimension)
+    if isinstance(domain, Boundary):
+        return ()
+    low, high = domain.bounds
+    return tuple((first + i, a, b) for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)))
 
 
 def _moved(term: Term, coordinates: Sequence[sympy.Symbol]) -> list[int]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import sympy
 
 from constraints.errors import UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Condition, Mirror, Period, Pin, Surface
-from constraints.symbolic.extent import Bounds, Extent, covers, ramp
+from constraints.symbolic.extent import Bounds, Extent, covers, even, ramp
 from constraints.symbolic.pins import distinct_pins
 from constraints.symbolic.place_conditions import Functional, independent, multiply, split, switching_functions
 from constraints.symbolic.statement import exact
 from constraints.symbolic.trial import try_conditions, try_surfaces
 
-__all__ = ["Construction", "Correction", "construct"]
+__all__ = ["Construction", "Correction", "Reflection", "construct"]
 
 TOGETHER = "no field is known with slopes together with these conditions on parts of sides: embed one of them as Soft"
 
@@ -49,6 +49,38 @@ class Correction:
 
 @final
 @dataclass(frozen=True)
+class Reflection:
+    r"""What the network is averaged with: :math:`N + \tfrac w2\,(s\,N(x') - N)`, `x'` mirrored at `center`.
+
+    Attributes:
+        axis: the coordinate that is mirrored.
+        center: of the mirror.
+        signs: `s` by field; 0 of those that are not mirrored.
+        extent: where they are.
+        partial: whether the domain is known to be larger.
+    """
+
+    axis: int
+    center: float
+    signs: tuple[int, ...]
+    extent: Extent
+    partial: bool
+
+    def share(self, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """`w`: 1 within the extent, less beyond it."""
+        return 1 / (1 + ramp(self.extent, coordinates))
+
+    def apply(self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+        """The field of a known network."""
+        x, sign = coordinates[self.axis], self.signs[field]
+        if not sign:
+            return network
+        there = sign * network.subs(x, 2 * exact(sympy.Float(self.center)) - x)
+        return network + (there - network) * (self.share(coordinates) if self.partial else 1) / 2
+
+
+@final
+@dataclass(frozen=True)
 class Construction:
     r""":math:`u_k = g_k + \varphi_k\,\tilde N_k(\xi)`, :math:`\tilde N` without what breaks slopes.
 
@@ -57,7 +89,7 @@ class Construction:
         factors: :math:`\varphi_k` by field, within all extents.
         beyond: the same, which also leaves free what is beyond them.
         offsets: :math:`g_k` by field.
-        mirrors: axis, center, and the sign of each :math:`N_k` when mirrored there; 0 where it is not.
+        reflections: what the network is averaged with, one after the other.
         corrections: what is taken off the network, one axis after the other.
         unshared: the axes along which :math:`\xi` also binds fields of which no condition speaks; it should be empty.
         extents: within which the conditions hold.
@@ -67,7 +99,7 @@ class Construction:
     factors: tuple[sympy.Expr, ...]
     beyond: tuple[sympy.Expr, ...]
     offsets: tuple[sympy.Expr, ...]
-    mirrors: tuple[tuple[int, float, tuple[int, ...]], ...]
+    reflections: tuple[Reflection, ...]
     corrections: tuple[Correction, ...]
     unshared: tuple[sympy.Symbol, ...]
     extents: tuple[Extent, ...]
@@ -115,14 +147,19 @@ def construct(
     """
     known = {axis: ends for axis, ends in (bounds or {}).items() if ends[0] < ends[1]}
     surfaces = [c for c in conditions if isinstance(c, Surface)]
-    lines: list[AxisCondition] = [c for c in conditions if not isinstance(c, Surface)]
-    _require_whole(lines, known, angles)
+    lines = _with_images([c for c in conditions if not isinstance(c, Surface)])
+    if angles:
+        _require_whole([c for c in lines if isinstance(c, Period)], known)
     full = _mirrored(lines)
     inputs: list[sympy.Expr] = []
     factors, offsets = [sympy.Integer(1)] * fields, [sympy.Integer(0)] * fields
     beyond = list(factors)
     corrections: list[Correction] = []
     for surface in surfaces:
+        if not covers(surface.extent, known) and not surface.encloses(known):
+            raise UnsupportedError(
+                "no field is known with a value on a boundary within the domain, along a part of it: embed it as Soft"
+            )
         if offsets[surface.field] != 0 or sum(one.field == surface.field for one in surfaces) > 1:
             raise UnsupportedError("no field is known that has values on several boundaries: join the domains")
         offsets[surface.field] = surface.value
@@ -150,7 +187,7 @@ def construct(
         tuple(factors),
         tuple(beyond),
         tuple(map(sympy.expand_mul, offsets)),
-        _mirrors(lines, factors, coordinates),
+        _reflections(lines, factors, coordinates, known),
         tuple(corrections),
         _unshared(full, coordinates, fields) if angles else (),
         tuple(dict.fromkeys(c.extent for c in full if c.extent)),
@@ -160,13 +197,25 @@ def construct(
     return found
 
 
-def _require_whole(lines: Sequence[AxisCondition], known: Bounds, angles: bool) -> None:
-    """Refuse mirrors and angles that would also bind the field beyond the part on which they hold."""
+def _require_whole(periods: Sequence[Period], known: Bounds) -> None:
+    """Refuse cosines and sines, which repeat the field everywhere, where a period holds on a part of the domain."""
+    if any(not covers(c.extent, known) for c in periods):
+        raise UnsupportedError(
+            "no network of cosines and sines is known that repeats itself on a part of the domain alone: give it the "
+            "coordinates themselves, or embed the period as Soft"
+        )
+
+
+def _with_images(lines: Sequence[AxisCondition]) -> list[AxisCondition]:
+    """The conditions on what the mirrors of their field make of their extents."""
+    found = []
     for c in lines:
-        if (isinstance(c, Mirror) or (angles and isinstance(c, Period))) and not covers(c.extent, known):
-            raise UnsupportedError(
-                "no field is known that is mirrored, or repeats itself, on a part of the domain alone: embed it as Soft"
-            )
+        extent = c.extent
+        for mirror in lines:
+            if isinstance(mirror, Mirror) and mirror.field == c.field and mirror.axis != c.axis:
+                extent = even(extent, mirror.axis, float(mirror.center))
+        found.append(replace(c, extent=extent))
+    return found
 
 
 def _mirrored(conditions: Sequence[AxisCondition]) -> list[AxisCondition]:
@@ -174,10 +223,27 @@ def _mirrored(conditions: Sequence[AxisCondition]) -> list[AxisCondition]:
     found = list(conditions)
     for mirror in conditions:
         for c in conditions:
-            if isinstance(mirror, Mirror) and isinstance(c, Pin) and (c.axis, c.field) == (mirror.axis, mirror.field):
-                factors = tuple((k, a * (-1) ** k) for k, a in c.factors)
-                found.append(Pin(c.field, c.axis, 2 * mirror.center - c.at, factors, mirror.sign * c.value, c.extent))
+            if not (isinstance(mirror, Mirror) and isinstance(c, Pin)):
+                continue
+            if (c.axis, c.field) != (mirror.axis, mirror.field) or _outside(c, mirror):
+                continue
+            if not covers(mirror.extent, {axis: (low, high) for axis, low, high in (*c.extent, _at(c))}):
+                raise UnsupportedError(
+                    f"no field is known that is mirrored on a part of the domain, and has a value or slope at a place "
+                    f"of axis {c.axis + 1} on a larger one: embed one of them as Soft"
+                )
+            factors = tuple((k, a * (-1) ** k) for k, a in c.factors)
+            found.append(Pin(c.field, c.axis, 2 * mirror.center - c.at, factors, mirror.sign * c.value, c.extent))
     return found
+
+
+def _at(pin: Pin) -> tuple[int, float, float]:
+    return pin.axis, float(pin.at), float(pin.at)
+
+
+def _outside(pin: Pin, mirror: Mirror) -> bool:
+    """Whether a place is beyond what a mirror mirrors."""
+    return any(axis == pin.axis and not low <= float(pin.at) <= high for axis, low, high in mirror.extent)
 
 
 def _average(
@@ -192,11 +258,14 @@ def _average(
     return offset
 
 
-def _mirrors(
-    conditions: Sequence[AxisCondition], factors: Sequence[sympy.Expr], coordinates: Sequence[sympy.Symbol]
-) -> tuple[tuple[int, float, tuple[int, ...]], ...]:
-    """By which signs the network must change so that the field, its product with a factor, changes as it should."""
-    signs: dict[tuple[int, sympy.Expr], list[int]] = {}
+def _reflections(
+    conditions: Sequence[AxisCondition],
+    factors: Sequence[sympy.Expr],
+    coordinates: Sequence[sympy.Symbol],
+    known: Bounds,
+) -> tuple[Reflection, ...]:
+    """How the network must be mirrored so that the field, its product with a factor, is mirrored as it should be."""
+    signs: dict[tuple[int, sympy.Expr, Extent], list[int]] = {}
     for c in conditions:
         if not isinstance(c, Mirror):
             continue
@@ -205,8 +274,11 @@ def _mirrors(
         parity = next((s for s in (1, -1) if sympy.simplify(there - s * factor) == 0), 0)
         if not parity:
             raise UnsupportedError(f"no field is known that holds a mirror along {x} with these conditions")
-        signs.setdefault((c.axis, c.center), [0] * len(factors))[c.field] = c.sign * parity
-    return tuple((axis, float(center), tuple(several)) for (axis, center), several in signs.items())
+        signs.setdefault((c.axis, c.center, c.extent), [0] * len(factors))[c.field] = c.sign * parity
+    return tuple(
+        Reflection(axis, float(center), tuple(several), extent, not covers(extent, known))
+        for (axis, center, extent), several in signs.items()
+    )
 
 
 def _unshared(
@@ -295,19 +367,16 @@ def _factor(
     blocks, rest = split([*(pin.functional for pin in pins), *(period.functional for period in periods)])
     factor, free = sympy.Integer(1), sympy.Integer(1)
     length = _length(bounds)
+    for at in [at for at in blocks if _within(at, pins, bounds)]:  # a factor would change its sign around the part
+        rest = [*({(at, k): sympy.Integer(1)} for k in range(blocks.pop(at))), *rest]
     for at, count in blocks.items():
         upper = bounds is not None and float(at) >= bounds[1]
         distance = (at - x if upper else x - at) / length
         extents = list(dict.fromkeys(pin.extent for pin in pins if pin.at == at)) or [()]
         at_end = bounds is not None and (upper or float(at) <= bounds[0])
         for extent in extents:
-            partial = not covers(extent, known)
-            if partial and not at_end:
-                raise UnsupportedError(
-                    f"no field is known with a value on a part of {x} = {at}, within the domain: embed it as Soft"
-                )
             beyond = distance + ramp(extent, coordinates) if at_end else distance
-            factor *= (beyond if partial else distance) ** count
+            factor *= (distance if covers(extent, known) else beyond) ** count
             free *= beyond**count
     if bounds is not None and len(blocks) == 2:
         factor, free = 4 * factor, 4 * free  # 1 in the middle
@@ -321,6 +390,12 @@ def _factor(
         if inner:
             left.append((extents[0] if len(extents) == 1 else (), inner))
     return factor, free, [left[i] for i in independent([functional for _, functional in left])]
+
+
+def _within(at: sympy.Expr, pins: Sequence[Pin], bounds: tuple[float, float] | None) -> bool:
+    """Whether a place is inside the domain, and its conditions hold on a part of it, as far as is known."""
+    inside = bounds is None or bounds[0] < float(at) < bounds[1]
+    return inside and any(pin.extent for pin in pins if pin.at == at)
 
 
 def _correction(

@@ -9,7 +9,7 @@ import sympy
 
 from constraints.symbolic.statement import exact
 
-__all__ = ["Bounds", "Extent", "apart", "covers", "merge", "ramp"]
+__all__ = ["Bounds", "Extent", "apart", "covers", "even", "hull", "merge", "ramp"]
 
 Bounds: TypeAlias = Mapping[int, tuple[float, float]]
 Extent: TypeAlias = tuple[tuple[int, float, float], ...]
@@ -42,6 +42,28 @@ def apart(one: Extent, other: Extent) -> bool:
     """
     bounds = {axis: (low, high) for axis, low, high in other}
     return any(axis in bounds and (high <= bounds[axis][0] or bounds[axis][1] <= low) for axis, low, high in one)
+
+
+def even(extent: Extent, axis: int, center: float) -> Extent:
+    """An extent together with its mirror image along one axis.
+
+    Example:
+        >>> even(((0, 0.0, 1.0),), 0, 0.0), even(((0, 0.0, 1.0),), 1, 0.0)
+        (((0, -1.0, 1.0),), ((0, 0.0, 1.0),))
+    """
+    image = {i: (min(a, 2 * center - b), max(b, 2 * center - a)) for i, a, b in extent if i == axis}
+    return tuple((i, *image.get(i, (a, b))) for i, a, b in sorted(extent))
+
+
+def hull(one: Bounds, other: Bounds) -> Bounds:
+    """The bounds of both together; where only one knows them, they are its.
+
+    Example:
+        >>> hull({0: (0.0, 1.0)}, {0: (0.5, 2.0), 1: (0.0, 1.0)})
+        {0: (0.0, 2.0), 1: (0.0, 1.0)}
+    """
+    both = {axis: (min(one[axis][0], other[axis][0]), max(one[axis][1], other[axis][1])) for axis in {*one} & {*other}}
+    return {**one, **other, **both}
 
 
 def merge(extents: Sequence[Extent]) -> list[Extent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, final
 
 import sympy
@@ -19,11 +20,13 @@ from constraints.functional.precision import is_transforming
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.field_rule import FieldRule
 from constraints.rules.output_rule import OutputRule
+from constraints.rules.rule import Rule
 from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
-from constraints.symbolic.architecture import Architecture, Conditioned, Structured, find_architecture
+from constraints.symbolic.architecture import Architecture, Conditioned, Structured, bounds_of, find_architecture
 from constraints.symbolic.conditions import Condition
+from constraints.symbolic.extent import Bounds, hull
 from constraints.symbolic.field_residual import Basis, FieldResidual
 from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients, without_far_steps
 from constraints.symbolic.learnable import Learnable
@@ -151,6 +154,7 @@ class FieldEquation(FieldRule):
         self.equations = tuple(equations)
         seen = {s for e in equations for part in (e.expression, *_places(e)) for s in part.free_symbols}
         self._constant = not seen & {*self.coordinates, *at_boundary}
+        self._around: Bounds = bounds_of(self.domain)
         self.architecture, reason = self._find_architecture(equations, all(equal), structure)
         self.soft_because, self._unshaped = soft_because or reason, soft_because
 
@@ -175,7 +179,7 @@ class FieldEquation(FieldRule):
         if structure:
             for rule in structure:
                 rule.bind_inputs([str(x) for x in self.coordinates])
-            return Structured(structure), ""
+            return Structured(structure, bounds_of(self.domain)), ""
         if not equal:
             return None, "an inequality"
         names = {s: _real(s) for s in self.coordinates}
@@ -207,6 +211,12 @@ class FieldEquation(FieldRule):
         """
         self._require_order("outputs", "fields", [str(field.func) for field in self.fields], names)
 
+    def bind_rules(self, rules: Sequence[Rule]) -> None:
+        """See `FieldRule.bind_rules`: the domain of the fields is that of all equations of its coordinates."""
+        own = [str(x) for x in self.coordinates]
+        same = [rule for rule in rules if isinstance(rule, FieldEquation) and [str(x) for x in rule.coordinates] == own]
+        self._around = reduce(hull, [bounds_of(rule.domain) for rule in same], bounds_of(self.domain))
+
     def _require_order(self, what: str, own: str, order: list[str], names: Sequence[str] | None) -> None:
         if any(name in order and order.index(name) != i for i, name in enumerate(names or ())):
             raise SpecificationError(
@@ -224,7 +234,7 @@ class FieldEquation(FieldRule):
         if self.architecture is None:
             raise UnsupportedError(f"rule `{self.name}` cannot be guaranteed: {self.soft_because}")
         with naming(f"hard rule `{self.name}`, with those before it"):
-            return self.architecture.wrap(network)
+            return self.architecture.wrap(network, self._around)
 
     def guaranteed(self, network: nn.Module) -> bool:
         """Whether a network is made to obey these equations.

@@ -13,7 +13,6 @@ import torch
 from constraints.errors import InfeasibleError, UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Period, Pin, Surface
 from constraints.symbolic.extent import Bounds, covers
-from constraints.symbolic.statement import exact
 from constraints.sympy_input import as_expression
 
 if TYPE_CHECKING:
@@ -123,10 +122,8 @@ def try_surfaces(
 
 def _stand_in(network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int) -> sympy.Expr:
     """What a function in the network's place becomes: averaged over the mirrors, without what breaks slopes."""
-    for axis, center, signs in found.mirrors:
-        x = coordinates[axis]
-        if signs[field]:
-            network = (network + signs[field] * network.subs(x, 2 * exact(sympy.Float(center)) - x)) / 2
+    for reflection in found.reflections:
+        network = reflection.apply(network, field, coordinates)
     for correction in found.corrections:
         network = correction.apply(network, field, coordinates)
     return network

@@ -51,6 +51,7 @@ OVER_TIME = {
     "slopes along both": ([Eq(u(0, 1), 0), Eq(U(X, T).diff(T).subs(T, 2), 0)], BOX),
     "odd": ([Eq(U(-X, T), -U(X, T)), Eq(u(1), 0), Eq(U(X, 0), 0)], AROUND),
     "odd with slopes": ([Eq(U(-X, T), -U(X, T)), Eq(u(1, 1), 0)], AROUND),
+    "value inside": ([Eq(u(Rational(1, 2)), T), Eq(u(0, 1), 0), Eq(U(X, 0), 0)], BOX),
     "periodic": ([Eq(u(-1), u(1)), Eq(u(-1, 1), u(1, 1)), Eq(U(X, 0), (1 - X**2) ** 2)], AROUND),
 }
 

@@ -18,7 +18,7 @@ from constraints import (
     declare,
     require_consistent,
 )
-from constraints.domains import Cuboid
+from constraints.domains import Ball, Cuboid
 from constraints.embeddings import Hard, Soft, join
 from constraints.fields import Derivatives, FourierFeatures
 from constraints.fields.nested import nested_derivatives
@@ -372,11 +372,10 @@ def test_equal_values_on_two_parts_of_a_side_leave_the_gap_free():
     [
         ([(Eq(NAME(0, Y), 0), 0, 0.5), (Eq(NAME(0, Y), 1), 0.5, 1)], "parts of the side x = 0"),
         ([(Eq(NAME(0, Y), 0), 0, 0.5), (Eq(SIDE.diff(X).subs(X, 0), 1), 0.5, 1)], "parts of the side x = 0"),
-        ([(Eq(NAME(Rational(1, 2), Y), 0), 0, 0.5), (Eq(NAME(0, Y), 0), 0, 1)], "within the domain"),
-        ([(Eq(NAME(1 - X, Y), SIDE), 0, 0.5), (Eq(NAME(0, Y), 0), 0, 1)], "mirrored, or repeats itself, on a part"),
+        ([(Eq(NAME(1 - X, Y), SIDE), 0, 0.5), (Eq(NAME(0, Y), 0), 0, 1)], "mirrored on a part of the domain"),
         ([(Eq(NAME(0, Y), 0), 0, 0.5), (Eq(SIDE.diff(X).subs(X, 1), 1), 0, 1)], "slopes together with"),
     ],
-    ids=["values", "value and slope", "inside", "mirror", "slope opposite"],
+    ids=["values", "value and slope", "mirror", "slope opposite"],
 )
 def test_parts_of_sides_that_cannot_be_honoured_are_refused(conditions, why):
     rules = {f"rule{i}": Hard(on_part(*one)) for i, one in enumerate(conditions)}
@@ -396,8 +395,95 @@ def test_an_l_shape_keeps_its_passage_open():
     """The wall x = 1 of the upper arm, 1 < y < 2, does not close the passage below it."""
     wall = declare(Eq(NAME(1, Y), 0), fields=[SIDE], domain={X: (0, 1), Y: (1, 2)})
     floor = declare(Eq(NAME(X, 0), 0), fields=[SIDE], domain={X: (0, 2), Y: (0, 1)})
-    with pytest.raises(UnsupportedError, match="within the domain: embed it as Soft"):
-        join(network(2), {"wall": Hard(wall), "floor": Hard(floor)})
+    inside = declare(Eq(SIDE.diff(X, 2) + SIDE.diff(Y, 2), 0), fields=[SIDE], domain={X: (0, 2), Y: (0, 2)})
+    for rules in ({"wall": Hard(wall), "floor": Hard(floor)}, {"wall": Hard(wall), "inside": Soft(inside)}):
+        model = join(network(2).double(), rules)
+        assert value_at(model, 1.0, 1.5) == 0.0 and value_at(model, 1.0, 1.0) == 0.0
+        assert all(abs(value_at(model, 1.0, y)) > 1e-3 for y in (0.25, 0.5, 0.75))
+        assert value_at(model, 0.9, 1.5) * value_at(model, 1.1, 1.5) != 0.0
+        assert "floor" not in rules or value_at(model, 0.5, 0.0) == value_at(model, 1.5, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("beside", [None, Soft, Hard], ids=["alone", "beside Soft", "beside Hard"])
+def test_a_value_on_a_part_of_a_plane_within_the_domain_leaves_the_rest_free(beside):
+    low = on_part(Eq(NAME(Rational(1, 2), Y), Y), 0, Rational(1, 2))
+    other = on_part(Eq(NAME(0, Y), 0), 0, 1)
+    rules = {"low": Hard(low), **({"other": beside(other)} if beside else {})}
+    model = join(network(2).double(), rules)
+    assert value_at(model, 0.5, 0.25) == pytest.approx(0.25, abs=1e-14)
+    assert value_at(model, 0.5, 0.5) == pytest.approx(0.5, abs=1e-14)
+    assert abs(value_at(model, 0.5, 0.75) - 0.75) > 1e-3 and abs(value_at(model, 0.4, 0.25) - 0.25) > 1e-4
+    assert beside is not Hard or value_at(model, 0.0, 0.75) == 0.0
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["even", "odd"])
+@pytest.mark.parametrize("wide", [False, True], ids=["alone", "beside Soft"])
+def test_a_mirror_on_a_part_leaves_the_rest_free(sign, wide):
+    mirror = declare(Eq(NAME(-X, Y), sign * SIDE), fields=[SIDE], domain={X: (0, 1), Y: (0, Rational(1, 2))})
+    whole = declare(Eq(SIDE.diff(X, 2), 0), fields=[SIDE], domain={X: (-1, 1), Y: (0, 1)})
+    model = join(network(2).double(), {"mirror": Hard(mirror), **({"whole": Soft(whole)} if wide else {})})
+    assert value_at(model, -0.5, 0.25) == sign * value_at(model, 0.5, 0.25)
+    assert abs(value_at(model, -0.5, 0.75) - sign * value_at(model, 0.5, 0.75)) > 1e-3
+    p = torch.rand(6, 2, dtype=torch.float64)
+    derivatives = Derivatives([(0, 0), (1, 0), (0, 2), (1, 1)])
+    assert "jets" in derivatives.explain(model)
+    for one, two in zip(derivatives(model, p), nested_derivatives(model, p, derivatives.wanted), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("slope", [False, True], ids=["value", "slope"])
+def test_a_mirror_and_conditions_hold_where_the_mirror_looks(slope):
+    """Of u(-x, y) = u(x, y) and u(x, 0) = 0 in 0 < x < 1, the image at -x obeys both; before, the mirror was broken."""
+    mirror = declare(Eq(NAME(-X, Y), SIDE), fields=[SIDE], domain={X: (0, 1), Y: (0, 1)})
+    floor = Eq(SIDE.diff(Y).subs(Y, 0), 0) if slope else Eq(NAME(X, 0), 0)
+    rules = {"mirror": mirror, "floor": declare(floor, fields=[SIDE], domain={X: (0, 1), Y: (0, 1)})}
+    model = join(network(2).double(), {name: Hard(rule) for name, rule in rules.items()})
+    points = torch.rand(20, 2, dtype=torch.float64)
+    for rule in rules.values():
+        assert float(rule.measure(model, points, points).max()) < 1e-12
+
+
+def test_two_mirrors_on_parts_hold_together():
+    parts = ((Eq(NAME(-X, Y), SIDE), {X: (0, 1), Y: (0, 1)}), (Eq(NAME(X, -Y), -SIDE), {X: (0, 1), Y: (0, 1)}))
+    rules = {f"mirror {i}": declare(one, fields=[SIDE], domain=domain) for i, (one, domain) in enumerate(parts)}
+    model = join(network(2).double(), {name: Hard(rule) for name, rule in rules.items()})
+    points = torch.rand(20, 2, dtype=torch.float64)
+    assert all(float(rule.measure(model, points, points).max()) < 1e-12 for rule in rules.values())
+
+
+DISK = Ball([0.0, 0.0], 1.0)
+W = Function("w")(X, Y, T)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["alone", "beside Soft"])
+def test_a_value_on_a_boundary_over_part_of_the_time_leaves_the_rest_free(wide):
+    rim = declare(Eq(W, 2), fields=[W], domain={(X, Y): DISK.boundary(), T: (0, Rational(1, 2))})
+    inside = declare(Eq(W.diff(T), 0), fields=[W], domain={(X, Y): DISK, T: (0, 1)})
+    model = join(network(3).double(), {"rim": Hard(rim), **({"inside": Soft(inside)} if wide else {})})
+    assert value_at(model, 0.6, 0.8, 0.3) == pytest.approx(2.0, abs=1e-12)
+    assert abs(value_at(model, 0.6, 0.8, 0.75) - 2.0) > 1e-3
+    around = declare(Eq(W.diff(T), 0), fields=[W], domain={X: (-2, 2), Y: (-2, 2), T: (0, 1)})
+    with pytest.raises(UnsupportedError, match="on a boundary within the domain, along a part"):
+        join(network(3), {"rim": Hard(rim), "around": Soft(around)})
+
+
+def test_architectures_that_hold_everywhere_are_refused_on_a_part_of_the_domain():
+    p, q = Function("p")(X, Y), Function("q")(X, Y)
+    part, whole = {X: (0, 1), Y: (0, Rational(1, 2))}, {X: (0, 1), Y: (0, 1)}
+    free = declare(Eq(p.diff(X) + q.diff(Y), 0), fields=[p, q], domain=part)
+    other = declare(Eq(p, 0), fields=[p, q], domain=whole)
+    with pytest.raises(UnsupportedError, match=r"its domain is a part, \(0, 1\) x \(0, 0.5\), of that of all rules"):
+        join(network(2), {"free": Hard(free), "other": Soft(other)})
+    join(network(2), {"free": Hard(free)})
+    rising = declare(SIDE.diff(X) >= 0, fields=[SIDE], domain=part)
+    with pytest.raises(UnsupportedError, match="its architecture holds everywhere"):
+        join(network(2), {"rising": Hard(rising), "other": Soft(on_part(Eq(SIDE, 0), 0, 1))})
+    ring = on_part(Eq(NAME(0, Y), NAME(1, Y)), 0, Rational(1, 2))
+    with pytest.raises(UnsupportedError, match="cosines and sines"):
+        join(network(3), {"ring": Hard(ring), "other": Soft(on_part(Eq(SIDE, 0), 0, 1))})
+    model = join(network(2).double(), {"ring": Hard(ring), "other": Soft(on_part(Eq(SIDE, 0), 0, 1))})
+    assert value_at(model, 0.0, 0.25) == pytest.approx(value_at(model, 1.0, 0.25), abs=1e-12)
+    assert abs(value_at(model, 0.0, 0.75) - value_at(model, 1.0, 0.75)) > 1e-3
 
 
 def test_a_contradiction_is_located_at_the_corner():
