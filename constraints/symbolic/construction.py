@@ -11,6 +11,7 @@ import sympy
 from constraints.errors import UnsupportedError
 from constraints.symbolic.conditions import AxisCondition, Condition, Mirror, Period, Pin, Surface
 from constraints.symbolic.extent import Bounds, Extent, covers, even, ramp
+from constraints.symbolic.jumps import require_smooth_value
 from constraints.symbolic.pins import distinct_pins
 from constraints.symbolic.place_conditions import Functional, independent, multiply, split, switching_functions
 from constraints.symbolic.statement import exact
@@ -146,6 +147,9 @@ def construct(
         ((sin(pi*x),), (t*x*(x - 1),))
     """
     known = {axis: ends for axis, ends in (bounds or {}).items() if ends[0] < ends[1]}
+    for c in conditions:
+        if isinstance(c, (Pin, Surface)):
+            require_smooth_value(c.value, coordinates, {coordinates[axis]: ends for axis, ends in known.items()})
     surfaces = [c for c in conditions if isinstance(c, Surface)]
     lines = _with_images([c for c in conditions if not isinstance(c, Surface)])
     if angles:

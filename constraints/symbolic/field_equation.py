@@ -28,10 +28,17 @@ from constraints.symbolic.architecture import Architecture, Conditioned, Structu
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.extent import Bounds, hull
 from constraints.symbolic.field_residual import Basis, FieldResidual
-from constraints.symbolic.jumps import require_no_jump_derivatives, require_smooth_coefficients, without_far_steps
+from constraints.symbolic.jumps import (
+    local_parts,
+    require_no_jump_derivatives,
+    require_smooth_coefficients,
+    with_limits,
+    without_far_steps,
+    without_tested,
+)
 from constraints.symbolic.learnable import Learnable
 from constraints.symbolic.region import Region, normal, read_region
-from constraints.symbolic.terms import Equation, read_equation
+from constraints.symbolic.terms import Equation, as_real, read_equation
 from constraints.sympy_input import require_fields, require_symbols, require_used
 
 __all__ = ["FieldEquation"]
@@ -159,12 +166,12 @@ class FieldEquation(FieldRule):
         self.soft_because, self._unshaped = soft_because or reason, soft_because
 
     def _read(self, gap: sympy.Expr) -> Equation:
-        ranges = self.ranges
-        gap = without_far_steps(gap, ranges)
+        ranges = with_limits(gap, self.ranges)
+        gap = without_far_steps(as_real(gap), ranges)
         require_no_jump_derivatives(gap, ranges)
-        equation = read_equation(gap, self.fields, self.nodes)
-        require_smooth_coefficients(equation, self.coordinates, ranges)
-        return equation
+        for part, known in local_parts(without_tested(gap), self.coordinates, ranges):
+            require_smooth_coefficients(read_equation(part, self.fields), self.coordinates, known)
+        return read_equation(gap, self.fields, self.nodes)
 
     def _region(self, domain: Region) -> Domain:
         if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0:

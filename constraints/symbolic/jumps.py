@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
 
 import sympy
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
-from constraints.errors import SpecificationError
-from constraints.symbolic.discontinuity import has_jump
+from constraints.errors import SpecificationError, UnsupportedError
+from constraints.symbolic.discontinuity import cancels_poles, has_jump, kinks
 from constraints.symbolic.terms import Equation, Term
 
-__all__ = ["require_no_jump_derivatives", "require_smooth_coefficients", "without_far_steps"]
+__all__ = [
+    "local_parts",
+    "require_no_jump_derivatives",
+    "require_smooth_coefficients",
+    "require_smooth_value",
+    "with_limits",
+    "without_far_steps",
+    "without_tested",
+]
 
 Ranges = Mapping[sympy.Symbol, tuple[float, float]]
 """Of each coordinate the lowest and the highest number in the domain."""
 
 AT_ZERO = (sympy.Heaviside, sympy.sign, sympy.DiracDelta)  # of their argument
-STEPS = (*AT_ZERO, sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod)
+ROUNDING = (sympy.floor, sympy.ceiling, sympy.frac)
+STEPS = (*AT_ZERO, *ROUNDING, sympy.Mod)
 ADVICE = (
     "State what is differentiated as a field of its own, as in [Eq(q, -k*T.diff(x)), Eq(q.diff(x), 0)] (the mixed "
     "form), or the weak form by integrals"
@@ -36,7 +46,103 @@ def without_far_steps(e: sympy.Basic, ranges: Ranges) -> sympy.Basic:
     """
     far = [step for step in e.atoms(*AT_ZERO) if _beyond(step.args[0], ranges)]
     middle = {s: sympy.Float((low + high) / 2) for s, (low, high) in ranges.items()}
-    return e.xreplace({step: sympy.Integer(round(step.subs(middle))) for step in far}) if far else e
+    kept = {step: sympy.Integer(round(step.subs(middle))) for step in far}
+    for step in e.atoms(*ROUNDING):
+        (inner,) = step.args
+        ends = _ends(inner, ranges)
+        if ends is not None and math.ceil(ends[1]) - math.floor(ends[0]) <= 1:  # no whole number is inside
+            below = sympy.Integer(math.floor(ends[0]))
+            constant = below + 1 if ends[1] > below else below
+            kept[step] = {sympy.floor: below, sympy.ceiling: constant, sympy.frac: inner - below}[step.func]
+    return e.xreplace(kept) if kept else e
+
+
+def with_limits(e: sympy.Basic, ranges: Ranges) -> Ranges:
+    """The ranges of the coordinates, and of the variables of integrals between numbers.
+
+    Example:
+        >>> s = sympy.Symbol("s")
+        >>> with_limits(sympy.Integral(s, (s, 0, 2)), {})
+        {s: (0.0, 2.0)}
+    """
+    limits = [limit for integral in e.atoms(sympy.Integral) for limit in integral.limits if len(limit) == 3]
+    known = {v: (float(low), float(high)) for v, low, high in limits if low.is_number and high.is_number}
+    return {**ranges, **{v: ends for v, ends in known.items() if ends[0] < ends[1]}}
+
+
+def local_parts(
+    e: sympy.Expr, coordinates: Sequence[sympy.Symbol], ranges: Ranges
+) -> Iterator[tuple[sympy.Expr, Ranges]]:
+    """An expression without its integrals, and their integrands by the coordinates that their variables stand for.
+
+    Args:
+        e: with fields of the coordinates.
+        coordinates: of the fields.
+        ranges: of the coordinates and of the variables of integrals.
+
+    Example:
+        >>> x, s = sympy.symbols("x s")
+        >>> u = sympy.Function("u")
+        >>> [part for part, _ in local_parts(u(x) + sympy.Integral(x * u(s), (s, 0, 1)), [x], {})]
+        [u(x), _x*u(x)]
+    """
+    yield e.xreplace(dict.fromkeys(e.atoms(sympy.Integral), sympy.Integer(0))), ranges
+    for integral in e.atoms(sympy.Integral):
+        inner = integral.function
+        if inner.has(sympy.Integral):
+            continue
+        stands = {
+            v: x
+            for v in integral.variables
+            for field in inner.atoms(AppliedUndef)
+            for x, place in zip(coordinates, field.args, strict=False)
+            if place == v
+        }
+        aside = {x: sympy.Dummy(x.name) for x in stands.values() if x not in stands}
+        known = {aside.get(s, s): ends for s, ends in ranges.items() if s not in stands}
+        known |= {x: ranges[v] for v, x in stands.items() if v in ranges}
+        yield inner.xreplace({**aside, **stands}), known
+
+
+def without_tested(e: sympy.Expr) -> sympy.Expr:
+    """Without derivatives of expressions that are written as such, which `require_no_jump_derivatives` has tested.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> without_tested(x + sympy.Derivative(x**2, x))
+        x
+    """
+    written = [d for d in e.atoms(sympy.Derivative) if not isinstance(d.expr, AppliedUndef)]
+    return e.xreplace(dict.fromkeys(written, sympy.Integer(0)))
+
+
+def require_smooth_value(value: sympy.Expr, coordinates: Sequence[sympy.Symbol], ranges: Ranges) -> None:
+    """Refuse a value whose kinks and jumps a Hard condition would carry from its place through the whole field.
+
+    Args:
+        value: of real coordinates.
+        coordinates: of the fields.
+        ranges: of the coordinates, where known.
+
+    Raises:
+        UnsupportedError: names the value and the coordinate.
+
+    Example:
+        >>> x = sympy.Symbol("x", real=True)
+        >>> require_smooth_value(abs(x), [x], {})
+        Traceback (most recent call last):
+        constraints.errors.UnsupportedError: no smooth field is known with the value Abs(x), which has a kink along x...
+    """
+    if not kinks(value) and not value.atoms(*STEPS):
+        return
+    value = without_far_steps(value, ranges)
+    for x in sorted(value.free_symbols & set(coordinates), key=str):
+        for what, e in (("jump", value), ("kink", value.diff(x))):
+            if e.atoms(sympy.DiracDelta) or has_jump(e, [x], ranges):
+                raise UnsupportedError(
+                    f"no smooth field is known with the value {value}, which has a {what} along {x} that the whole "
+                    f"field would get: embed it as Soft, or state a smooth value"
+                )
 
 
 def require_no_jump_derivatives(e: sympy.Basic, ranges: Ranges | None = None) -> None:
@@ -62,13 +168,13 @@ def require_no_jump_derivatives(e: sympy.Basic, ranges: Ranges | None = None) ->
         inner, variables = derivative.expr, set(derivative.variables)
         if isinstance(inner, AppliedUndef):
             continue
+        if _kinked(derivative, ranges or {}):
+            raise SpecificationError(f"a derivative through the jump of a slope is lost, got {derivative}. {ADVICE}")
         fields = {f for f in inner.atoms(AppliedUndef) if f in variables or set(f.args) & variables}
         for part in inner.atoms(*STEPS, sympy.Piecewise):
             if (part.free_symbols & variables or part.atoms(AppliedUndef) & fields) and _jumps(part, ranges or {}):
                 raise SpecificationError(f"a derivative through the jump of {part} is lost, got {derivative}. {ADVICE}")
-        named = {f: sympy.Dummy(real=True) for f in (*inner.atoms(sympy.Derivative), *inner.atoms(AppliedUndef))}
-        moved = [s for f, s in named.items() if set(f.free_symbols) & variables or f in variables]
-        if _hides_jump(inner.xreplace(named), [*variables, *moved], ranges or {}):
+        if _hides_jump(*_with_symbols(inner, variables), ranges or {}):
             raise SpecificationError(f"a derivative through the jump of {inner} is lost, got {derivative}. {ADVICE}")
 
 
@@ -98,27 +204,65 @@ def require_smooth_coefficients(
         constraints.errors.SpecificationError: Piecewise((1, x < 1), (10, True)) jumps along x and multiplies ...
     """
     ranges = ranges or {}
+    if equation.expression.has(sympy.DiracDelta):
+        raise SpecificationError(f"a derivative through a jump is lost, got {equation.shown}. {ADVICE}")
     pieces = [p for p in equation.expression.atoms(sympy.Piecewise) if _jumps(p, ranges)]
     if not pieces and equation.expression.is_polynomial():
         return
     fields = {term.field for term in equation.terms.values()}
     for symbol, term in equation.terms.items():
-        first = sum(term.orders) == 1 and len(fields) > 1
-        if first or not any(term.orders):
+        if not any(term.orders):
             continue
         factor = equation.expression.diff(symbol)
+        first = sum(term.orders) == 1 and len(fields) > 1
         for axis, x in enumerate(coordinates):
             if not term.orders[axis] or not factor.free_symbols:
                 continue
+            if cancels_poles(*_real(factor, [x, *equation.terms], ranges)):
+                raise SpecificationError(
+                    f"a derivative through a jump is lost: what multiplies a derivative of order {sum(term.orders)} "
+                    f"along {x} in {equation.shown} cancels on both sides of it. {ADVICE}"
+                )
             jump = next((p for p in pieces if _carries(p, symbol, factor, {x, *equation.terms})), None)
-            if jump is None and _hides_jump(factor, [x, *equation.terms], ranges):
+            if jump is None and not first and _hides_jump(factor, [x, *equation.terms], ranges):
                 jump = factor
-            if jump is not None and not _is_derivative(factor, term, axis, equation, x):
+            if jump is not None and not first and not _is_derivative(factor, term, axis, equation, x):
                 raise SpecificationError(
                     f"{_shown(jump, equation)} jumps along {x} and multiplies a derivative of order "
                     f"{sum(term.orders)} in {equation.shown}: a derivative through the jump is lost. {ADVICE}; "
                     f"where none was meant, divide by the coefficient, or write it with Heaviside"
                 )
+
+
+def _with_symbols(e: sympy.Expr, variables: set[sympy.Symbol]) -> tuple[sympy.Expr, list[sympy.Symbol]]:
+    """An expression with a symbol for each field and derivative, and what of it moves with the variables."""
+    named = {f: sympy.Dummy(real=True) for f in (*e.atoms(sympy.Derivative), *e.atoms(AppliedUndef))}
+    moved = [s for f, s in named.items() if set(f.free_symbols) & variables or f in variables]
+    return e.xreplace(named), [*variables, *moved]
+
+
+def _kinked(derivative: sympy.Derivative, ranges: Ranges) -> bool:
+    """Whether a derivative of higher order takes that of a slope that jumps, as of `Abs`."""
+    inner, orders = derivative.expr, list(derivative.variables)
+    if not kinks(inner):
+        return False
+    for x in orders[:-1]:
+        inner = inner.diff(x)
+        if inner.has(sympy.DiracDelta) or has_jump(*_real(*_with_symbols(inner, set(orders)), ranges)):
+            return True
+    return False
+
+
+def _real(
+    e: sympy.Expr, moving: Iterable[sympy.Symbol], ranges: Ranges
+) -> tuple[sympy.Expr, list[sympy.Symbol], dict[sympy.Symbol, tuple[float, float]]]:
+    """An expression of real symbols, those that move, and their ranges."""
+    real = {s: s if s.is_real else sympy.Dummy(s.name, real=True) for s in e.free_symbols}
+    return (
+        e.xreplace(real),
+        [real[s] for s in moving if s in real],
+        {real[s]: r for s, r in ranges.items() if s in real},
+    )
 
 
 def _carries(piece: sympy.Piecewise, symbol: sympy.Symbol, factor: sympy.Expr, moving: set[sympy.Symbol]) -> bool:
@@ -130,11 +274,8 @@ def _carries(piece: sympy.Piecewise, symbol: sympy.Symbol, factor: sympy.Expr, m
 def _hides_jump(e: sympy.Expr, moving: Iterable[sympy.Symbol], ranges: Ranges) -> bool:
     """Whether what is left without steps and `Piecewise`, which are told by themselves, jumps: `Abs(x) / x`."""
     rest = e.replace(lambda part: isinstance(part, (*STEPS, sympy.Piecewise)), lambda _: sympy.Dummy(real=True))
-    real = {s: s if s.is_real else sympy.Dummy(s.name, real=True) for s in rest.free_symbols}
-    rest = rest.xreplace(real)
-    if rest.is_polynomial():
-        return False
-    return has_jump(rest, [real[s] for s in moving if s in real], {real[s]: r for s, r in ranges.items() if s in real})
+    rest, moved, known = _real(rest, moving, ranges)
+    return not rest.is_polynomial() and has_jump(rest, moved, known)
 
 
 def _is_derivative(factor: sympy.Expr, term: Term, axis: int, equation: Equation, x: sympy.Symbol) -> bool:
@@ -159,15 +300,21 @@ def _jumps(part: sympy.Basic, ranges: Ranges) -> bool:
     return False
 
 
+def _ends(e: sympy.Expr, ranges: Ranges) -> tuple[float, float] | None:
+    """The least and the largest value over their ranges of what is linear in the coordinates, else None."""
+    symbols = sorted(e.free_symbols, key=str)
+    if not symbols or e.atoms(AppliedUndef) or any(s not in ranges for s in symbols):
+        return None
+    if not e.is_polynomial(*symbols) or sympy.Poly(e, *symbols).total_degree() > 1:
+        return None
+    corners = [float(e.subs(dict(zip(symbols, c, strict=True)))) for c in product(*(ranges[s] for s in symbols))]
+    return min(corners), max(corners)
+
+
 def _beyond(edge: sympy.Expr, ranges: Ranges) -> bool:
-    """Whether an edge that is linear in the coordinates has one sign all over their ranges, and is no edge there."""
-    symbols = sorted(edge.free_symbols, key=str)
-    if not symbols or edge.atoms(AppliedUndef) or any(s not in ranges for s in symbols):
-        return False
-    if not edge.is_polynomial(*symbols) or sympy.Poly(edge, *symbols).total_degree() > 1:
-        return False
-    corners = [float(edge.subs(dict(zip(symbols, c, strict=True)))) for c in product(*(ranges[s] for s in symbols))]
-    return min(corners) > 0 or max(corners) < 0
+    """Whether an edge that is linear in the coordinates has one sign within their ranges, and is no edge there."""
+    ends = _ends(edge, ranges)
+    return ends is not None and (ends[0] >= 0 < ends[1] or ends[0] < 0 >= ends[1])
 
 
 def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr, ranges: Ranges) -> bool:
@@ -193,7 +340,7 @@ def _apart(gap: sympy.Expr, value: sympy.Expr, edge: sympy.Expr, ranges: Ranges)
             if not root.is_real:
                 continue
             low, high = within.get(variables[0], (-sympy.oo, sympy.oo))
-            if not low <= root <= high:
+            if not low < root < high:
                 outside = True
                 continue
             found = True

@@ -12,7 +12,7 @@ from sympy.core.function import AppliedUndef
 from constraints.errors import SpecificationError
 from constraints.symbolic.quadrature import Integrand, by_quadrature, integrands
 
-__all__ = ["Equation", "Term", "read_equation"]
+__all__ = ["Equation", "Term", "as_real", "read_equation"]
 
 Place = tuple[sympy.Expr, ...]
 
@@ -112,13 +112,13 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | 
             raise SpecificationError(f"an equation needs fields and their derivatives at places, got {e}")
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
-    real = _as_real(gap)
-    expression = walk(_as_real(by_quadrature(real, nodes).doit()).doit())
-    parts = tuple(one.map(lambda e: walk(_as_real(e.doit()).doit())) for one in integrands(real, nodes))
+    real = as_real(gap)
+    expression = walk(as_real(by_quadrature(real, nodes).doit()).doit())
+    parts = tuple(one.map(lambda e: walk(as_real(e.doit()).doit())) for one in integrands(real, nodes))
     return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap), parts)
 
 
-def _as_real(e: sympy.Expr) -> sympy.Expr:
+def as_real(e: sympy.Expr) -> sympy.Expr:
     """The same of real coordinates and fields: what sympy makes of the derivative of `Abs` has real parts in it."""
     if not e.has(sympy.re, sympy.im, sympy.conjugate):
         return e

@@ -5,7 +5,7 @@ import math
 import pytest
 import sympy
 import torch
-from sympy import Eq, Function, Rational, cos, cosh, exp, pi, sin, sqrt, tanh
+from sympy import Abs, Eq, Function, Heaviside, Max, Piecewise, Rational, cos, cosh, exp, pi, sign, sin, sqrt, tanh
 from torch import nn
 
 from constraints import (
@@ -449,6 +449,31 @@ def test_two_mirrors_on_parts_hold_together():
     model = join(network(2).double(), {name: Hard(rule) for name, rule in rules.items()})
     points = torch.rand(20, 2, dtype=torch.float64)
     assert all(float(rule.measure(model, points, points).max()) < 1e-12 for rule in rules.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (Heaviside(X - Rational(1, 2)), "jump"),
+        (Piecewise((1, Rational(1, 2) > X), (0, True)), "jump"),
+        (sign(X - 0.3), "jump"),
+        (Abs(X - 0.3) / (X - 0.3), "jump"),
+        (1 - Abs(2 * X - 1), "kink"),
+        (Max(0, X - Rational(1, 2)), "kink"),
+        (Abs(X + 1), ""),
+        (Heaviside(X + 1), ""),
+        (Heaviside(X), ""),
+        (Piecewise((0, Rational(1, 2) > X), ((X - Rational(1, 2)) ** 3, True)), ""),
+    ],
+    ids=str,
+)
+def test_a_value_that_is_not_smooth_is_not_hard(value, what):
+    """The whole field would have its kink, of which derivatives see nothing: a step stood still, a solution of heat."""
+    start = declare(Eq(NAME(X, 0), value), fields=[U], domain=BOX)
+    assert ("Hard" in start.explain().embeddings) is (not what)
+    assert what in start.soft_because
+    rim = declare(Eq(SIDE, value), fields=[SIDE], domain={(X, Y): Ball([0.5, 0.5], 0.5).boundary()})
+    assert ("Hard" in rim.explain().embeddings) is (not what)
 
 
 DISK = Ball([0.0, 0.0], 1.0)

@@ -8,7 +8,9 @@ from sympy import (
     Eq,
     Function,
     Heaviside,
+    Integral,
     Max,
+    Min,
     Piecewise,
     Rational,
     acot,
@@ -64,7 +66,7 @@ KINK = Piecewise((1, Rational(1, 2) > X), (X + Rational(1, 2), True))
 )
 def test_jumps_along_a_coordinate_or_of_the_field(gap):
     with pytest.raises(SpecificationError, match=r"jump.*field of its own|is lost.*mixed form"):
-        declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)})
+        declare(Eq(gap, 0), fields=[F], domain={X: (-1, 2)})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,101 @@ def test_what_has_no_derivative_of_a_jump_is_let_pass(parts, fields):
     assert isinstance(rule, FieldEquation)
     value = rule.quantity(nn.Linear(len(fields[0].args), len(fields)), torch.rand(4, len(fields[0].args)))
     assert bool(value.isfinite().all())
+
+
+SQUARE = {X: (0, 1), T: (0, 1)}
+
+
+@pytest.mark.parametrize(
+    "heat",
+    [
+        Abs(U) / U,
+        U / Abs(U),
+        U + 5 * U / Abs(U),
+        Max(U, 0) / U,
+        U + 7 * Abs(U - 1) / (U - 1),
+        Abs(U**3) / U**3,
+        (Max(U, 0) + 3 * Min(U, 0)) / U,
+        sin(Abs(U)) / U,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("others", [[], [H]], ids=["one field", "two fields"])
+def test_a_derivative_that_cancels_on_both_sides_of_a_jump(heat, others):
+    """Of `Abs(u) / u` sympy leaves `sign(u) / u - Abs(u) / u**2` times the derivative of `u`, which is 0."""
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(heat.diff(T), others[0].diff(X) if others else U.diff(X, 2)), fields=[U, *others], domain=SQUARE)
+
+
+@pytest.mark.parametrize("heat", [1 / Abs(U), U / (1 + Abs(U)), Abs(U) ** 3 / U, Abs(U) * U], ids=str)
+def test_kinks_beside_poles_are_let_pass(heat):
+    declare(Eq(heat.diff(T), U.diff(X, 2)), fields=[U], domain=SQUARE)
+
+
+def test_a_heat_that_is_continuous_and_written_as_a_derivative_is_let_pass():
+    heat = Derivative(Piecewise((2 * U, U > 0), (U, True)), T)
+    rule = declare(Eq(heat, U.diff(X, 2)), fields=[U], domain=SQUARE, draws=0)
+    points = torch.tensor([[0.3, 0.4], [0.6, 0.2]], dtype=torch.float64)
+
+    class Plane(nn.Module):
+        def forward(self, x):
+            return 3 * x[..., 1:] - 1  # 0.2 and -0.4, of slope 3 in time
+
+    assert rule.quantity(Plane(), points).flatten().tolist() == pytest.approx([6.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "integrand",
+    [(K * F.diff(X)).diff(X), Derivative(K * F.diff(X), X), ((2 + Abs(X - 0.4) / (X - 0.4)) * F.diff(X)).diff(X)],
+    ids=str,
+)
+def test_a_derivative_through_a_jump_in_an_integral(integrand):
+    s = symbols("s")
+    for inner, variable in ((integrand, X), (integrand.subs(X, s).doit(), s)):
+        with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+            declare(Eq(Integral(inner, (variable, 0, 1)), 0), fields=[F], domain={X: (0, 1)})
+        declare(Eq(Integral(inner, (variable, Rational(1, 2), 1)), 0), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize("place", [40.3, -1e4, 0.3])
+def test_a_jump_far_away_without_a_domain(place):
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(((2 + Abs(X - place) / (X - place)) * F.diff(X)).diff(X), 0), fields=[F])
+
+
+def test_a_layer_between_two_jumps():
+    k = 2 + Abs(X - 0.4) / (X - 0.4) - Abs(X - 0.40001) / (X - 0.40001)
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq((k * F.diff(X)).diff(X), 0), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize("gap", [Derivative(Abs(F), X, 2), Abs(F).diff(X, 2), Derivative(Abs(X - 0.5) * F, X, 2)])
+def test_the_second_derivative_of_a_kink(gap):
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(gap, 1), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize(
+    ("k", "ends", "inside"),
+    [
+        (1 + Heaviside(X), (0, 1), 2),
+        (Piecewise((1, X < 1), (5, True)), (0, 1), 1),
+        (2 + Abs(X) / X, (0, 1), 3),
+        (1 + floor(X), (0, 0.5), 1),
+        (1 + ceiling(X), (0, 1), 2),
+        (2 + floor(X), (-1, 0), 1),
+        (2 + frac(X), (0, 1), 2.5),
+    ],
+    ids=str,
+)
+def test_a_jump_at_the_end_of_a_domain_is_none(k, ends, inside):
+    low, high = ends
+    rule = declare(Eq(Derivative(k * F, X), 0), fields=[F], domain={X: ends}, draws=0)
+    middle = torch.tensor([[(low + high) / 2]], dtype=torch.float64)
+    slope = float(middle) if k.has(frac) else 0.0
+    assert float(rule.quantity(nn.Identity(), middle)) == pytest.approx(inside + slope)
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(Derivative(k * F, X), 0), fields=[F], domain={X: (low - 0.6, high + 0.6)})
 
 
 HIDDEN = [
