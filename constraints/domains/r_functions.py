@@ -119,7 +119,8 @@ def select(mask: Tensor, one: V, other: V | float) -> V:
 def guard(v: V, size: float) -> float:
     """What keeps a root or a quotient from 0/0 at a corner: far below rounding of a length of the domain.
 
-    Its third inverse power is still a number, so that second derivatives at a corner are finite, if meaningless.
+    Its third inverse power is still a number, so that first derivatives at a corner are, too; second ones `Distance`
+    makes NaN.
 
     Example:
         >>> 0.0 < guard(torch.ones(1), 1.0) < torch.finfo(torch.float32).eps

@@ -58,7 +58,7 @@ class SlopeLimits:
         """At which rows slopes have no limit, `(*batch,)` bool.
 
         Args:
-            leaves: a tensor `(*batch,)` for each symbol, by the symbol or its name.
+            leaves: a tensor `(*batch,)`, or `()`, for each symbol, by the symbol or its name.
             like: a tensor `(*batch,)`.
         """
         with torch.no_grad():
@@ -67,10 +67,7 @@ class SlopeLimits:
                 suspect |= (base(leaves, like).expand_as(like) == 0) & taken(leaves, like)
         if not bool(suspect.any()):
             return suspect
-        rows = {
-            key: value.detach().expand_as(like)[suspect].double() if value.dim() else value.detach().double()
-            for key, value in leaves.items()
-        }
+        rows = {key: value.detach().expand_as(like)[suspect].double() for key, value in leaves.items()}
         near, nearer = (self._slopes(rows, distance) for distance in (NEAR, NEARER))
         known = nearer.isfinite().all(dim=-1)  # directions in which the expression is not real are left out
         some = known.sum(dim=0) >= 2

@@ -377,7 +377,6 @@ class FieldEquation(FieldRule):
             except Exception as error:  # of the compiler, or ours, which comes again below
                 self._compiled = None
                 warnings.warn(f"rule `{self.name}` is not compiled, runs eagerly: {error}", stacklevel=2)
-        watched = torch.is_grad_enabled() and not is_transforming()
 
         def check(broken: Tensor) -> None:
             if bool(broken.any()):
@@ -387,8 +386,16 @@ class FieldEquation(FieldRule):
                     f"the argument of a root is 0, square the equation, or add a small number below the root"
                 )
 
+        equal = isinstance(self.constraint, Zero)
+        watch = None if is_transforming() or not torch.is_grad_enabled() else check
+
+        def penalised(residual: Tensor) -> Tensor:
+            return torch.ones_like(residual, dtype=torch.bool) if equal else residual > 0.0
+
         try:
-            found = self._residual.evaluate(field, points, leaves, check=check if watched else None)
+            found = self._residual.evaluate(
+                field, points, leaves, check=watch, now=penalised if self.training else None
+            )
         except ShapeError as error:
             raise ShapeError(f"rule `{self.name}`: {error}") from error
         return found
@@ -410,9 +417,15 @@ class FieldEquation(FieldRule):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the residuals, and with them their backward pass, by `torch.compile(..., *args, **kwargs)`.
 
-        Where that fails, at the first step, the rule runs eagerly and says so in a warning. Copies and pickles are not
-        compiled.
+        Where that fails, at the first step, the rule runs eagerly and says so in a warning. So does a rule with roots
+        or the like, whose slopes are looked at in each step. Copies and pickles are not compiled.
         """
+        if self._residual.watched:
+            warnings.warn(
+                f"rule `{self.name}` is not compiled, runs eagerly: slopes of its residuals may have no limit",
+                stacklevel=2,
+            )
+            return
         self._compiled = torch.compile(self._residual.__call__, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

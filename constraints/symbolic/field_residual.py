@@ -18,6 +18,9 @@ from constraints.symbolic.terms import Equation, Place
 
 __all__ = ["FieldResidual"]
 
+WITH_ENDS = (sympy.asin, sympy.acos, sympy.asec, sympy.acsc, sympy.acosh)
+"""Functions with finite values at the ends of their domains, and infinite slopes."""
+
 Wanted = tuple[DifferentialOperator, ...]
 Basis = Callable[[DifferentialOperator, Tensor], Tensor]
 Asked = tuple[str, Place, DifferentialOperator, int]
@@ -34,6 +37,9 @@ class FieldResidual:
         equations: what must be 0, or at most 0.
         known: the real symbol of each coordinate, in their order, and of each parameter after them.
         fields: how many there are, one an output of the model; by default at least those of the equations.
+
+    Attributes:
+        watched: whether slopes may have no limit, or not be finite, where residuals are.
 
     Raises:
         SpecificationError: a symbol that nobody declared, an equation that does not speak of a field.
@@ -59,6 +65,7 @@ class FieldResidual:
         functions: list[tuple[RealFunction, list[Asked]]] = []
         self._limits: list[SlopeLimits] = []
         self._fragile: list[bool] = []
+        self.watched = False
         places: dict[Place, list[DifferentialOperator]] = {}
         for equation in equations:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
@@ -78,6 +85,8 @@ class FieldResidual:
             differentiated = {name for name, *_ in asked} | {s.name for s in list(known.values())[len(asked[0][1]) :]}
             self._limits.append(SlopeLimits(read, [s for s in read.free_symbols if s.name in differentiated]))
             self._fragile.append(any(s.name in differentiated for s in fragile_symbols(read)))
+            ends = {s.name for e in read.atoms(*WITH_ENDS) for s in e.free_symbols}
+            self.watched |= bool(self._limits[-1]) or bool(ends & differentiated)
             for _, place, operator, _ in asked:
                 several = places.setdefault(place, [])
                 if operator not in several:
@@ -130,10 +139,19 @@ class FieldResidual:
         leaves: Mapping[str, Tensor],
         *,
         check: Callable[[Tensor], None] | None = None,
+        now: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """The residuals, `(n, m)`; `check` is given at which points slopes of them are not finite, `(n,)` bool.
 
-        It is called now where slopes have no limit, and in the backward pass where they are not finite otherwise.
+        It is called in the backward pass, with the points whose gradient is asked for and has no limit, or is not
+        finite otherwise.
+
+        Args:
+            field: see `__call__`.
+            points: see `__call__`.
+            leaves: see `__call__`.
+            check: refuses points.
+            now: of residuals `(n,)`, whose gradient is known to be asked for: `check` is called at once.
         """
         like = points[:, 0]
         found: list[Tensor] = []
@@ -147,11 +165,15 @@ class FieldResidual:
         columns = []
         for (residual, terms), limit, fragile in zip(self._columns, self._limits, self._fragile, strict=True):
             own = {name: _column(found[at], column, self._fields) for name, at, column in terms}
-            if check is not None and limit:
-                check(limit.missing({**leaves, **own}, like))
+            missing = limit.missing({**leaves, **own}, like) if check is not None and limit else None
             if check is not None and fragile:
                 own = {name: _watched(value, check) for name, value in own.items()}
-            columns.append(residual({**leaves, **own}, like).expand_as(like))
+            column = residual({**leaves, **own}, like).expand_as(like)
+            if check is not None and missing is not None and bool(missing.any()):
+                if now is not None:
+                    check(missing & now(column.detach()))
+                column = _watched(column, check, missing)
+            columns.append(column)
         return torch.stack(columns, dim=-1)
 
     def linearise(
@@ -191,12 +213,17 @@ class FieldResidual:
         return torch.stack(residuals, dim=1), torch.stack(slopes, dim=1)
 
 
-def _watched(value: Tensor, check: Callable[[Tensor], None]) -> Tensor:
-    """The same; `check` is given where its gradient is not finite, before it goes further back."""
+def _watched(value: Tensor, check: Callable[[Tensor], None], missing: Tensor | None = None) -> Tensor:
+    """The same; `check` is given where its gradient is not finite, or not 0 where slopes are missing."""
     if not value.requires_grad:
         return value
+
+    def look(gradient: Tensor) -> None:
+        broken = ~gradient.isfinite()
+        check(broken if missing is None else broken | (missing & (gradient != 0)))
+
     value = value.view_as(value)
-    value.register_hook(lambda gradient: check(~gradient.isfinite()))
+    value.register_hook(look)
     return value
 
 

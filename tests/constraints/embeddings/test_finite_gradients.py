@@ -18,7 +18,7 @@ from sympy import (
 )
 from torch import nn
 
-from constraints import AugmentedLagrangian, NonFiniteError, Soft, declare
+from constraints import AugmentedLagrangian, Learnable, NonFiniteError, Soft, declare
 from constraints.functional.slope_limits import SlopeLimits
 from dkmodels.optim.normal_equations import normal_equations
 
@@ -94,6 +94,76 @@ def test_slopes_without_a_limit_are_refused_before_a_weight_is_written(embedding
     with pytest.raises(NonFiniteError, match=r"rule `front` needs finite slopes.*16 of 16 points, the first \{'x': 0"):
         take_step(optimizer, embedding(rule), network)
     assert all(torch.equal(one, two) for one, two in zip(before, network.parameters(), strict=True))
+
+
+GRADIENT = sqrt(U.diff(X) ** 2 + U.diff(Y) ** 2)
+
+
+@pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
+def test_a_slack_inequality_needs_no_slope(embedding):
+    network = at_rest(1)
+    rule = declare(GRADIENT <= 1, fields=[U], domain=SQUARE, draws=0)
+    penalty = embedding(rule).penalty(network, GRID, network(GRID))
+    penalty.backward()
+    assert float(penalty) == 0.0 and all(
+        p.grad is None or float(p.grad.abs().max()) == 0.0 for p in network.parameters()
+    )
+    broken = declare(GRADIENT >= 1, fields=[U], domain=SQUARE, draws=0, name="steep")
+    with pytest.raises(NonFiniteError, match=r"rule `steep` needs finite slopes.*16 of 16 points"):
+        embedding(broken).penalty(network, GRID, network(GRID)).backward()
+
+
+def test_a_multiplier_that_asks_for_a_slope_of_a_slack_inequality():
+    network = at_rest(1)
+    rule = declare(GRADIENT <= 1e-3, fields=[U], domain=SQUARE, draws=0, name="flat")
+    held = AugmentedLagrangian(rule)
+    held.penalty(network, GRID, network(GRID))
+    held.multiplier.fill_(10.0)
+    with pytest.raises(NonFiniteError, match="rule `flat` needs finite slopes"):
+        held.penalty(network, GRID, network(GRID)).backward()
+
+
+def test_a_field_at_rest_can_be_measured():
+    network, rule = at_rest(1), declare(Eq(GRADIENT, 1), fields=[U], domain=SQUARE, draws=0)
+    rule.eval()
+    assert rule.measure(network, GRID, network(GRID)).flatten().tolist() == [1.0] * len(GRID)
+    with pytest.raises(NonFiniteError, match="needs finite slopes"):
+        Soft(rule).penalty(network, GRID, network(GRID)).backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [5, 16, 17])
+def test_a_learnt_coefficient_beside_a_root(dtype, count):
+    """With as many points at rest as directions are tried, the coefficient was mixed with the points."""
+    k, points = symbols("k"), torch.rand(count, 2, dtype=dtype)
+    network = at_rest(2).to(dtype)
+    rule = declare(
+        Eq(k * U * sqrt(U**2 + V**2), 1), fields=[U, V], domain=SQUARE, draws=0, parameters={k: Learnable(initial=2.0)}
+    )
+    Soft(rule).penalty(network, points, network(points)).backward()
+    assert float(rule.raw["k"].grad) == 0.0
+    limits = SlopeLimits(A * sqrt(B), [A, B])
+    several = {A: torch.tensor(2.0, dtype=dtype), B: torch.zeros(count, dtype=dtype)}
+    assert limits.missing(several, several[B]).tolist() == [True] * count
+
+
+def test_a_learnt_coefficient_at_the_end_of_a_root():
+    k = symbols("k")
+    network = at_rest(1)
+    options = {"fields": [U], "domain": SQUARE, "draws": 0, "parameters": {k: Learnable(initial=0.0)}}
+    for equation in (Eq(U.diff(X), sqrt(k) + 1), Eq(U.diff(X) + sqrt(k) * (U + 1), 1)):
+        rule = declare(equation, name="root", **options)
+        with pytest.raises(NonFiniteError, match=r"rule `root` needs finite slopes.*16 of 16"):
+            Soft(rule).penalty(network, GRID, network(GRID)).backward()
+
+
+@pytest.mark.parametrize("equation", [Eq(GRADIENT, 1), Eq(acos(1 - U) + U.diff(X), 1)], ids=str)
+def test_a_rule_with_roots_is_not_compiled(equation):
+    network, rule = at_rest(1), declare(equation, fields=[U], domain=SQUARE, draws=0, name="front")
+    with pytest.warns(UserWarning, match="rule `front` is not compiled, runs eagerly"):
+        rule.compile()
+    with pytest.raises(NonFiniteError, match="rule `front` needs finite slopes"):
+        Soft(rule).penalty(network, GRID, network(GRID)).backward()
 
 
 def test_newton_steps_from_rest():
