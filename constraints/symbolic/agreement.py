@@ -9,6 +9,7 @@ import sympy
 
 from constraints.domains import Cuboid
 from constraints.errors import InfeasibleError
+from constraints.sets.zero import Zero
 from constraints.symbolic.conditions import Pin
 from constraints.symbolic.field_equation import FieldEquation
 from constraints.symbolic.pins import require_agreement
@@ -29,9 +30,17 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
         if first.fields != second.fields:
             continue
         pins = [c for c in second.conditions if isinstance(c, Pin) and _meets(first, c)]
-        broken = _broken_value(first, pins) or _broken_equation(first, pins)
+        broken = _broken_value([first], pins) or _broken_equation(first, pins)
         if broken:
             raise InfeasibleError(f"rules `{one}` and `{two}`: conditions contradict each other: {broken}")
+    for two, second in rules.items():
+        for pin in (c for c in second.conditions if isinstance(c, Pin)):
+            same = {n: r for n, r in rules.items() if n != two and r.fields == second.fields and _meets(r, pin)}
+            several = {n: r for n, r in same.items() if isinstance(r.constraint, Zero) and r.pointwise()}
+            broken = _broken_value(list(several.values()), [pin]) if len(several) > 1 else ""
+            if broken:
+                named = ", ".join(f"`{name}`" for name in several)
+                raise InfeasibleError(f"rules {named} and `{two}`: conditions contradict each other: {broken}")
     for (one, first), (two, second) in itertools.combinations(rules.items(), 2):
         if first.fields != second.fields:
             continue
@@ -51,11 +60,12 @@ def _meets(rule: FieldEquation, pin: Pin) -> bool:
     return reaches and all(low[i] <= start and end <= high[i] for i, start, end in pin.extent)
 
 
-def _broken_value(rule: FieldEquation, pins: Sequence[Pin]) -> str:
+def _broken_value(rules: Sequence[FieldEquation], pins: Sequence[Pin]) -> str:
     """The place of a condition that breaks what linear equations make of a field everywhere; empty where none does."""
     symbols: dict[int, sympy.Symbol] = {}
     equations = []
-    for expression, own in rule.pointwise():
+    equal = [rule for rule in rules if isinstance(rule.constraint, Zero)]
+    for expression, own in (one for rule in equal for one in rule.pointwise()):
         for field, symbol in own.items():
             symbols.setdefault(field, sympy.Dummy(f"field {field}", real=True))
             expression = expression.xreplace({symbol: symbols[field]})
@@ -64,13 +74,13 @@ def _broken_value(rule: FieldEquation, pins: Sequence[Pin]) -> str:
             and sympy.Poly(expression, *symbols.values()).total_degree() == 1
         ):
             equations.append(expression)
-    coordinates = _coordinates(rule)
+    coordinates = _coordinates(rules[0])
     for solution in sympy.solve(equations, list(symbols.values()), dict=True) if equations else []:
         for pin in pins:
             value = solution.get(symbols.get(pin.field))
             if value is None or value.free_symbols & set(symbols.values()):
                 continue
-            if _differs(pin.apply(value, coordinates), (value, pin.value), _place(rule, pin)):
+            if _differs(pin.apply(value, coordinates), (value, pin.value), _place(rules[0], pin)):
                 return (
                     f"one gives the field the value {value} everywhere, which breaks the other at "
                     f"{coordinates[pin.axis]} = {pin.at}"
@@ -94,15 +104,24 @@ def _broken_equation(rule: FieldEquation, pins: Sequence[Pin]) -> str:
             place: dict[sympy.Symbol, sympy.Expr] = {}
             for field in symbols:
                 place |= _place(rule, side[field])
-            if _differs(there, [part.subs(values) for part in sympy.Add.make_args(expression)], place):
-                return f"the values of one at {coordinates[axis]} = {at} break the equation of the other"
+            equal = isinstance(rule.constraint, Zero)
+            if _differs(there, [part.subs(values) for part in sympy.Add.make_args(expression)], place, equal=equal):
+                what = "equation" if equal else "inequality"
+                return f"the values of one at {coordinates[axis]} = {at} break the {what} of the other"
     return ""
 
 
-def _differs(gap: sympy.Expr, parts: Sequence[sympy.Expr], place: Mapping[sympy.Symbol, sympy.Expr]) -> bool:
+def _differs(
+    gap: sympy.Expr,
+    parts: Sequence[sympy.Expr],
+    place: Mapping[sympy.Symbol, sympy.Expr],
+    *,
+    equal: bool = True,
+) -> bool:
     """Whether a gap at a place is more than rounding of the size of its parts; False where it has no value."""
     size = sum(abs(complex(sympy.N(part.subs(place)))) for part in parts) or 1.0
-    return abs(complex(sympy.N(gap.subs(place)))) > 1e-8 * size
+    value = complex(sympy.N(gap.subs(place)))
+    return (abs(value) if equal else value.real) > 1e-8 * size
 
 
 def _place(rule: FieldEquation, pin: Pin) -> dict[sympy.Symbol, sympy.Expr]:

@@ -20,6 +20,7 @@ from constraints.symbolic.construction import construct
 from constraints.symbolic.extent import Bounds, covers, even, hull
 from constraints.symbolic.potential import Row, annihilates, find_potentials
 from constraints.symbolic.terms import Equation
+from constraints.symbolic.trial import MeetingError
 
 __all__ = ["Architecture", "Conditioned", "Potentials", "Structured", "bounds_of", "find_architecture"]
 
@@ -221,7 +222,7 @@ def find_architecture(
         bounds = bounds_of(domain)
         try:
             return Conditioned([_on_part(one, bounds) for one in found], coordinates, fields, bounds)
-        except UnsupportedError as error:
+        except (UnsupportedError, MeetingError) as error:
             return str(error)
     everywhere = all(term.place == tuple(coordinates) for one in renamed for term in one.terms.values())
     if fields == 1 or not everywhere or isinstance(domain, Boundary):

@@ -152,6 +152,9 @@ class FieldEquation(FieldRule):
         self.nodes, self._resolved = nodes, True
         with naming(f"rule `{self.name}`"):
             equations = [self._read(gap) for gap in gaps]
+        for one in equations:
+            if not one.terms:
+                raise SpecificationError(f"rule `{self.name}`: an equation needs to speak of a field, got {one.shown}")
         self._integrands = [part for one in equations for part in one.integrands]
         values = [one.part(e) for one in equations for integrand in one.integrands for e in integrand.values]
         at_boundary = normal(*self.coordinates) if isinstance(self.domain, Boundary) else ()
@@ -163,7 +166,7 @@ class FieldEquation(FieldRule):
         self._constant = not seen & {*self.coordinates, *at_boundary}
         self._around: Bounds = bounds_of(self.domain)
         self.architecture, reason = self._find_architecture(equations, all(equal), structure)
-        self.soft_because, self._unshaped = soft_because or reason, soft_because
+        self.soft_because = soft_because or reason
 
     def _read(self, gap: sympy.Expr) -> Equation:
         ranges = with_limits(gap, self.ranges)
@@ -259,13 +262,11 @@ class FieldEquation(FieldRule):
         return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
 
     def pointwise(self) -> list[tuple[sympy.Expr, dict[int, sympy.Symbol]]]:
-        """Equations between values of the fields at one point, as `Eq(u**2, x)`: each with the symbol of each field.
+        """What is 0, or at most 0, of values of the fields at one point, each with the symbol of its fields: `Eq(u**2, x)`.
 
         Of real coordinates; equations with parameters are left out.
         """
         names = {s: _real(s) for s in self.coordinates}
-        if not isinstance(self.constraint, Zero):
-            return []
         found = []
         for equation in (e.renamed(names) for e in self.equations):
             plain = all(not any(t.orders) and t.place == tuple(names.values()) for t in equation.terms.values())
@@ -484,7 +485,7 @@ class FieldEquation(FieldRule):
                 why=self.architecture.why,
             )
         derivatives = f"derivatives up to order {self.order}" if self.order else "no derivatives"
-        soft = f"; not Hard: {self._unshaped}" if self._unshaped else ""
+        soft = f"; not Hard: {self.soft_because}"
         return Explanation(
             rule=self.name,
             kind=f"{f'{count} {many[kinds]}' if count > 1 else kinds} of {on}",

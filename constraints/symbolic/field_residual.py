@@ -42,7 +42,7 @@ class FieldResidual:
         watched: whether slopes may have no limit, or not be finite, where residuals are.
 
     Raises:
-        SpecificationError: a symbol that nobody declared, an equation that does not speak of a field.
+        SpecificationError: a symbol that nobody declared.
 
     Example:
         >>> from constraints.symbolic.terms import read_equation
@@ -67,6 +67,7 @@ class FieldResidual:
         self._fragile: list[bool] = []
         self.watched = False
         places: dict[Place, list[DifferentialOperator]] = {}
+        dimension = next((len(term.place) for equation in equations for term in equation.terms.values()), 0)
         for equation in equations:
             free = {s for term in equation.terms.values() for p in term.place for s in p.free_symbols}
             unknown = (equation.expression.free_symbols | free) - set(known) - set(equation.terms)
@@ -77,12 +78,10 @@ class FieldResidual:
                 raise SpecificationError(
                     f"every symbol needs to be a coordinate or a parameter, got {', '.join(names)}{hint}"
                 )
-            if not equation.terms:
-                raise SpecificationError(f"an equation needs to speak of a field, got {equation.expression}")
             expression, asked = _collapse(equation)
             read = exact(expression, dict(known))
             functions.append((RealFunction(read), asked))
-            differentiated = {name for name, *_ in asked} | {s.name for s in list(known.values())[len(asked[0][1]) :]}
+            differentiated = {name for name, *_ in asked} | {s.name for s in list(known.values())[dimension:]}
             self._limits.append(SlopeLimits(read, [s for s in read.free_symbols if s.name in differentiated]))
             self._fragile.append(any(s.name in differentiated for s in fragile_symbols(read)))
             ends = {s.name for e in read.atoms(*WITH_ENDS) for s in e.free_symbols}

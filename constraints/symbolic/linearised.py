@@ -21,9 +21,13 @@ from constraints.symbolic.field_equation import FieldEquation
 __all__ = ["Linearised", "Polynomials", "find_imbalance", "linearise"]
 
 LOW = 4  # the degree of polynomials that show the size of an equation: derivatives are of this order at most
-SLOW = 3  # the degree of the weights in a condition of solvability
-ENOUGH = SLOW + 4  # the degree of fields that tell such weights from all others: the degree and the orders together
-UNSEEN = 1e-14  # what equations see of any field under such weights, of their size: rounding
+SLOW, SLOW_1D = (
+    3,
+    14,
+)  # the degree of the weights in a condition of solvability; along a line exponentials are near some
+ENOUGH, ENOUGH_1D = SLOW + 4, 30  # the degree of fields that tell such weights from all others
+UNSEEN, UNSEEN_1D = 1e-14, 1e-9  # what equations see of any field under such weights, of their size: rounding
+NAMED = 1e-5  # of the largest weight: rules of a smaller one have no part in a contradiction
 RANDOM = 32  # degrees of the random field
 ROUNDING = 1e-6  # of the size of all sources
 LEAST = 1e-3  # of what flows in and out: a smaller imbalance may be the user's rounding
@@ -134,7 +138,7 @@ def linearise(rules: Mapping[str, FieldEquation], space: Polynomials) -> Lineari
     slopes, units, linear, spaces = [], [], [], []
     count = space.degree + 3
     for rule in rules.values():
-        slow = Polynomials(*_own_bounds(rule, space), SLOW)
+        slow = Polynomials(*_own_bounds(rule, space), _slow(space))
         points, roots = _points(rule, slow, count)
         residual, slope = rule.linearise(space, start, points)
         predicted = residual + torch.einsum("pmfk,fk->pm", slope, other - start)
@@ -162,14 +166,16 @@ def find_imbalance(rules: Mapping[str, FieldEquation], space: Polynomials) -> st
     r"""Why the linear rules have no solution together; empty where they may have one.
 
     Weights of the equations under whose integral no field is seen, :math:`\sum_i \int \lambda_i L_i u = 0`, must not
-    see the sources either (Fredholm's alternative). Those that are polynomials of a low degree are found exactly; the
-    sources are integrated by three of Gauss's rules, and what these do not resolve is no imbalance.
+    see the sources either (Fredholm's alternative). Those that are nearly polynomials of a low degree are found; the
+    sources are integrated by several of Gauss's rules, and what these do not resolve is no imbalance.
 
     Args:
         rules: of the same fields.
         space: polynomials over the box of all.
     """
-    system = linearise(rules, Polynomials(space.low, space.high, max(space.degree, ENOUGH)))
+    line = len(space.low) == 1
+    enough, unseen_size = (ENOUGH_1D, UNSEEN_1D) if line else (ENOUGH, UNSEEN)
+    system = linearise(rules, Polynomials(space.low, space.high, max(space.degree, enough)))
     kept = [(name, rule, i) for i, (name, rule) in enumerate(rules.items()) if system.linear[i]]
     if not kept:
         return ""
@@ -177,16 +183,21 @@ def find_imbalance(rules: Mapping[str, FieldEquation], space: Polynomials) -> st
     for _, rule, i in kept:
         basis = _weights(rule, system.spaces[i], system.count)
         seen.append(torch.einsum("pmc,pq->mqc", system.slopes[i], basis).flatten(0, 1))
-    left, sizes, _ = torch.linalg.svd(torch.cat(seen))
-    rank = int((sizes > UNSEEN * sizes.max().clamp(min=1.0)).sum())
+    together = torch.cat(seen)
+    if line:  # each polynomial by what all rules see of it, so that high ones, of large derivatives, do not outweigh
+        together = together / torch.cat([s.flatten(0, 1) for s in system.slopes]).norm(dim=0).clamp(min=1e-300)
+    left, sizes, _ = torch.linalg.svd(together)
+    rank = int((sizes > unseen_size * sizes.max().clamp(min=1.0)).sum())
     unseen = left[:, rank:]
-    sums = [_sums(kept, system, unseen, n * system.count) for n in (2, 3, 4)]
+    sums = [_sums(kept, system, unseen, n * system.count) for n in ((2, 3, 5, 7, 4) if line else (2, 3, 4))]
     value, worst, flow, size = sums[-1]
     imbalance, error = float(value.norm()), max(float((value - other[0]).norm()) for other in sums[:-1])
     if imbalance <= max(ROUNDING * size, LEAST * flow, 4.0 * error):
         return ""
-    shares = [float((part.mT @ weight).norm()) for part, weight in zip(seen, worst, strict=True)]
-    named = ", ".join(f"`{name}`" for (name, *_), share in zip(kept, shares, strict=True) if share > 0.01 * max(shares))
+    shares = [float(weight.norm()) for weight in worst]
+    named = ", ".join(
+        f"`{name}`" for (name, *_), share in zip(kept, shares, strict=True) if share > NAMED * max(shares)
+    )
     return (
         f"rules {named} have no solution together: whatever the fields are, {100 * imbalance / flow:.3g} % of their "
         f"sources remain. What flows in must flow out: check that sources and values at the boundary are in balance"
@@ -211,6 +222,10 @@ def _sums(kept: Kept, system: Linearised, unseen: Tensor, count: int) -> tuple[T
     for one, weight in zip(integrands, worst, strict=True):
         flow += float((one * weight.reshape(one.shape[1:])).sum(dim=2).abs().sum())
     return value, list(worst), flow, size
+
+
+def _slow(space: Polynomials) -> int:
+    return SLOW_1D if len(space.low) == 1 else SLOW
 
 
 def _nothing(operator: DifferentialOperator, points: Tensor) -> Tensor:

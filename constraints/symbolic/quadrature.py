@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -24,33 +23,44 @@ class Integrand:
     """An integrand at the nodes of its integral.
 
     Attributes:
-        values: at each node, by the lengths of the intervals.
-        weights: `(1 + 2 k axes, nodes)`: those of the integral; along each axis those of Legendre coefficients, the `k`
-            highest that the nodes tell, and `k` of half their degree.
-        axes: how many.
+        values: at each node, by the lengths of the intervals; the last variable varies fastest.
+        weights: of the nodes along each variable, `(count,)`.
+        coefficients: by their weights, of Legendre's polynomials along each variable, `(2 k, count)`: the `k` highest
+            degrees that the nodes tell, and `k` of half their degree.
+        axes: how many variables.
     """
 
     values: tuple[sympy.Expr, ...]
     weights: Tensor
+    coefficients: Tensor
     axes: int
 
     def map(self, function: Callable[[sympy.Expr], sympy.Expr]) -> Integrand:
         """With other values."""
-        return Integrand(tuple(function(value) for value in self.values), self.weights, self.axes)
+        return replace(self, values=tuple(function(value) for value in self.values))
 
     def error(self, values: Tensor) -> Tensor:
         """What Gauss's rule misses, of the integral of the size, `(n, nodes)` to `(n,)`.
 
         The rule is exact to twice the degree of the highest coefficients. From theirs the series falls on to there by
-        the square of the factor by which it fell from half of it. What follows may be as much again.
+        the square of the factor by which it fell from half of it. What follows may be as much again. Coefficients are
+        those along each line of nodes, of which the sizes are summed: a ridge at an angle is smooth once it is summed.
         """
         tiny = torch.finfo(values.dtype).tiny
-        weights = self.weights.to(values)
-        size = values.abs() @ weights[0]
-        coefficients = (values @ weights[1:].mT).abs() / size.clamp(min=tiny)[:, None]
-        highest, middle = coefficients.unflatten(1, (self.axes, 2, -1)).amax(dim=-1).unbind(-1)
-        error: Tensor = (2.0 * highest * (highest / middle.clamp(min=tiny)).square()).clamp(max=1.0).amax(dim=-1)
-        return error
+        weights, table = self.weights.to(values), self.coefficients.to(values)
+        cube = values.reshape(-1, *[len(weights)] * self.axes)
+        size = cube.abs()
+        for _ in range(self.axes):
+            size = size @ weights
+        found = torch.zeros_like(size)
+        for axis in range(1, self.axes + 1):
+            lines = (cube.movedim(axis, -1) @ table.mT).abs().movedim(-1, 1)
+            for _ in range(self.axes - 1):
+                lines = lines @ weights
+            highest, middle = (lines / size.clamp(min=tiny)[:, None]).unflatten(1, (2, -1)).amax(dim=-1).unbind(-1)
+            error = 2.0 * highest * (highest / middle.clamp(min=tiny)).square()
+            found = torch.maximum(found, error.clamp(max=1.0))
+        return found
 
 
 def by_quadrature(e: sympy.Expr, nodes: int | None) -> sympy.Expr:
@@ -85,13 +95,11 @@ def integrands(e: sympy.Expr, nodes: int | None) -> list[Integrand]:
             continue
         count, axes = nodes or _count(integral), len(integral.limits)
         z, w = _rule(count)
-        rows = [_product([w] * axes)]
         several = max(2, count // 8)
         degrees = [top - 1 - i for top in (count, count // 2 + 1) for i in range(several)]
-        for axis, degree in itertools.product(range(axes), degrees):
-            rows.append(_product([w * _scaled(degree, z) if i == axis else w for i in range(axes)]))
+        table = np.stack([w * _scaled(degree, z) for degree in degrees])
         values = _values(integral, integral.function, nodes)
-        found.append(Integrand(tuple(values), torch.from_numpy(np.stack(rows)), axes))
+        found.append(Integrand(tuple(values), torch.from_numpy(w), torch.from_numpy(table), axes))
     return found
 
 

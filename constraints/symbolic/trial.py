@@ -11,14 +11,18 @@ import sympy
 import torch
 
 from constraints.errors import InfeasibleError, UnsupportedError
-from constraints.symbolic.conditions import AxisCondition, Period, Pin, Surface
+from constraints.symbolic.conditions import AxisCondition, Mirror, Period, Pin, Surface
 from constraints.symbolic.extent import Bounds, covers
 from constraints.sympy_input import as_expression
 
 if TYPE_CHECKING:
     from constraints.symbolic.construction import Construction
 
-__all__ = ["try_conditions", "try_surfaces"]
+__all__ = ["MeetingError", "try_conditions", "try_surfaces"]
+
+
+class MeetingError(InfeasibleError):
+    """Conditions that no continuous field obeys where their places meet, as at the corners of a driven cavity."""
 
 
 def try_conditions(
@@ -50,7 +54,8 @@ def try_conditions(
                     f"sides: embed one of them as Soft"
                 )
             where = _meeting(c, lacking, conditions, coordinates, places, rounding)
-            raise InfeasibleError(
+            everywhere = any(isinstance(one, Mirror) for one in conditions)
+            raise (InfeasibleError if everywhere else MeetingError)(
                 f"conditions contradict each other where they meet: those along {x} do not hold at {where} "
                 f"together with those along other coordinates"
             )

@@ -312,7 +312,9 @@ def _advise(folder: str, console: Console) -> int:
 
 def _track(folder: str, uri: str | None, console: Console) -> int:
     store = Store(folder)
-    store.manifest()
+    accounts = take_accounts(store.manifest(), store.cells(), [], [], [])
+    if accounts.missing:
+        console.print(accounts.summary, markup=False, style="yellow", soft_wrap=True)
     made = Tracker(uri).track(store, say=console.print)
     if made is None:
         return FAILED

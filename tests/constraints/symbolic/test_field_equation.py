@@ -305,3 +305,28 @@ def test_slips_have_an_error_each():
         declare(Eq(U.diff(T), 0), draws=2.5, **told)
     with pytest.raises(SpecificationError, match="of which coordinates it is"):
         declare(Eq(U.diff(T), 0), fields=[U], domain=Cuboid([0.0, 0.0], [1.0, 1.0]))
+
+
+RIDGE = exp(-((50 * (X - T)) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("equation", "warns"),
+    [
+        (Eq(sympy.Integral(U, (X, 0, 1)), sympy.Integral(exp(-((X - 0.3) ** 2) * 9), (X, 0, 1))), False),
+        (Eq(sympy.Integral(U, (X, 0, 1)), sympy.Integral(exp(-((X - 0.3) ** 2) * 5000), (X, 0, 1))), True),
+        (Eq(sympy.Integral(U, (X, 0, 1)), sympy.Integral(exp(-((X - T) ** 2)), (X, 0, 1))), False),
+        (Eq(sympy.Integral(U, (X, 0, 1)), sympy.Integral(exp(-((X - T) ** 2) * 5000), (X, 0, 1))), True),
+        (Eq(sympy.Integral(U, (X, 0, 1), (T, 0, 1)), sympy.Integral(RIDGE, (X, 0, 1), (T, 0, 1))), True),
+        (Eq(sympy.Integral(U * RIDGE, (X, 0, 1), (T, 0, 1)), 1), True),
+        (Eq(sympy.Integral(U * exp(X - T), (X, 0, 1), (T, 0, 1)), 1), False),
+        (Eq(sympy.Integral(X * U, (X, -1, 1)), 0), False),
+    ],
+    ids=str,
+)
+def test_integrals_of_what_is_known_and_along_diagonals(equation, warns, recwarn):
+    """A ridge at an angle looks smooth once it is summed along the other coordinate."""
+    rule = declare(equation, fields=[U], nodes=33 if equation.lhs.limits[0][1] == -1 else None)
+    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    assert rule.quantity(network, torch.rand(5, 2)).shape == (5, 1)
+    assert any("does not resolve an integral" in str(one.message) for one in recwarn) is warns

@@ -12,6 +12,7 @@ from constraints import (
     Monitor,
     Soft,
     SpecificationError,
+    UnsupportedError,
     check_problem,
     declare,
     equations,
@@ -461,3 +462,71 @@ def test_a_long_box_is_no_contradiction():
         [Eq(-u.diff(X, 2) - u.diff(Y, 2), 1), Eq(u.subs(X, 0), 0), insulated], (u,), {X: (0, 1000), Y: (0, 1)}
     )
     assert check_problem(long).contradiction == ""
+
+
+LINE = {X: (0, 1)}
+SLOPE, CURVATURE = U1.diff(X), U1.diff(X, 2)
+
+
+@pytest.mark.parametrize(
+    ("statements", "contradicts"),
+    [
+        ([Eq(SLOPE, U1), Eq(NAME(0), 1), Eq(NAME(1), 1)], True),
+        ([Eq(SLOPE, U1), Eq(NAME(0), 1), Eq(NAME(1), sympy.E)], False),
+        ([Eq(CURVATURE + pi**2 * U1, sin(pi * X)), Eq(NAME(0), 0), Eq(NAME(1), 0)], True),  # resonance
+        ([Eq(CURVATURE + pi**2 * U1, sin(2 * pi * X)), Eq(NAME(0), 0), Eq(NAME(1), 0)], False),
+        ([Eq(CURVATURE - U1, 1), Eq(NAME(0), 0), Eq(SLOPE.subs(X, 0), 0), Eq(NAME(1), 0)], True),
+        ([Eq(1e-6 * CURVATURE + SLOPE, 1), Eq(NAME(0), 0), Eq(NAME(1), 0)], False),  # a layer
+        ([Eq(1e-6 * CURVATURE - U1, 1), Eq(NAME(0), 0), Eq(NAME(1), 0)], False),
+        ([Eq(SLOPE, 1000 * (cos(X) - U1)), Eq(NAME(0), 0)], False),
+        ([Eq(CURVATURE, sympy.Heaviside(X - Rational(37, 100))), Eq(NAME(0), 0), Eq(NAME(1), 0)], False),
+        (
+            [Eq(U1.diff(X, 4), 1), *(Eq(U1.diff(X, k).subs(X, c), 0) for k, c in ((0, 0), (1, 0), (2, 1), (3, 1)))],
+            False,
+        ),
+        ([Eq(U1.diff(X, 4), 1), *(Eq(U1.diff(X, k).subs(X, c), 0) for k, c in ((2, 0), (3, 0), (2, 1), (3, 1)))], True),
+    ],
+    ids=str,
+)
+def test_linear_equations_along_a_line(statements, contradicts):
+    found = check_problem(problem(statements, (U1,), LINE)).contradiction
+    assert ("have no solution together" in found) is contradicts
+
+
+@pytest.mark.parametrize("equation", [0, 1, 2])
+def test_random_linear_equations_of_order_two(equation):
+    draw = torch.Generator().manual_seed(equation)
+    a, b, c = (6 * torch.rand(3, generator=draw, dtype=torch.float64) - 3).tolist()
+    enough = [Eq(CURVATURE + a * SLOPE + b * U1, sin(3 * X)), Eq(NAME(0), c), Eq(SLOPE.subs(X, 1) + 2 * NAME(1), 1)]
+    assert check_problem(problem(enough, (U1,), LINE)).contradiction == ""
+    assert "no solution" in check_problem(problem([*enough, Eq(NAME(1), 7)], (U1,), LINE)).contradiction
+
+
+def test_a_contradiction_of_mass_names_all_its_rules():
+    rules = problem([HEAT, *(Eq(U.diff(X).subs(X, c), 0) for c in (0, 1)), Eq(NAME(X, 0), 1), Eq(NAME(X, 1), 2)])
+    assert check_problem(rules).contradiction.startswith("rules `rule0`, `rule1`, `rule2`, `rule3`, `rule4` have no")
+
+
+def test_algebraic_equations_of_several_rules_against_a_wall():
+    first, second = Function("v")(X, Y), Function("w")(X, Y)
+    told = [Eq(first - second, X), Eq(first + second, Y)]
+    for wall, contradicts in ((1, True), (Y / 2, False)):
+        rules = problem([*told, Eq(first.subs(X, 0), wall)], (first, second), SQUARE)
+        assert ("rules `rule0`, `rule1` and `rule2`" in check_problem(rules).contradiction) is contradicts
+
+
+@pytest.mark.parametrize(("lowest", "contradicts"), [(1, True), (0, False), (-Y, False), (Y / 2, True)], ids=str)
+def test_an_inequality_against_a_wall(lowest, contradicts):
+    rules = problem([lowest <= V, Eq(V.subs(X, 0), 0), Eq(V.diff(X), 0)], (V,), SQUARE)
+    assert ("break the inequality" in check_problem(rules).contradiction) is contradicts
+
+
+def test_a_driven_cavity_in_one_list():
+    """Its lid and walls meet at corners in a jump: no continuous field obeys all, Soft may come near it."""
+    walls = [Eq(V.subs(X, 0), 0), Eq(V.subs(X, 1), 0), Eq(V.subs(Y, 0), 0), Eq(V.subs(Y, 1), 1)]
+    cavity = declare(walls, fields=[V], domain=SQUARE)
+    assert "Hard" not in cavity.explain().embeddings and "where they meet" in cavity.explain().why
+    x = torch.rand(4, 2)
+    assert Soft(cavity).penalty(nn.Linear(2, 1), x, x).isfinite()
+    with pytest.raises(UnsupportedError, match="where they meet"):
+        Hard(cavity)
