@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.functional.orbits import last_of_orbit
-from constraints.functional.precision import one_precision
+from constraints.functional.precision import at_least_single, forward_in_own_precision, one_precision
 from constraints.networks.groups import FiniteGroup, as_module
 from constraints.networks.known_groups import Permutations
 from constraints.networks.representation import Representation
@@ -25,6 +25,7 @@ class Averaged(nn.Module):
     Invariant or equivariant to rounding (of a symmetric input the same terms are summed in another order), as smooth as
     the network, and it costs :math:`|G|` evaluations, which are one batch. It holds for networks that treat samples
     alike and without chance: in evaluation mode, then; in training dropout breaks it, and batch normalisation keeps it.
+    Autocast is off inside, for the network too: in half precision alike samples get answers that differ visibly.
 
     Args:
         network: `(batch, ...)` to `(batch, ...)`.
@@ -49,6 +50,7 @@ class Averaged(nn.Module):
         self.network = network
         self.representation = representation
 
+    @forward_in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """The mean, `(batch, ..., *event)` to what the network gives."""
         group = self.representation.group
@@ -56,7 +58,8 @@ class Averaged(nn.Module):
         _require_batch(x, group.event_dim, "Averaged")
         with one_precision("`Averaged`", self.network, x):
             y: Tensor = self.network(group.orbit(x).flatten(0, 1))
-        return _turned_back(y.unflatten(0, (len(group), x.shape[0])), self.representation).mean(dim=0)
+        y = at_least_single(y).unflatten(0, (len(group), x.shape[0]))
+        return _turned_back(y, self.representation).mean(dim=0)
 
 
 @final
@@ -103,6 +106,7 @@ class Canonicalised(nn.Module):
         self.representation = representation
         self.key = None if key is None else as_module(key)
 
+    @forward_in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """What the network gives of the representatives, turned back."""
         group = self.representation.group
@@ -119,6 +123,7 @@ class Canonicalised(nn.Module):
             y: Tensor = self.network(representative.reshape(x.shape))
         if self.representation.invariant:
             return y
+        y = at_least_single(y)
         turned = _turned_back(y.expand(len(group), *y.shape), self.representation)
         weights = leads.to(y) / leads.sum(dim=0)
         return (turned * weights.reshape(*weights.shape, *[1] * (y.dim() - 1))).sum(dim=0)
