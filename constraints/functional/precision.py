@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nn_functional
 
 from constraints.errors import SpecificationError
+from constraints.functional.one_tensor import require_tensor
 
 __all__ = [
     "at_least_single",
@@ -39,11 +40,15 @@ def at_least_single(value: Tensor) -> Tensor:
 def own_precision(like: Tensor) -> AbstractContextManager[object]:
     """Switch autocast off on the device of a tensor.
 
+    Raises:
+        SpecificationError: no tensor, but a tuple of them, say.
+
     Example:
         >>> with torch.autocast("cpu", dtype=torch.bfloat16), own_precision(torch.zeros(1)):
         ...     (torch.ones(1, 2) @ torch.ones(2, 1)).dtype
         torch.float32
     """
+    require_tensor("a rule", like)
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.functional.one_tensor import require_tensor
 from constraints.functional.orbits import last_of_orbit
 from constraints.functional.precision import at_least_single, forward_in_own_precision, one_precision
 from constraints.networks.groups import FiniteGroup, as_module
@@ -58,6 +59,7 @@ class Averaged(nn.Module):
         _require_batch(x, group.event_dim, "Averaged")
         with one_precision("`Averaged`", self.network, x):
             y: Tensor = self.network(group.orbit(x).flatten(0, 1))
+        require_tensor("`Averaged`", y)
         y = at_least_single(y).unflatten(0, (len(group), x.shape[0]))
         return _turned_back(y, self.representation).mean(dim=0)
 
@@ -114,6 +116,7 @@ class Canonicalised(nn.Module):
         if isinstance(group, Permutations):
             with one_precision("`Canonicalised`", self.network, x):
                 sorted_output: Tensor = self.network(group.canonical(x))
+            require_tensor("`Canonicalised`", sorted_output)
             return sorted_output
         assert isinstance(group, FiniteGroup)
         orbit = group.orbit(x)
@@ -121,6 +124,7 @@ class Canonicalised(nn.Module):
         representative, leads = last_of_orbit(orbit.flatten(2) if x.dim() > 1 else orbit[..., None], keys)
         with one_precision("`Canonicalised`", self.network, x):
             y: Tensor = self.network(representative.reshape(x.shape))
+        require_tensor("`Canonicalised`", y)
         if self.representation.invariant:
             return y
         y = at_least_single(y)

@@ -21,6 +21,7 @@ from constraints.fields import (
     TransformedNetwork,
     push,
 )
+from constraints.functional.one_tensor import require_tensor
 from constraints.functional.precision import forward_in_own_precision, one_precision
 from constraints.symbolic.conditions import Condition, Period, Surface
 from constraints.symbolic.construction import construct
@@ -129,6 +130,7 @@ class ConditionedNetwork(nn.Module):
         self._require_points(x)
         with one_precision("`ConditionedNetwork`", self.network, x):
             y: Tensor = self.body(x)
+        require_tensor("`ConditionedNetwork`", y)
         self._require_fields(y.shape[-1])
         return y
 
