@@ -23,6 +23,7 @@ from constraints import (
 )
 from constraints.domains import Cuboid
 from constraints.embeddings import Hard
+from constraints.sampling import Uniform
 from constraints.testing import check_embedding, check_rule
 
 X, Y, T, NU = sympy.symbols("x y t nu")
@@ -305,3 +306,12 @@ def test_slips_have_an_error_each():
         declare(Eq(U.diff(T), 0), draws=2.5, **told)
     with pytest.raises(SpecificationError, match="of which coordinates it is"):
         declare(Eq(U.diff(T), 0), fields=[U], domain=Cuboid([0.0, 0.0], [1.0, 1.0]))
+
+
+@pytest.mark.parametrize("option", [{"draws": 7}, {"sampler": Uniform()}], ids=["draws", "sampler"])
+@pytest.mark.parametrize("condition", [Eq(U.subs({X: 0, T: 0}), 1), Eq(U.diff(X).subs(X, 0).subs(T, 1), 0)], ids=str)
+def test_draws_of_fixed_places_are_refused(condition, option):
+    told = {"fields": [U], "domain": {X: (0, 1), T: (0, 1)}}
+    with pytest.raises(SpecificationError, match="all coordinates are fixed"):
+        declare(condition, **told, **option)
+    declare([condition, Eq(U.subs(X, 0), T)], **told, **option)  # one that has a use
