@@ -181,6 +181,8 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
         >>> both(torch.tensor([[2.0, 0.1, 0.1]]))
         tensor([[0.6000, 0.2000, 0.2000]])
     """
+    for name, embedding in embeddings.items():  # errors of penalties call it so, too
+        embedding.key = embedding.key or name
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
         return network
