@@ -25,7 +25,9 @@ from constraints import (
     UnsupportedError,
     join,
 )
+from constraints.functional.one_tensor import require_batch, require_tensor
 from constraints.functional.precision import own_precision
+from constraints.rules.output_rule import distinct_names
 from dkmodels.balance import Balance, Term
 from dkmodels.checks import (
     bind,
@@ -71,7 +73,8 @@ class KnowledgeModule(LightningModule, ABC):
 
     Raises:
         SpecificationError: a rule names an output that does not exist, or is not an embedding; a rule that is called
-            "task" beside a balance.
+            "task" beside a balance; two columns of one name; when called, a network that gives several tensors.
+        ShapeError: when called, another number of outputs or inputs than names, or outputs that are squeezed.
         InfeasibleError: rules that contradict each other, of those that are imposed (not only measured).
 
     Example:
@@ -97,6 +100,10 @@ class KnowledgeModule(LightningModule, ABC):
         balance: Balance | None = None,
     ) -> None:
         super().__init__()
+        outputs, inputs = (
+            None if names is None else distinct_names(f"`{type(self).__name__}`", what, names)
+            for what, names in (("outputs", outputs), ("inputs", inputs))
+        )
         embeddings = dict(rules or {})
         for name, embedding in embeddings.items():
             if not isinstance(embedding, Embedding):
@@ -114,8 +121,7 @@ class KnowledgeModule(LightningModule, ABC):
         require_no_conflict(embeddings, width)
         self.decoding = Decoding(embeddings, outputs=width)
         self.rules = nn.ModuleDict(embeddings)
-        self.outputs = None if outputs is None else tuple(outputs)
-        self.inputs = None if inputs is None else tuple(inputs)
+        self.outputs, self.inputs = outputs, inputs
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.meters = RuleMeters()
@@ -182,6 +188,10 @@ class KnowledgeModule(LightningModule, ABC):
         `network` and `embeddings()` includes them.
         """
         y: Tensor = self.network(x)
+        require_tensor(f"`{type(self).__name__}`", y)
+        if self.outputs is not None:
+            what = f"the {len(self.outputs)} outputs {list(self.outputs)}"
+            require_batch(f"`{type(self).__name__}`", what, x, y)
         self._require_width("output", self.outputs, y)
         self._require_width("input", self.inputs, x)
         return y

@@ -26,7 +26,7 @@ class DecodedNetwork(nn.Module):
         outputs: see `Decoding`.
 
     Raises:
-        SpecificationError: a rule without an embedding; see `Decoding`, too.
+        SpecificationError: a rule without an embedding; no Decode rule; see `Decoding`, too.
         UnsupportedError: a sequential rule, whose answer depends on the answer before; see `Decoding`, too.
 
     Example:
@@ -43,6 +43,11 @@ class DecodedNetwork(nn.Module):
                 raise SpecificationError(
                     f"`DecodedNetwork` needs embeddings, such as Decode(rule), got {type(one).__name__} for `{name}`"
                 )
+        if not any(isinstance(one, Decode) for one in embeddings.values()):
+            given = ", ".join(f"{type(one).__name__} of `{name}`" for name, one in embeddings.items()) or "no rules"
+            raise SpecificationError(
+                f"`DecodedNetwork` needs a Decode rule, got {given}: the network alone is what is deployed then"
+            )
         sequential = [name for name, e in embeddings.items() if isinstance(e, Decode) and e.sequential]
         if sequential:
             raise UnsupportedError(

@@ -15,6 +15,7 @@ from constraints.embeddings.curved import intersect_rules
 from constraints.embeddings.embedding import Embedding
 from constraints.embeddings.overlapping import overlapping
 from constraints.errors import InfeasibleError, ShapeError, UnsupportedError, keyed
+from constraints.functional.one_tensor import require_tensor
 from constraints.functional.precision import one_precision
 from constraints.rules import AllowedClasses, CellRule, FieldRule, OutputRule, Rule, RuleSet
 from constraints.sets import Constraint, Squashing
@@ -98,7 +99,8 @@ class ConstrainedNetwork(nn.Module):
     1/256 of its size in bfloat16 and 1/2048 in float16.
 
     Raises:
-        ShapeError: when called, a network of another number of outputs.
+        ShapeError: when called, a network of another number of outputs, or one that squeezes them.
+        SpecificationError: when called, a network that gives several tensors.
 
     Example:
         >>> import torch
@@ -126,17 +128,20 @@ class ConstrainedNetwork(nn.Module):
         """The obeying answer."""
         with one_precision("`ConstrainedNetwork`", self.network, x):
             y: Tensor = self.network(x)
+        require_tensor(f"hard rules {self._keys()}", y)
         if self.outputs is not None and y.shape[-1:] != (self.outputs,):
             named = next((list(rule.output_names) for rule in self.rules() if rule.output_names), "")
-            keys = ", ".join(f"`{key}`" for key in self.keys)
             raise ShapeError(
-                f"hard rules {keys} need the {self.outputs} outputs {named} along the last dimension, got shape "
-                f"{tuple(y.shape)}"
+                f"hard rules {self._keys()} need the {self.outputs} outputs {named} along the last dimension, got "
+                f"shape {tuple(y.shape)}"
             )
         for key, rule, smooth in zip(self.keys, self.rules(), self.smooth, strict=True):
             with nullcontext() if torch.compiler.is_compiling() else keyed(key, rule.name):
                 y = rule.squash(y, x) if smooth else rule.enforce(y, x)
         return y
+
+    def _keys(self) -> str:
+        return ", ".join(f"`{key}`" for key in self.keys)
 
     def rules(self) -> list[OutputRule]:
         """The rules that are enforced, in their order."""
@@ -177,6 +182,8 @@ def join(network: nn.Module, embeddings: Mapping[str, Embedding], *, outputs: in
         >>> both(torch.tensor([[2.0, 0.1, 0.1]]))
         tensor([[0.6000, 0.2000, 0.2000]])
     """
+    for name, embedding in embeddings.items():  # errors of penalties call it so, too
+        embedding.key = embedding.key or name
     hard = {name: e.rule for name, e in embeddings.items() if isinstance(e, Hard)}
     if not hard:
         return network

@@ -84,8 +84,13 @@ class AugmentedLagrangian(Embedding):
         """
         constraint = self.rule.constraint
         value, context = self.differentiable(model, x, y)
+
+        def pulls(residual: Tensor) -> Tensor:
+            equal = torch.arange(residual.shape[-1], device=residual.device) < constraint.equalities
+            return equal | (self.multiplier.to(residual) + self.rho.to(residual) * residual > 0)
+
         with own_precision(y), self.named():
-            residual = constraint.residual(value, context)
+            residual = constraint.residual_where(value, context, pulls)
         residual = residual.reshape(-1, residual.shape[-1])
         self._fit(residual)
         equal = torch.arange(residual.shape[-1], device=residual.device) < constraint.equalities

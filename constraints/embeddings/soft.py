@@ -102,7 +102,13 @@ class Soft(Embedding):
         found = self.rule.squares(model, x) if self.penalised is squared else None
         if found is None:
             return None
-        found = replace(found, weight=self.weight * found.weight)
+        rows = found.residual
+
+        def named(points: Tensor) -> Tensor:
+            with self.named():
+                return rows(points)
+
+        found = replace(found, residual=named, weight=self.weight * found.weight)
         if self.emphasis is None or not self.training:
             return found
         if self.emphasis.due:

@@ -161,16 +161,19 @@ def solve_polytope(
     result = point.to(dtype)
     with torch.no_grad():
         tolerance = certified_tolerance(dtype)
-        violation = _violation(result.double(), factors, low, high, target, given, tolerance)
-    if not torch.compiler.is_compiling() and bool((violation > tolerance).any()):
-        left = ((violation > tolerance) & ~empty).nonzero().squeeze(-1)
+        violation, missed = _violation(result.double(), factors, low, high, target, given, tolerance)
+        missed = missed > torch.finfo(dtype).eps
+    if not torch.compiler.is_compiling() and bool(missed.any()):
+        left = (missed & ~empty).nonzero().squeeze(-1)
         with torch.no_grad():  # from a point almost inside all numbers are smaller, and so is rounding
             few = _samples(factors, left)
             bounds = [part[left] if part.dim() > 1 else part for part in (low, high, target)]
             closer, again, none = _project(point[left], few, *bounds)
             moved = torch.zeros_like(point).index_copy(0, left, closer - point[left])
             optimal, empty = optimal.index_copy(0, left, again), empty.index_copy(0, left, none)
-            after = _violation(closer.to(dtype).double(), few, bounds[0], bounds[1], bounds[2], given[left], tolerance)
+            after, _ = _violation(
+                closer.to(dtype).double(), few, bounds[0], bounds[1], bounds[2], given[left], tolerance
+            )
             violation = violation.index_copy(0, left, after)
         result = (point + moved).to(dtype)
     flags = (part.reshape(shape[:-1]) for part in (optimal, empty))
@@ -187,7 +190,7 @@ def _project(
             base = base - _apply(factors.inverse, _apply(factors.equal, base) - target)
     none = torch.zeros(given.shape[0], dtype=torch.bool, device=given.device)
     if factors.equal.shape[-2]:
-        gap = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target, given.detach(), 1e-8)
+        gap, _ = _violation(base.detach(), factors, -_infinite(low), _infinite(high), target, given.detach(), 1e-8)
         none = gap > 1e-8  # the least squares solution is no solution
     if not factors.matrix.shape[-2]:
         return base, ~none, none
@@ -262,10 +265,12 @@ def _(
 
 def _violation(
     point: Tensor, factors: PolytopeFactors, low: Tensor, high: Tensor, target: Tensor, value: Tensor, tolerance: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """The worst violation of each sample, `(batch,)`, relative to the terms of its row, `|A| |y| + |b|`.
 
-    What rounding of the value in float64 does to a point that is much smaller is added to the terms.
+    What rounding of the value in float64 does to a point that is much smaller is added to the terms. The second answer
+    is relative to the largest terms of the point alone, in units of `64 sqrt(n)` as `default_tolerance` has it: what a
+    projection of the point again mends; 0 for points that are 0 to the rounding of the value.
     """
     position = _apply(factors.matrix, point)
     m = factors.matrix.shape[-2]
@@ -273,18 +278,22 @@ def _violation(
     rounding = 64.0 * torch.finfo(torch.float64).eps / tolerance
     reach = rounding * torch.linalg.vector_norm(value.detach(), ord=torch.inf, dim=-1, keepdim=True)
     sizes = point.abs()
-    beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
-    bound = torch.where(position > high, high, low).abs()  # infinite only where nothing is beyond
-    terms = torch.addcmul(bound + _apply(factors.matrix.abs(), sizes), factors.norms[..., :m], reach)
-    worst = beyond / terms.clamp(min=tiny)
-    parts = [worst.amax(dim=-1)] if m else []
+    parts = []
+    if m:
+        beyond = torch.maximum(position - high, low - position).clamp(min=0.0)
+        bound = torch.where(position > high, high, low).abs()  # infinite only where nothing is beyond
+        own = bound + _apply(factors.matrix.abs(), sizes)
+        parts.append((beyond, own, factors.norms[..., :m]))
     if factors.equal.shape[-2]:
         gap = (_apply(factors.equal, point) - target).abs()
-        terms = _apply(factors.equal.abs(), sizes) + factors.norms[..., m:] * reach + target.abs()
-        parts.append((gap / terms.clamp(min=tiny)).amax(dim=-1))
-    if len(parts) == 2:
-        return torch.maximum(*parts)
-    return parts[0] if parts else point.new_zeros(point.shape[0])
+        parts.append((gap, _apply(factors.equal.abs(), sizes) + target.abs(), factors.norms[..., m:]))
+    if not parts:
+        return point.new_zeros(point.shape[0]), point.new_zeros(point.shape[0])
+    worst = [(off / torch.addcmul(own, norms, reach).clamp(min=tiny)).amax(dim=-1) for off, own, norms in parts]
+    off = torch.stack([part[0].amax(dim=-1) for part in parts]).amax(dim=0)
+    own = torch.stack([torch.where(off > 0, own, 0.0).amax(dim=-1) for off, own, _ in parts]).amax(dim=0)
+    clear = own > tolerance * reach.squeeze(-1)
+    return torch.stack(worst).amax(dim=0), torch.where(clear, off / own, 0.0) / (64.0 * math.sqrt(point.shape[-1]))
 
 
 def _infinite(bound: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from torch import Tensor, nn
-from torch.nn import functional as nn_functional
 
+from constraints.functional.precision import at_least_single, linear_in_single
 from constraints.networks.chain import is_convex, read_chain
 from constraints.networks.shape import Shape, ShapedModule
 
@@ -65,10 +65,10 @@ class ConvexNetwork(ShapedModule):
     def forward(self, x: Tensor) -> Tensor:
         """`(*batch, inputs)` to `(*batch, outputs)`."""
         layers = read_chain(self.network, is_convex, why="convex and nowhere fall", instead=INSTEAD, linear_end=False)
-        value: Tensor = layers[0](x)
-        for layer in layers[1:]:
+        value = at_least_single(x)
+        for k, layer in enumerate(layers):
             if isinstance(layer, nn.Linear):
-                value = nn_functional.linear(value, layer.weight.abs(), layer.bias)
+                value = linear_in_single(value, layer.weight.abs() if k else layer.weight, layer.bias)
             else:
                 value = layer(value)
         return -value if self.concave else value

@@ -8,10 +8,10 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as nn_functional
 
 from constraints.errors import SpecificationError
 from constraints.functional import dual_exponent, limit_rows, softplus
+from constraints.functional.precision import at_least_single, linear_in_single
 from constraints.networks.chain import is_nonexpansive, read_chain
 from constraints.networks.shape import Shape, ShapedModule
 
@@ -122,14 +122,15 @@ class NormalisedNetwork(ShapedModule):
         """`(*batch, inputs)` to `(*batch, outputs)`."""
         first, *later = read_chain(self.network, is_nonexpansive, why="1-Lipschitz", instead=INSTEAD)
         assert isinstance(first, nn.Linear)
-        value = nn_functional.linear(x, self._limit_first(first.weight), first.bias)
+        x = at_least_single(x)
+        value = linear_in_single(x, self._limit_first(at_least_single(first.weight)), first.bias)
         for layer in later:
             if isinstance(layer, nn.Linear):
-                value = nn_functional.linear(value, limit_rows(layer.weight, p=1.0), layer.bias)
+                value = linear_in_single(value, limit_rows(at_least_single(layer.weight), p=1.0), layer.bias)
             else:
                 value = layer(value)
-        value = value + nn_functional.linear(x, self.slopes.to(x))
-        return value * (self.share if self.raw is None else softplus(self.raw))
+        value = value + linear_in_single(x, self.slopes.to(x))
+        return value * (self.share if self.raw is None else softplus(at_least_single(self.raw)))
 
     def _limit_first(self, weight: Tensor) -> Tensor:
         if self.monotone is not None:

@@ -6,11 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from torch import nn
 
 from constraints.errors import SpecificationError
+from constraints.functional.precision import forward_in_own_precision
 
 __all__ = ["Shape", "ShapedModule"]
 
@@ -111,6 +112,9 @@ class Shape:
 class ShapedModule(nn.Module, ABC):
     """A network whose architecture guarantees a `shape`; rules of shape ask for it.
 
+    The forward passes of subclasses run without autocast and give float32 at least: half precision would break what is
+    guaranteed.
+
     Example:
         >>> class Sum(ShapedModule):
         ...     @property
@@ -122,6 +126,11 @@ class ShapedModule(nn.Module, ABC):
         >>> MonotoneIn([0]).guaranteed(Sum()), MonotoneIn([0], decreasing=True).guaranteed(Sum())
         (True, False)
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.forward = forward_in_own_precision(cls.forward)
 
     @property
     @abstractmethod

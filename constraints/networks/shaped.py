@@ -12,6 +12,7 @@ from torch.nn import functional as nn_functional
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
 from constraints.functional import sign_columns, softplus
+from constraints.functional.precision import at_least_single, linear_in_single
 from constraints.networks.shape import Shape, ShapedModule
 
 __all__ = ["ShapedNetwork"]
@@ -133,6 +134,7 @@ class ShapedNetwork(ShapedModule):
         """`(*batch, inputs)` to `(*batch, outputs)`."""
         if x.shape[-1] != self._shape.inputs:
             raise ShapeError(f"`ShapedNetwork` needs inputs (*batch, {self._shape.inputs}), got {tuple(x.shape)}")
+        x = at_least_single(x)
         free, ordered, bent = (x.index_select(-1, c) for c in (self.free, self.ordered, self.bent))
         order = self.order.to(x)
         up, ways = order.index_select(-1, self.ordered), order.index_select(-1, self.bent)
@@ -140,7 +142,7 @@ class ShapedNetwork(ShapedModule):
         m: Tensor | None = None
         z: Tensor | None = None
         for k in range(max(len(self.free_stream), len(self.ordered_stream), len(self.bent_stream))):
-            u = nn_functional.elu(self.free_stream[k](u)) if u is not None else None
+            u = nn_functional.elu(_apply(self.free_stream[k], u)) if u is not None else None
             if self.ordered_stream:
                 m = _both_ways(self.ordered_stream[k](ordered, up, m, u))
             if self.bent_stream:
@@ -181,13 +183,13 @@ class _Layer(nn.Module):
         self, x: Tensor, signs: Tensor, h: Tensor | None, u: Tensor | None = None, m: Tensor | None = None
     ) -> Tensor:
         """Before the activation, `(*batch, width)`."""
-        gated = x if self.gate is None or u is None else x * softplus(self.gate(u))
-        value = nn_functional.linear(gated, sign_columns(self.seen, signs), self.bias)
+        gated = x if self.gate is None or u is None else x * softplus(_apply(self.gate, u))
+        value = linear_in_single(gated, sign_columns(at_least_single(self.seen), signs), self.bias)
         if self.carried is not None and h is not None:
-            value = value + nn_functional.linear(h, self.carried.abs())
+            value = value + linear_in_single(h, self.carried.abs())
         if self.pushed is not None and m is not None:
-            value = value + nn_functional.linear(m, self.pushed.abs())
-        return value if self.free is None or u is None else value + self.free(u)
+            value = value + linear_in_single(m, self.pushed.abs())
+        return value if self.free is None or u is None else value + _apply(self.free, u)
 
 
 def _stream(
@@ -197,6 +199,12 @@ def _stream(
     before = [0, *widths]
     push = pushed or [0] * len(widths)
     return nn.ModuleList(_Layer(before[k], seen, free[k], width, pushed=push[k]) for k, width in enumerate(widths))
+
+
+def _apply(layer: nn.Module, value: Tensor) -> Tensor:
+    """A linear layer in float32 at least."""
+    assert isinstance(layer, nn.Linear)
+    return linear_in_single(value, layer.weight, layer.bias)
 
 
 def _small(width: int, fan: int) -> nn.Parameter:

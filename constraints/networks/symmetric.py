@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
+from constraints.functional.one_tensor import require_tensor
 from constraints.functional.orbits import last_of_orbit
-from constraints.functional.precision import one_precision
+from constraints.functional.precision import at_least_single, forward_in_own_precision, one_precision
 from constraints.networks.groups import FiniteGroup, as_module
 from constraints.networks.known_groups import Permutations
 from constraints.networks.representation import Representation
@@ -25,6 +26,7 @@ class Averaged(nn.Module):
     Invariant or equivariant to rounding (of a symmetric input the same terms are summed in another order), as smooth as
     the network, and it costs :math:`|G|` evaluations, which are one batch. It holds for networks that treat samples
     alike and without chance: in evaluation mode, then; in training dropout breaks it, and batch normalisation keeps it.
+    Autocast is off inside, for the network too: in half precision alike samples get answers that differ visibly.
 
     Args:
         network: `(batch, ...)` to `(batch, ...)`.
@@ -49,6 +51,7 @@ class Averaged(nn.Module):
         self.network = network
         self.representation = representation
 
+    @forward_in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """The mean, `(batch, ..., *event)` to what the network gives."""
         group = self.representation.group
@@ -56,7 +59,9 @@ class Averaged(nn.Module):
         _require_batch(x, group.event_dim, "Averaged")
         with one_precision("`Averaged`", self.network, x):
             y: Tensor = self.network(group.orbit(x).flatten(0, 1))
-        return _turned_back(y.unflatten(0, (len(group), x.shape[0])), self.representation).mean(dim=0)
+        require_tensor("`Averaged`", y)
+        y = at_least_single(y).unflatten(0, (len(group), x.shape[0]))
+        return _turned_back(y, self.representation).mean(dim=0)
 
 
 @final
@@ -103,6 +108,7 @@ class Canonicalised(nn.Module):
         self.representation = representation
         self.key = None if key is None else as_module(key)
 
+    @forward_in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """What the network gives of the representatives, turned back."""
         group = self.representation.group
@@ -110,6 +116,7 @@ class Canonicalised(nn.Module):
         if isinstance(group, Permutations):
             with one_precision("`Canonicalised`", self.network, x):
                 sorted_output: Tensor = self.network(group.canonical(x))
+            require_tensor("`Canonicalised`", sorted_output)
             return sorted_output
         assert isinstance(group, FiniteGroup)
         orbit = group.orbit(x)
@@ -117,8 +124,10 @@ class Canonicalised(nn.Module):
         representative, leads = last_of_orbit(orbit.flatten(2) if x.dim() > 1 else orbit[..., None], keys)
         with one_precision("`Canonicalised`", self.network, x):
             y: Tensor = self.network(representative.reshape(x.shape))
+        require_tensor("`Canonicalised`", y)
         if self.representation.invariant:
             return y
+        y = at_least_single(y)
         turned = _turned_back(y.expand(len(group), *y.shape), self.representation)
         weights = leads.to(y) / leads.sum(dim=0)
         return (turned * weights.reshape(*weights.shape, *[1] * (y.dim() - 1))).sum(dim=0)

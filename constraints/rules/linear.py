@@ -32,7 +32,7 @@ class LinearEquality(OutputRule):
         source: see `Rule`.
 
     Raises:
-        SpecificationError: neither `values` nor a `target` method, or both.
+        SpecificationError: neither `values` nor a `target` method, or both; a row of zeros.
         InfeasibleError: fixed values that no output attains.
 
     Example:
@@ -64,6 +64,7 @@ class LinearEquality(OutputRule):
                 f"{'both' if depends else 'neither'}"
             )
         super().__init__(Affine(coefficients, values), outputs=outputs, name=name, unit=unit, source=source)
+        _require_coefficients(self, coefficients)
 
     def target(self, x: Tensor) -> Tensor:
         """The target of each sample, `(*batch, d)` to `(*batch, m)`."""
@@ -99,7 +100,7 @@ class LinearInequality(OutputRule):
         source: see `Rule`.
 
     Raises:
-        SpecificationError: neither fixed limits nor a `limits` method, or both.
+        SpecificationError: neither fixed limits nor a `limits` method, or both; a row of zeros, or one without a limit.
         InfeasibleError: fixed limits that no output obeys.
 
     Example:
@@ -132,8 +133,16 @@ class LinearInequality(OutputRule):
                 f"`{type(self).__name__}` needs either fixed limits or a `limits` method, got "
                 f"{'both' if depends else 'neither'}"
             )
+        ends = [as_buffer(type(self).__name__, name, end, finite=False) for name, end in (("low", low), ("high", high))]
+        open_rows = (ends[0] == -math.inf) & (ends[1] == math.inf)
+        if not depends and bool(open_rows.any()):
+            raise SpecificationError(
+                f"`{type(self).__name__}` needs a limit in each row, got none in rows "
+                f"{open_rows.reshape(-1).nonzero().flatten().tolist()}: they say nothing"
+            )
         polytope = Polytope(coefficients, low, high, varies=depends, fallback=fallback)
         super().__init__(polytope, outputs=outputs, name=name, unit=unit, source=source)
+        _require_coefficients(self, coefficients)
 
     def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The limits `(low, high)` of each sample, `(*batch, d)` to `(*batch, m)` each."""
@@ -312,3 +321,14 @@ class FixedSum(OutputRule):
         source: str = "",
     ) -> None:
         super().__init__(Simplex(total), outputs=outputs, name=name, unit=unit, source=source)
+
+
+def _require_coefficients(rule: OutputRule, coefficients: Sequence[Sequence[float]] | Tensor) -> None:
+    """Refuse rows of zeros: they say nothing of any output."""
+    matrix = as_buffer(type(rule).__name__, "coefficients", coefficients)
+    empty = (matrix == 0).all(dim=-1).nonzero().flatten().tolist()
+    if empty:
+        raise SpecificationError(
+            f"rule `{rule.name}` needs a coefficient other than 0 in each row, got none in rows {empty}: they say "
+            f"nothing of any output"
+        )

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import NonFiniteError, ShapeError, SpecificationError, UnsupportedError, naming
+from constraints.functional.one_tensor import require_batch, require_tensor
 from constraints.functional.precision import at_least_single, own_precision
 from constraints.rules.explanation import Explanation, Guarantee
 from constraints.rules.rule import Rule
 from constraints.rules.squares import Squares
 from constraints.sets import Certifying, Constraint, ProjectableConstraint, Squashing
 
-__all__ = ["OutputRule", "resolve_columns"]
+__all__ = ["OutputRule", "distinct_names", "resolve_columns"]
 
 
 class OutputRule(Rule, ABC):
@@ -74,10 +75,10 @@ class OutputRule(Rule, ABC):
         """Resolve the outputs that the rule names, in a module whose outputs are called `names`.
 
         Raises:
-            SpecificationError: the rule names an output that does not exist.
+            SpecificationError: the rule names an output that does not exist, or two outputs have one name.
         """
         if names is not None:
-            self.output_names = tuple(names)
+            self.output_names = distinct_names(f"rule `{self.name}`", "outputs", names)
         if self.outputs is None or (names is None and self.index is not None):
             return
         self.index = resolve_columns(self.name, "outputs", self.outputs, names, bound=self.index)
@@ -86,9 +87,10 @@ class OutputRule(Rule, ABC):
         """The outputs that the rule speaks of, in float32 at least, `(*batch, k)`.
 
         Raises:
-            SpecificationError: names that have not been bound.
+            SpecificationError: names that have not been bound; several tensors.
             ShapeError: as many outputs as the module does not name.
         """
+        require_tensor(f"rule `{self.name}`", y)
         y = at_least_single(y)
         if self.output_names is not None and y.shape[-1:] != (len(self.output_names),):
             names = list(self.output_names)
@@ -117,12 +119,20 @@ class OutputRule(Rule, ABC):
     @final
     def evaluate(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The quantity of the model's output `y`."""
+        self._require_batch(x, y)
         return self.quantity(self.select(y), x)
 
     @final
     def observed(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The quantity of the model's answer `y` as it is measured."""
+        self._require_batch(x, y)
         return self.observe(self.select(y), x)
+
+    def _require_batch(self, x: Tensor | None, y: Tensor) -> None:
+        """Refuse outputs `(batch,)`: as many samples as the rule has outputs are no sample of it."""
+        require_tensor(f"rule `{self.name}`", y)
+        names = "" if self.output_names is None else f"the {len(self.output_names)} outputs {list(self.output_names)}"
+        require_batch(f"rule `{self.name}`", names or "outputs", x, y)
 
     def statement_on(self, outputs: Sequence[sympy.Symbol], x: Tensor | None = None) -> sympy.Basic | None:
         """What the rule says, in sympy, on symbols of its outputs; None where the set alone tells.
@@ -166,6 +176,7 @@ class OutputRule(Rule, ABC):
     def _put(self, y: Tensor, x: Tensor | None, into: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
         """The outputs with those of the rule mapped, in float32 at least: half precision would break it."""
         with own_precision(y):
+            self._require_batch(x, y)
             value = self.select(y)
             context = self.context_for(value, x)
             if torch.compiler.is_compiling():
@@ -232,6 +243,31 @@ def _blamed(value: Tensor, context: Tensor | None, constraint: Constraint) -> No
     )
 
 
+def distinct_names(owner: str, what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns, each of which is there once.
+
+    Args:
+        owner: whose they are, for the error.
+        what: "outputs" or "inputs".
+        names: one a column.
+
+    Raises:
+        SpecificationError: one that two columns have, or a text in the place of names.
+
+    Example:
+        >>> distinct_names("`Module`", "outputs", ["a", "b", "b"])
+        Traceback (most recent call last):
+        constraints.errors.SpecificationError: `Module` needs distinct names of its outputs, got 'b' twice in ['a', ...
+    """
+    if isinstance(names, str):
+        raise SpecificationError(f"{owner} needs a list of names of its {what}, got {names!r}")
+    known = list(names)
+    twice = [name for name in dict.fromkeys(known) if known.count(name) > 1]
+    if twice:
+        raise SpecificationError(f"{owner} needs distinct names of its {what}, got {twice[0]!r} twice in {known}")
+    return tuple(known)
+
+
 def resolve_columns(
     rule: str, what: str, wanted: Sequence[int | str], names: Sequence[str] | None, *, bound: Tensor | None = None
 ) -> Tensor:
@@ -245,8 +281,9 @@ def resolve_columns(
         bound: the columns that the rule speaks of already, in another module perhaps.
 
     Raises:
-        SpecificationError: a name that does not exist, that nobody gave, one column twice, or other columns than those
-            that the rule is bound to: the module that it is part of would then speak of the wrong ones.
+        SpecificationError: a name that does not exist, that nobody gave, that two columns have, one column twice, or
+            other columns than those that the rule is bound to: the module that it is part of would then speak of the
+            wrong ones.
     """
     if names is None:
         if not all(isinstance(one, int) for one in wanted):
@@ -255,7 +292,7 @@ def resolve_columns(
                 f"{what}=[...] to it"
             )
         return torch.tensor(list(wanted), dtype=torch.long)
-    known = list(names)
+    known = list(distinct_names(f"rule `{rule}`", what, names))
     missing = [one for one in wanted if (one >= len(known) if isinstance(one, int) else one not in known)]
     if missing:
         raise SpecificationError(f"rule `{rule}` names {what} {missing}, expected some of {known}")

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError, UnsupportedError
-from constraints.rules.output_rule import OutputRule, resolve_columns
+from constraints.functional.one_tensor import require_tensor
+from constraints.rules.output_rule import OutputRule, distinct_names, resolve_columns
 from constraints.rules.rule import Rule
 from constraints.sets import Box, OrderedCone
 
@@ -78,7 +79,7 @@ class Scope(nn.Module):
         Raises:
             SpecificationError: the rule names an input that does not exist, or one twice.
         """
-        self.names = self.names if names is None else tuple(names)
+        self.names = self.names if names is None else distinct_names(f"rule `{self.rule}`", "inputs", names)
         if names is not None or self.index is None:
             self._resolve(resolve_columns(self.rule, "inputs", self.inputs, names, bound=self.index).tolist())
 
@@ -117,6 +118,7 @@ class Scope(nn.Module):
     def values(self, field: nn.Module, points: Tensor) -> Tensor:
         """The chosen outputs at points, `(*points, d)` to `(*points, k)`; the network sees one batch dimension."""
         given: Tensor = field(points if points.dim() == 2 else points.reshape(-1, points.shape[-1]))
+        require_tensor(f"rule `{self.rule}`", given)
         value = given if points.dim() == 2 else given.reshape(*points.shape[:-1], given.shape[-1])
         if self.outputs is None:
             return value

@@ -43,13 +43,31 @@ class Constraint(nn.Module, ABC):
 
     def excess(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Violation of each condition, `(*batch, m)`, >= 0: the residual without its feasible side."""
-        residual = self.residual(value, context)
+        residual = self.residual_where(value, context, self._binding)
         if self.equalities == 0:
             return residual.clamp(min=0.0)
         if self.equalities == residual.shape[-1]:
             return residual.abs()
         k = self.equalities
         return torch.cat([residual[..., :k].abs(), residual[..., k:].clamp(min=0.0)], dim=-1)
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """The residual, with derivatives at least where they are needed; elsewhere it may be a constant.
+
+        A slack condition has no part in a penalty: that it has no slope there does not matter. Sets whose conditions
+        have no slope somewhere override this.
+
+        Args:
+            value: `(*batch, n)`.
+            context: the set's input-dependent parameter, where it has one.
+            needed: from residuals to where their derivatives count, both `(*batch, m)`.
+        """
+        return self.residual(value, context)
+
+    def _binding(self, residual: Tensor) -> Tensor:
+        """Equalities, and inequalities that are violated."""
+        equal = torch.arange(residual.shape[-1], device=residual.device) < self.equalities
+        return equal | (residual > 0)
 
     def violation(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Largest violated condition, `(*batch, *event)` to `(*batch,)`: >= 0, and 0 iff inside."""

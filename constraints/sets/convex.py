@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import sympy
@@ -110,6 +110,17 @@ class Convex(ProjectableConstraint):
         `(*batch, m)`; infinite where a function is not defined.
         """
         residual = self.program.residual(*self._spread(value, context))
+        return residual.reshape(*value.shape[:-1], residual.shape[-1])
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Constraint.residual_where`."""
+        if not torch.is_grad_enabled() or not self.program.fragile:
+            return self.residual(value, context)
+        flat, coefficients = self._spread(value, context)
+        with torch.no_grad():
+            found = self.program.residual(flat, coefficients)
+            asked = needed(found.reshape(*value.shape[:-1], found.shape[-1])).reshape(found.shape)
+        residual = self.program.residual_where(flat, coefficients, asked)
         return residual.reshape(*value.shape[:-1], residual.shape[-1])
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:

@@ -17,6 +17,7 @@ from constraints.errors import InfeasibleError, MissingExtraError, Specification
 from constraints.functional.active_newton import NormRows, RowLayout
 from constraints.functional.convex_form import Coefficients, Normaliser, size_of_terms
 from constraints.functional.expressions import CvxpyTarget, Norm, TorchTarget, as_leaves, evaluate
+from constraints.functional.real_functions import fragile_symbols
 from constraints.functional.stationary import jacobian_of
 from constraints.functional.supporting_planes import nearest_by_planes
 from constraints.sympy_input import as_statement
@@ -90,6 +91,19 @@ class ConvexProgram:
     def residual(self, point: Tensor, coefficients: Tensor) -> Tensor:
         """The conditions, `(*batch, n)` and `(*batch, d)` to `(*batch, m)`."""
         return self._evaluate(self.rows, self.outputs, point, coefficients)
+
+    @property
+    def fragile(self) -> bool:
+        """Whether a condition may have no finite slope somewhere."""
+        return any(fragile_symbols(row) for row in self.rows)
+
+    def residual_where(self, point: Tensor, coefficients: Tensor, where: Tensor) -> Tensor:
+        """The conditions, with derivatives where they are asked for, `(*batch, m)`."""
+        columns = []
+        for row, asked in zip(self.rows, where.unbind(dim=-1), strict=True):
+            given = [torch.where(asked[..., None], part, part.detach()) for part in (point, coefficients)]
+            columns.append(self._evaluate([row], self.outputs, *given))
+        return torch.cat(columns, dim=-1)
 
     def size_of_terms(self, point: Tensor, coefficients: Tensor) -> Tensor:
         """What the rounding of each condition is relative to, `(*batch, m)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -62,11 +62,24 @@ class Disjunction(ProjectableConstraint):
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Of the branch that is nearest to hold, its worst condition, `(*batch, 1)`: <= 0 inside."""
+        worst = [_signed(b, b.residual(value, context)).amax(dim=-1, keepdim=True) for b in self._each()]
+        return torch.cat(worst, dim=-1).amin(dim=-1, keepdim=True)
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Constraint.residual_where`: of the branch that is nearest to hold, and of its worst condition alone."""
+        if not torch.is_grad_enabled():
+            return self.residual(value, context)
+        with torch.no_grad():
+            whole = self.residual(value, context)
+            asked = needed(whole)
         worst = []
         for branch in self._each():
-            residual = branch.residual(value, context)
-            k = branch.equalities
-            worst.append(torch.cat([residual[..., :k].abs(), residual[..., k:]], dim=-1).amax(dim=-1, keepdim=True))
+
+            def decides(residual: Tensor, branch: ProjectableConstraint = branch) -> Tensor:
+                return asked & (_signed(branch, residual) == whole)
+
+            residual = branch.residual_where(value, context, decides)
+            worst.append(_signed(branch, residual).amax(dim=-1, keepdim=True))
         return torch.cat(worst, dim=-1).amin(dim=-1, keepdim=True)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
@@ -96,3 +109,9 @@ class Disjunction(ProjectableConstraint):
     def project(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The nearest point of the nearest branch, `(*batch, n)`; samples without one go to the fallback."""
         return self.fallback.settle("Disjunction", *self.solve(value, context))
+
+
+def _signed(branch: ProjectableConstraint, residual: Tensor) -> Tensor:
+    """How far each condition of a branch is from holding, `(*batch, m)`."""
+    k = branch.equalities
+    return torch.cat([residual[..., :k].abs(), residual[..., k:]], dim=-1)

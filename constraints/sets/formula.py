@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,7 +12,16 @@ from constraints.errors import ShapeError, SpecificationError
 from constraints.functional import default_tolerance
 from constraints.sets.constraint import Constraint
 
-__all__ = ["Formula"]
+__all__ = ["Formula", "SlopeSelecting"]
+
+
+@runtime_checkable
+class SlopeSelecting(Protocol):
+    """Residuals some of which have no slope somewhere."""
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Constraint.residual_where`."""
+        ...
 
 
 @final
@@ -62,7 +71,15 @@ class Formula(Constraint):
                 f"`Formula` needs residuals {(*value.shape[:-1], self.conditions)} of its function, got "
                 f"{tuple(residual.shape)}"
             )
-        return residual.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        return _finite(residual)
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Constraint.residual_where`; by the function, where it is `SlopeSelecting`."""
+        if not isinstance(self.function, SlopeSelecting) or not torch.is_grad_enabled():
+            return self.residual(value, context)
+        self._require_shape(value)
+        residual = self.function.residual_where(value, context, lambda found: needed(_finite(found)))
+        return _finite(residual)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Rounding of the value times how fast the residuals change there, `(*batch,)`."""
@@ -78,3 +95,8 @@ class Formula(Constraint):
                 slopes.append((change * (1.0 + given[..., i : i + 1].abs())).nan_to_num(nan=0.0, posinf=0.0))
             terms = torch.stack(slopes).amax(dim=0).amax(dim=-1, keepdim=True)
         return default_tolerance(terms, terms=given.shape[-1], least=1.0)  # of its terms nothing is known
+
+
+def _finite(residual: Tensor) -> Tensor:
+    """What is not defined is as far outside as can be."""
+    return residual.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)

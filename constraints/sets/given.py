@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -61,6 +62,10 @@ class Given(ProjectableConstraint):
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Of the set, `(*batch, m)`."""
         return self.constraint.residual(value, self._own(context))
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """See `Constraint.residual_where`."""
+        return self.constraint.residual_where(value, self._own(context), needed)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Of the set, `(*batch,)`."""

@@ -20,7 +20,8 @@ from constraints.fields import (
     TransformedNetwork,
     push,
 )
-from constraints.functional.precision import one_precision
+from constraints.functional.one_tensor import require_tensor
+from constraints.functional.precision import forward_in_own_precision, one_precision
 from constraints.symbolic.conditions import Condition, Period, Surface
 from constraints.symbolic.construction import construct
 from constraints.symbolic.extent import Bounds, covers, ramp
@@ -132,11 +133,13 @@ class ConditionedNetwork(nn.Module):
         """What was given."""
         return self._given[0]
 
+    @forward_in_own_precision
     def forward(self, x: Tensor) -> Tensor:
-        """The fields, `(*batch, d)` to `(*batch, n)`."""
+        """The fields, `(*batch, d)` to `(*batch, n)`; autocast is off inside."""
         self._require_points(x)
         with one_precision("`ConditionedNetwork`", self.network, x):
             y: Tensor = self.body(x)
+        require_tensor("`ConditionedNetwork`", y)
         self._require_fields(y.shape[-1])
         return y
 
@@ -155,8 +158,7 @@ class ConditionedNetwork(nn.Module):
             )
         if x.dtype in (torch.bfloat16, torch.float16):
             raise SpecificationError(
-                f"conditions hold in float32 or float64, and not in {x.dtype}: keep the network in float32, under "
-                f"autocast where its layers are to run in half precision"
+                f"conditions hold in float32 or float64, and not in {x.dtype}: keep the network in float32"
             )
 
     def _require_fields(self, width: int) -> None:

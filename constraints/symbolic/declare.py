@@ -133,9 +133,10 @@ def declare(
     Raises:
         SpecificationError: an argument that has no meaning beside the others or no use for the statement (a threshold
             without labels, a margin without strict conditions, a fallback of a set that every sample has a point of,
-            parameters, units and inputs of other symbols), a symbol that nobody declared, a strict condition without a
-            margin, a statement that always holds, one that does not speak of any output,
-            or one that adds or compares different units.
+            parameters and units of other symbols, inputs that are no argument of the fields; outputs, and inputs beside
+            outputs, may be more than the statement speaks of), a symbol that nobody declared, a strict condition
+            without a margin, a statement that always holds, one that does not speak of any output, or one that adds or
+            compares different units.
         InfeasibleError: a statement that no output satisfies.
 
     Example:

@@ -41,7 +41,7 @@ def declare_outputs(
     name: str,
     unit: str = "",
     source: str = "",
-    shared: bool = False,
+    idle: set[str] | None = None,
 ) -> OutputRule:
     """The rule of structure that a statement on outputs is.
 
@@ -57,8 +57,8 @@ def declare_outputs(
         name: see `Rule`.
         unit: see `Rule`.
         source: see `Rule`.
-        shared: whether parameters, margin, threshold and fallback serve several statements, so that this one need not
-            have a use for them.
+        idle: where parameters, margin, threshold and fallback serve several statements, so that this one need not have
+            a use for them: which of these arguments none has had a use for; those that this one uses are taken out.
 
     Raises:
         SpecificationError: see `declare`.
@@ -93,13 +93,16 @@ def declare_outputs(
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in [*columns, *sources, *learnt]}
     _require_declared(name, whole, set(real))
     require_used(name, "units", units or {}, set(real), "which is no output, input or parameter")
-    if not shared:
+    if idle is None:
         require_used(name, "parameters", learnt, whole.free_symbols, "of which the statement does not speak")
-    asked: dict[str, object] = {} if shared else {"margin": margin, "threshold": threshold, "fallback": fallback}
+    asked: dict[str, object] = {"margin": margin, "threshold": threshold, "fallback": fallback}
+    asked = {key: value for key, value in asked.items() if value is not None and (idle is None or key in idle)}
     edges = _edges(whole, columns)
-    if edges and threshold is None and (shared or margin is None):
+    if edges and threshold is None and (idle is not None or margin is None):
         asked |= {"units": units or None}
-        _refuse_idle(name, asked, lambda: dict.fromkeys(asked, "it is a hierarchy, which holds at every threshold"))
+        _count_idle(
+            idle, name, asked, lambda: dict.fromkeys(asked, "it is a hierarchy, which holds at every threshold")
+        )
         return Hierarchy(edges, name=name, unit=unit, source=source)
     used = [symbol for symbol in columns if symbol in whole.free_symbols]
     if not used:
@@ -124,7 +127,7 @@ def declare_outputs(
             f"rule `{name}` needs no threshold and no margin: as a hierarchy, which holds at every threshold, it can "
             f"be Hard; read at one threshold it cannot, got {found.why}"
         )
-    _refuse_idle(name, asked, lambda: _idle(scaled, reading, found, fallback))
+    _count_idle(idle, name, asked, lambda: _idle(scaled, reading, found, fallback))
     user = {real[s]: s for s in real}
     needed = {s for entry in found.entries for part in (entry.expression, entry.when) for s in part.free_symbols}
     moved = {s for entry in found.entries for s in entry.expression.free_symbols}
@@ -133,10 +136,10 @@ def declare_outputs(
         raise SpecificationError(
             f"rule `{name}` cannot learn {', '.join(vanished)}: the statement does not depend on it"
         )
-    idle = [str(s) for s in learnt if real[s] in needed - moved and found.kind != "unknown"]
-    if idle:
+    deciding = [str(s) for s in learnt if real[s] in needed - moved and found.kind != "unknown"]
+    if deciding:
         raise SpecificationError(
-            f"rule `{name}` cannot learn {', '.join(idle)}: it only decides for which samples the rest holds, and "
+            f"rule `{name}` cannot learn {', '.join(deciding)}: it only decides for which samples the rest holds, and "
             f"that has no derivative"
         )
     bound: dict[sympy.Symbol, int | str] = {real[s]: where for s, where in sources.items() if real[s] in needed}
@@ -157,9 +160,17 @@ def declare_outputs(
     )
 
 
-def _refuse_idle(rule: str, asked: Mapping[str, object], idle: Callable[[], Mapping[str, str]]) -> None:
-    """Refuse arguments that change nothing; each with the reason, which is looked for where one was given."""
+def _count_idle(
+    left: set[str] | None, rule: str, asked: Mapping[str, object], idle: Callable[[], Mapping[str, str]]
+) -> None:
+    """Refuse arguments that change nothing; each with the reason, which is looked for where one was given.
+
+    Of those that serve several statements, take out of `left` the ones that change something.
+    """
     given = {argument: value for argument, value in asked.items() if value is not None}
+    if left is not None:
+        left -= set(given) - set(idle()) if given else set()
+        return
     for argument, why in (idle() if given else {}).items():
         if argument in given:
             value = given[argument]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from constraints.errors import ShapeError, SpecificationError
 from constraints.rules.explanation import Explanation
-from constraints.rules.output_rule import OutputRule, resolve_columns
+from constraints.rules.output_rule import OutputRule, distinct_names, resolve_columns
 from constraints.rules.statements import output_symbol
 from constraints.symbolic.context import Reader
 from constraints.symbolic.found import Found
@@ -103,7 +103,7 @@ class DeclaredRule(OutputRule):
         Raises:
             SpecificationError: the rule names an input that does not exist.
         """
-        self.input_names = self.input_names if names is None else tuple(names)
+        self.input_names = self.input_names if names is None else distinct_names(f"rule `{self.name}`", "inputs", names)
         if self.inputs and (names is not None or self.columns is None):
             self.columns = resolve_columns(self.name, "inputs", list(self.inputs.values()), names, bound=self.columns)
 

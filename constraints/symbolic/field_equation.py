@@ -262,7 +262,7 @@ class FieldEquation(FieldRule):
         return self.architecture is not None and self.architecture.survives(rule, smooth=smooth)
 
     def pointwise(self) -> list[tuple[sympy.Expr, dict[int, sympy.Symbol]]]:
-        """What is 0, or at most 0, of values of the fields at one point, each with the symbol of its fields: `Eq(u**2, x)`.
+        """What is 0, or at most 0, of values of the fields at one point, as `u**2 - x`: with the symbol of each field.
 
         Of real coordinates; equations with parameters are left out.
         """

@@ -90,7 +90,8 @@ def declare_function(
         source: see `Rule`.
 
     Raises:
-        SpecificationError: fields that are none; see `FieldEquation`.
+        SpecificationError: fields that are none; draws or a sampler of a statement whose places are all fixed; see
+            `FieldEquation`.
 
     Example:
         >>> x, y = sympy.symbols("x y")
@@ -102,6 +103,15 @@ def declare_function(
     _require_fields(fields)
     parts = [one for part in parts for one in (part.args if isinstance(part, sympy.And) else [part])]
     told: dict[str, Any] = {"name": name, "unit": unit, "source": source}
+
+    if draws or sampler is not None:
+        varying = {x for part in parts for x in part.free_symbols} & set(fields[0].args)
+        if not varying:
+            given = f"draws={draws}" if draws else f"sampler={type(sampler).__name__}"
+            raise SpecificationError(
+                f"rule `{name}` needs arguments that have a use, got {given}: at the places that it speaks of, all "
+                f"coordinates are fixed"
+            )
 
     def equation(structure: Sequence[FieldRule] = (), soft_because: str = "") -> FieldEquation:
         _require_positions(columns, fields)

@@ -102,50 +102,81 @@ class StatementResiduals:
 
     def __call__(self, value: Tensor, context: Tensor | None) -> Tensor:
         """`(*batch, n)` and `(*batch, k)` to `(*batch, m)`."""
+        leaves, like = self._leaves(value, context), value[..., 0]
+        return self._join({c: signed(leaves, like) for c, signed in self._signed.items()})
+
+    def residual_where(self, value: Tensor, context: Tensor | None, needed: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same, with derivatives where `needed` says of the residuals, of the conditions that decide there."""
+        if not any(signed.fragile for signed in self._signed.values()):
+            return self(value, context)
+        leaves, like = self._leaves(value, context), value[..., 0]
+        with torch.no_grad():
+            values = {c: signed(leaves, like) for c, signed in self._signed.items()}
+            whole = self._join(values)
+            asked = needed(whole)
+            where = {c: torch.zeros_like(like, dtype=torch.bool) for c in values}
+            for i, node in enumerate((*self.equal, *self.rest)):
+                for c in conditions(node):
+                    decides = c == node or (values[c].abs() if c.equality else values[c]) == whole[..., i]
+                    where[c] = where[c] | (asked[..., i] & decides)
+        return self._join({c: signed(leaves, like, where[c]) for c, signed in self._signed.items()})
+
+    def _leaves(self, value: Tensor, context: Tensor | None) -> dict[sympy.Symbol, Tensor]:
         leaves = {symbol: value[..., i] for i, symbol in enumerate(self.outputs)}
         if self.given and context is None:
             raise SpecificationError(f"a statement on {', '.join(map(str, self.given))} needs a context, got None")
         if context is not None:
             leaves |= {symbol: context[..., i] for i, symbol in enumerate(self.given)}
-        like = value[..., 0]
-        columns = [self._signed[c](leaves, like) for c in self.equal]
-        columns += [self._worst(node, leaves, like) for node in self.rest]
-        return torch.stack([column.expand(like.shape) for column in columns], dim=-1)
+        return leaves
 
-    def _worst(self, node: Node, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+    def _join(self, values: Mapping[Condition, Tensor]) -> Tensor:
+        """The residuals of all conditions as those of the statement."""
+        columns = [values[c] for c in self.equal]
+        columns += [self._worst(node, values) for node in self.rest]
+        return torch.stack(columns, dim=-1)
+
+    def _worst(self, node: Node, values: Mapping[Condition, Tensor]) -> Tensor:
         """At most 0 where it holds: the worst of all parts, the best of alternatives."""
         if isinstance(node, Condition):
-            value = self._signed[node](leaves, like)
-            return value.abs() if node.equality else value
-        parts = torch.stack([self._worst(part, leaves, like) for part in node.parts])
+            return values[node].abs() if node.equality else values[node]
+        parts = torch.stack([self._worst(part, values) for part in node.parts])
         return parts.amax(dim=0) if isinstance(node, Every) else parts.amin(dim=0)
 
 
 @final
 class _Signed:
-    """The residual of one condition, read once: how far outside its domain, where it is; 0 where it does not hold."""
+    """The residual of one condition, read once: how far outside its domain, where it is; 0 where it does not hold.
+
+    Attributes:
+        fragile: symbols by which it may have no finite derivative somewhere.
+    """
 
     def __init__(self, c: Condition) -> None:
         self._value, self._domain = RealFunction(c.expression), _domain(c.expression)
         self._holds = None if c.when is sympy.true else RealFunction(c.when)
-        self._fragile = fragile_symbols(c.expression)
+        self.fragile = fragile_symbols(c.expression)
         self._limits = SlopeLimits(c.expression, sorted(c.expression.free_symbols, key=str))
 
-    def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor) -> Tensor:
+    def __call__(self, leaves: Mapping[sympy.Symbol, Tensor], like: Tensor, where: Tensor | None = None) -> Tensor:
+        """`(*batch,)`; with derivatives `where` they are asked for, everywhere by default."""
+        if where is not None:
+            leaves = shield(leaves, self.fragile, where)
         gaps = [gap(argument(leaves, like)).expand(like.shape) for gap, argument in self._domain]
         outside = torch.stack(gaps).amax(dim=0) if gaps else None
         holds = None if self._holds is None else self._holds(leaves, like)
         inside = None if outside is None else outside <= 0
         if holds is not None:
             inside = holds if inside is None else holds & inside
-        given = leaves if inside is None else shield(leaves, self._fragile, inside)
+        given = leaves if inside is None else shield(leaves, self.fragile, inside)
         value = self._value(given, like).expand(like.shape)
         if self._limits and value.requires_grad and not is_transforming():
             missing = self._limits.missing(leaves, like)
+            missing = missing if where is None else missing & where
             _require_slopes(self._limits, missing if inside is None else missing & inside)
         if outside is not None:
             value = torch.where(outside > 0, outside, value)
-        return value if holds is None else torch.where(holds, value, 0.0)
+        value = value if holds is None else torch.where(holds, value, 0.0)
+        return value.expand(like.shape)
 
 
 def _require_slopes(limits: SlopeLimits, missing: Tensor) -> None:

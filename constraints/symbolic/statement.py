@@ -11,6 +11,7 @@ import sympy
 from sympy.core.relational import Relational
 
 from constraints.errors import SpecificationError
+from constraints.symbolic.labels import LABELS, alternatives, is_formula, least_score
 
 __all__ = [
     "FALSE",
@@ -133,7 +134,7 @@ def branches(node: Node, most: int) -> list[list[Condition]] | None:
         >>> x = sympy.Symbol("x", real=True)
         >>> either = Some((Condition(x), Condition(1 - x)))
         >>> [[str(c) for c in branch] for branch in branches(Every((either, Condition(x - 2))), most=8)]
-        [['x <= 0', 'x - 2 <= 0'], ['1 - x <= 0', 'x - 2 <= 0']]
+        [['x - 2 <= 0', 'x <= 0'], ['x - 2 <= 0', '1 - x <= 0']]
     """
     if isinstance(node, Condition):
         return [[node]]
@@ -142,13 +143,23 @@ def branches(node: Node, most: int) -> list[list[Condition]] | None:
     if len(known) < len(each):
         return None
     if isinstance(node, Some):
-        return None if sum(map(len, known)) > most else [branch for found in known for branch in found]
-    count = 1
+        whole = _shortest([branch for found in known for branch in found])
+        return None if len(whole) > most else whole
+    single = [c for found in known if len(found) == 1 for c in found[0]]
+    joined = [list(dict.fromkeys(single))]
     for found in known:
-        count *= len(found)
-        if count > most:
+        if len(found) != 1:
+            joined = _shortest([list(dict.fromkeys([*one, *other])) for one, other in product(joined, found)])
+        if len(joined) > most:
             return None
-    return [list(dict.fromkeys(c for part in chosen for c in part)) for chosen in product(*known)]
+    return joined
+
+
+def _shortest(each: list[list[Condition]]) -> list[list[Condition]]:
+    """Alternatives without those that say all that another says, and more."""
+    sets = [frozenset(branch) for branch in each]
+    kept = dict(zip(sets, each, strict=True))
+    return [branch for own, branch in kept.items() if not any(other < own for other in kept)]
 
 
 def as_sympy(node: Node) -> sympy.Basic:
@@ -205,15 +216,23 @@ class Reading:
             gap = s - exact(sympy.Float(self.threshold))
             if s not in self.outputs:
                 return self._guard(Condition(-gap if positive else gap), strict=not positive)
+            if positive:  # also where the score is rounded to float32
+                return Condition(exact(sympy.Float(least_score(self.threshold))) - s)
             # Sets are closed: a score at the threshold is a label that holds, so one that does not stays below.
-            return Condition(-gap if positive else gap + exact(sympy.Float(self.label_margin)))
+            return Condition(gap + exact(sympy.Float(self.label_margin)))
         if isinstance(s, Relational):
             return self._relation(s, positive=positive)
         if isinstance(s, sympy.Not):
             return self._split(s.args[0], positive=not positive)
+        if self._is_formula(s):
+            return self._formula(s, positive=positive)
         parts = s.args
         if isinstance(s, sympy.And | sympy.Or):
             join = every if isinstance(s, sympy.And) == positive else some
+            labels = [part for part in parts if is_formula(part, self.outputs)]
+            rest = [part for part in parts if part not in labels]
+            if rest and labels:  # what is said of labels, together
+                return join([self._split(s.func(*own), positive=positive) for own in (labels, rest)])
             return join([self._split(part, positive=positive) for part in parts])
         if isinstance(s, sympy.Implies):
             one, two = parts
@@ -243,6 +262,16 @@ class Reading:
             f"`declare` needs a statement: a relation such as Eq(a, b) or a <= b, or And, Or, Not, Implies of them; "
             f"got {s} ({type(s).__name__})"
         )
+
+    def _is_formula(self, s: sympy.Basic) -> bool:
+        """Whether it speaks of labels alone, and of so few that their truth table is written out."""
+        return len(s.free_symbols) <= LABELS and is_formula(s, self.outputs)
+
+    def _formula(self, s: sympy.Basic, *, positive: bool) -> Node:
+        """As few alternatives as are needed, each of which says of some labels whether they hold."""
+        labels = sorted(s.free_symbols, key=sympy.default_sort_key)
+        found = alternatives(s if positive else sympy.Not(s), labels)
+        return some([every([self._split(label, positive=one) for label, one in own.items()]) for own in found])
 
     def _relation(self, s: Relational, *, positive: bool) -> Node:
         if any(isinstance(side, sympy.logic.boolalg.Boolean) and not side.is_Symbol for side in (s.lhs, s.rhs)):

@@ -92,7 +92,7 @@ def read_rules(
         outputs: names of the outputs.
         inputs: names of the inputs.
         parameters: numbers that are learnt, by name; each is in some line.
-        margin: see `declare`; of all lines that have a use for it, as are the next two.
+        margin: see `declare`; of all lines that have a use for it, one at least, as are the next two.
         threshold: see `declare`; lines of labels that imply one another are a `Hierarchy` where it is not given.
         fallback: see `declare`.
 
@@ -100,7 +100,8 @@ def read_rules(
         The rules by name; `rule_3` is the rule in line 3 where it has no name.
 
     Raises:
-        RuleTextError: a line that cannot be read, or whose rule `declare` refuses; says which.
+        RuleTextError: a line that cannot be read, or whose rule `declare` refuses; says which. An argument that no line
+            has a use for.
 
     Example:
         >>> rules = read_rules('''
@@ -116,6 +117,8 @@ def read_rules(
     _names("parameters", list(parameters or {}), 0)
     found: dict[str, OutputRule] = {}
     used: list[str] = []
+    asked = {"margin": margin, "threshold": threshold, "fallback": fallback}
+    idle = {key for key, value in asked.items() if value is not None}
     for number, whole in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = whole.split("#", maxsplit=1)[0].rstrip()
         if not line.strip() or ORDERING.fullmatch(line.strip()):
@@ -147,15 +150,20 @@ def read_rules(
                 threshold=threshold,
                 fallback=fallback,
                 name=name,
+                idle=idle,
             )
         except RecursionError:
             raise RuleTextError(f"line {number}: a simpler statement is needed, got one nested too deeply") from None
         except ConstraintError as error:
             raise RuleTextError(f"line {number}: {error}") from error
     spoken = {token.text for line in used for token in cut(line)} if parameters else set()
-    idle = [key for key in parameters or () if key not in spoken]
-    if idle:
-        raise RuleTextError(f"parameters that some line speaks of are needed, got `{idle[0]}`, which is in none")
+    unspoken = [key for key in parameters or () if key not in spoken]
+    if unspoken:
+        raise RuleTextError(f"parameters that some line speaks of are needed, got `{unspoken[0]}`, which is in none")
+    if idle and found:
+        key = sorted(idle)[0]
+        got = type(fallback).__name__ if key == "fallback" else repr(asked[key])
+        raise RuleTextError(f"arguments that some line has a use for are needed, got {key}={got}, which none has")
     return found
 
 
@@ -169,6 +177,7 @@ def _declare(
     threshold: float | None,
     fallback: Fallback | None,
     name: str,
+    idle: set[str],
 ) -> OutputRule:
     symbols = {str(s): s for s in statement.free_symbols}
     outputs: dict[sympy.Symbol, int | str]
@@ -185,7 +194,7 @@ def _declare(
         threshold=threshold,
         fallback=fallback,
         name=name,
-        shared=True,
+        idle=idle,
     )
 
 

@@ -13,20 +13,26 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
 
 from constraints.embeddings import Embedding, Hard, join
+from constraints.errors import SpecificationError
 from constraints.functional import default_tolerance
 from constraints.networks import FiniteGroup
 from constraints.rules import CellRule, Equivariance, FieldRule, Invariance, OutputRule, Rule
 from constraints.sets import Certifying, Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.sets.interior import find_interior
 from constraints.testing.conventions import (
     law_convex,
     law_empty_batch,
     law_finite,
     law_floating,
+    law_modes,
     law_reference,
     law_scale,
     law_sides,
@@ -49,6 +55,7 @@ __all__ = [
     "law_gauge",
     "law_gradcheck",
     "law_idempotent",
+    "law_modes",
     "law_nearest",
     "law_reference",
     "law_scale",
@@ -66,7 +73,9 @@ __all__ = [
 def check_set(
     constraint: Constraint, values: Tensor, context: Tensor | None = None, *, second_order: bool = True
 ) -> None:
-    """Run every law of sets: of what a set declares (`convex`, `equalities`, a smooth map) each is tested.
+    """Run every law of sets: of what a set declares (`convex`, `equalities`, a smooth map, a gauge) each is tested.
+
+    Each law raises an `AssertionError` that begins with its name, also where the set itself fails.
 
     Args:
         constraint: the set.
@@ -74,27 +83,57 @@ def check_set(
         context: the set's input-dependent parameter, `(batch, k)`, where it has one.
         second_order: whether to test second derivatives too.
     """
-    law_violation(constraint, values, context)
-    law_sides(constraint, values, context)
-    law_floating(constraint, values, context)
-    law_empty_batch(constraint, values, context)
-    law_serialises(constraint)
+    smooth = {"second_order": second_order}
+    _run(law_violation, constraint, values, context)
+    _run(law_sides, constraint, values, context)
+    _run(law_floating, constraint, values, context)
+    _run(law_empty_batch, constraint, values, context)
+    _run(law_modes, constraint, values, context)
+    _run(law_serialises, constraint)
     if isinstance(constraint, ProjectableConstraint):
-        law_finite(constraint, values, context)
-        law_threads(constraint, values, context)
-        law_transforms(constraint, values, context, second_order=second_order)
+        _run(law_finite, constraint, values, context)
+        _run(law_threads, constraint, values, context)
+        _run(law_transforms, constraint, values, context, **smooth)
         if constraint.convex:
-            law_convex(constraint, values, context)
-            law_nearest(constraint, values, context, others=8)
-            law_reference(constraint, values, context)
-        law_feasible(constraint, values, context)
-        law_idempotent(constraint, values, context)
-        law_far(constraint, values, context)
-        law_batch_shape(constraint, values, context)
-        law_dtype(constraint, values, context)
-        law_gradcheck(constraint, values, context, second_order=second_order)
+            _run(law_convex, constraint, values, context)
+            _run(law_nearest, constraint, values, context, others=8)
+            _run(law_reference, constraint, values, context)
+        for law in (law_feasible, law_idempotent, law_far, law_batch_shape, law_dtype):
+            _run(law, constraint, values, context)
+        _run(law_gradcheck, constraint, values, context, **smooth)
     if isinstance(constraint, Squashing):
-        law_squash(constraint, values, context, second_order=second_order)
+        _run(law_squash, constraint, values, context, **smooth)
+    if isinstance(constraint, RayTraceable) and context is None:
+        origin = _inner_point(constraint, values.double())
+        if origin is not None:
+            _run(law_gauge, constraint, origin, values.double() - origin, **smooth)
+
+
+def _run(law: Callable[..., None], *given: object, **options: object) -> None:
+    """Run a law; the message of any error begins with its name."""
+    name = law.__name__.removeprefix("law_").replace("_", " ")
+    try:
+        law(*given, **options)
+    except AssertionError as error:
+        if str(error).startswith(name):
+            raise
+        raise AssertionError(f"{name}: {error}") from error
+    except Exception as error:
+        raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
+
+
+def _inner_point(constraint: Constraint, values: Tensor) -> Tensor | None:
+    """A point strictly inside a convex set; None where none is known, as in a set without an inside."""
+    if isinstance(constraint, ProjectableConstraint):
+        noise = torch.randn(16, *values.shape, generator=torch.Generator().manual_seed(0), dtype=values.dtype)
+        point = constraint.project(values + 3.0 * noise).flatten(0, 1).mean(dim=0)
+    else:
+        try:
+            point = find_interior([constraint], values.shape[-1])
+        except SpecificationError:
+            return None
+    inside = constraint.residual(point).amax() < -1e3 * constraint.tolerance(point)
+    return point if bool(inside) else None
 
 
 def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -116,10 +155,13 @@ def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
     law_serialises(rule)
     possible = rule.explain().embeddings
     assert "Monitor" in possible, f"{rule.name}: every rule can be monitored, got {possible}"
-    if isinstance(rule, OutputRule) and "Hard" in possible:
-        _obeys(rule, model, x, rule.enforce(y, x), "enforce")
-    if isinstance(rule, OutputRule) and "Decode" in possible and type(rule).decode is not OutputRule.decode:
-        _obeys(rule, model, x, rule.decode(y, x), "decode")
+    if not isinstance(rule, OutputRule):
+        return
+    for mode, tried in (("", rule), (" in evaluation mode", copy.deepcopy(rule).eval())):
+        if "Hard" in possible:
+            _obeys(tried, model, x, tried.enforce(y, x), f"enforce{mode}")
+        if "Decode" in possible and type(rule).decode is not OutputRule.decode:
+            _obeys(tried, model, x, tried.decode(y, x), f"decode{mode}")
 
 
 def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None:
@@ -135,6 +177,8 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
     y = wrapped(x)
     if isinstance(embedding, Hard):
         _obeys(embedding.rule, wrapped, x, y, name)
+        tried = copy.deepcopy(wrapped).eval()
+        _obeys(embedding.rule, tried, x, tried(x), f"{name} in evaluation mode")
     if isinstance(embedding, Hard) and embedding.smooth:
         law_smooth(embedding, network(x).detach(), x)
     already = isinstance(embedding.rule, FieldRule) and embedding.rule.guaranteed(network)
@@ -325,9 +369,7 @@ def law_gradcheck(
     inputs = [values.detach().double().requires_grad_()]
     if context is not None:
         inputs.append(context.detach().double().requires_grad_())
-    assert torch.autograd.gradcheck(constraint.project, inputs), "gradcheck"
-    if second_order and constraint.project(*inputs).requires_grad:
-        assert torch.autograd.gradgradcheck(constraint.project, inputs), "gradgradcheck"
+    _require_derivatives("gradcheck", constraint.project, inputs, second_order=second_order)
 
 
 def law_squash(
@@ -359,9 +401,7 @@ def law_squash(
     inputs = [values.detach().double().requires_grad_()]
     if context is not None:
         inputs.append(context.detach().double().requires_grad_())
-    assert torch.autograd.gradcheck(constraint.squash, inputs), "squash: gradcheck"
-    if second_order:
-        assert torch.autograd.gradgradcheck(constraint.squash, inputs), "squash: gradgradcheck"
+    _require_derivatives("squash", constraint.squash, inputs, second_order=second_order)
 
 
 def law_gauge(constraint: Constraint, origin: Tensor, directions: Tensor, *, second_order: bool = True) -> None:
@@ -394,9 +434,7 @@ def law_gauge(constraint: Constraint, origin: Tensor, directions: Tensor, *, sec
         )
         assert bool((constraint.gauge(p, 0.0 * d) == 0).all()), "gauge: the origin's own gauge is 0"
     inputs = [origin.detach().double().requires_grad_(), directions.detach().double().requires_grad_()]
-    assert torch.autograd.gradcheck(constraint.gauge, inputs), "gauge: gradcheck"
-    if second_order:
-        assert torch.autograd.gradgradcheck(constraint.gauge, inputs), "gauge: gradgradcheck"
+    _require_derivatives("gauge", constraint.gauge, inputs, second_order=second_order)
 
 
 def law_serialises(module: nn.Module) -> None:
@@ -409,9 +447,21 @@ def law_serialises(module: nn.Module) -> None:
     restored = pickle.loads(pickle.dumps(module))
     for other in (copied, restored):
         ours, theirs = dict(module.named_buffers()), dict(other.named_buffers())
-        assert ours.keys() == theirs.keys(), f"serialise: buffers {ours.keys() ^ theirs.keys()} were lost or won"
+        assert ours.keys() == theirs.keys(), f"serialises: buffers {ours.keys() ^ theirs.keys()} were lost or won"
         for key, buffer in ours.items():
-            torch.testing.assert_close(theirs[key], buffer, equal_nan=True, msg=lambda m: f"serialise: {m}")
+            torch.testing.assert_close(theirs[key], buffer, equal_nan=True, msg=lambda m: f"serialises: {m}")
+
+
+def _require_derivatives(law: str, function: Callable[..., Any], inputs: list[Tensor], *, second_order: bool) -> None:
+    """Derivatives agree with differences, first ones and, of what has a gradient, second ones."""
+    for order, check in (("first", gradcheck), ("second", gradgradcheck)):
+        if order == "second" and not (second_order and function(*inputs).requires_grad):
+            return
+        try:
+            right = check(function, inputs)
+        except (RuntimeError, ValueError) as error:  # GradcheckError among them
+            raise AssertionError(f"{law}: {order} derivatives do not agree with differences. {error}") from error
+        assert right, f"{law}: {order} derivatives do not agree with differences"
 
 
 def _flat(constraint: Constraint, value: Tensor) -> Tensor:

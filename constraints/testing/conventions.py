@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ __all__ = [
     "law_empty_batch",
     "law_finite",
     "law_floating",
+    "law_modes",
     "law_reference",
     "law_scale",
     "law_sides",
@@ -59,6 +61,19 @@ def law_sides(constraint: Constraint, values: Tensor, context: Tensor | None = N
             f"sides: {int((outside & ~seen).sum())} points outside, by up to {float(away.max()):.3g}, have no violation"
         )
         assert not bool(constraint.check(tried, context)[outside].any()), "sides: check takes points outside for inside"
+
+
+def law_modes(constraint: Constraint, values: Tensor, context: Tensor | None = None) -> None:
+    """A set is the same in training and in evaluation."""
+    training, evaluating = (copy.deepcopy(constraint).train(mode) for mode in (True, False))
+    for name in ("violation", "tolerance", "residual", "project", "squash"):
+        if hasattr(constraint, name):
+            torch.testing.assert_close(
+                getattr(evaluating, name)(values, context),
+                getattr(training, name)(values, context),
+                equal_nan=True,
+                msg=partial(_wrong_mode, name),
+            )
 
 
 def law_convex(constraint: ProjectableConstraint, values: Tensor, context: Tensor | None = None) -> None:
@@ -304,6 +319,10 @@ def law_scale(
             off = torch.lerp(point, given, 0.1)
             told = ~constraint.check(off, own)
             assert bool(told[outside].all()), f"{name}: a violation as large as the set is taken for rounding"
+
+
+def _wrong_mode(name: str, message: str) -> str:
+    return f"modes: {name} differs between training and evaluation. {message}"
 
 
 def _wrong(name: str, message: str) -> str:

@@ -9,6 +9,7 @@ from constraints import (
     Decode,
     DecodedNetwork,
     FixedSum,
+    Hard,
     Soft,
     SpecificationError,
     Transition,
@@ -52,3 +53,9 @@ def test_sequential_rules_are_refused_by_name():
 def test_a_rule_without_an_embedding_is_refused():
     with pytest.raises(SpecificationError, match=r"needs embeddings, such as Decode\(rule\), got FixedSum for `sum`"):
         DecodedNetwork(nn.Identity(), {"sum": FixedSum(1.0)})
+
+
+@pytest.mark.parametrize("embeddings", [{}, {"sum": Hard(FixedSum(1.0))}], ids=["none", "hard"])
+def test_nothing_to_decode_is_refused(embeddings):
+    with pytest.raises(SpecificationError, match=r"needs a Decode rule, got (no rules|Hard of `sum`)"):
+        DecodedNetwork(nn.Identity(), embeddings)

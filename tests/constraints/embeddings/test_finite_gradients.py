@@ -6,6 +6,7 @@ from sympy import (
     Abs,
     Eq,
     Function,
+    Or,
     Piecewise,
     Rational,
     StrictGreaterThan,
@@ -13,13 +14,16 @@ from sympy import (
     acos,
     atan2,
     cbrt,
+    log,
+    sin,
     sqrt,
     symbols,
 )
 from torch import nn
 
-from constraints import AugmentedLagrangian, Learnable, NonFiniteError, Soft, declare
+from constraints import AugmentedLagrangian, Learnable, NonFiniteError, Soft, declare, join
 from constraints.functional.slope_limits import SlopeLimits
+from dkmodels import RegressionModule
 from dkmodels.optim.normal_equations import normal_equations
 
 X, Y, A, B = symbols("x y a b")
@@ -271,3 +275,63 @@ def test_a_root_that_is_taken_at_0_is_refused(case):
     nn.init.zeros_(model.bias)
     with pytest.raises(NonFiniteError, match="no limit at 2 of 2 points"):
         Soft(rule).penalty(model, x, model(x))
+
+
+SLACK = [
+    (sqrt(A) <= B, (0.0, 5.0)),
+    (sqrt(A) <= B, (0.0, 0.0)),
+    (-sqrt(A) <= B, (0.0, 5.0)),
+    (acos(A) <= 1, (1.0, 0.0)),
+    (log(A) <= B, (0.0, 0.0)),
+    (Or(sqrt(A) <= B, sin(B) <= -2), (0.0, 5.0)),
+    (Or(-sqrt(A) <= B, B <= -2), (0.0, 5.0)),
+    (Or(sqrt(A) >= B, sin(A) >= 1), (0.0, -1.0)),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
+@pytest.mark.parametrize(("statement", "value"), SLACK, ids=str)
+def test_slack_conditions_need_no_slope(statement, value, embedding, dtype):
+    rule = declare(statement, outputs={A: 0, B: 1})
+    y = torch.tensor([value, value], dtype=dtype, requires_grad=True)
+    penalty = embedding(rule).penalty(nn.Identity(), y, y)
+    penalty.backward()
+    assert float(penalty) == 0.0 and y.grad.tolist() == [[0.0, 0.0]] * 2
+
+
+@pytest.mark.parametrize("embedding", [Soft, AugmentedLagrangian])
+def test_a_slack_condition_beside_a_violated_one(embedding):
+    """Of alternatives the one that is nearer to hold decides."""
+    for statement, value, slope in (
+        ([sqrt(A) <= B, sin(B) >= 1], (0.0, 0.5), (0.0, -1.0)),
+        (Or(sqrt(A) - 1 <= B, sin(B) <= -1), (0.0, -1.5), (0.0, 1.0)),
+    ):
+        rule = declare(statement, outputs={A: 0, B: 1})
+        y = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+        embedding(rule).penalty(nn.Identity(), y, y).backward()
+        assert float(y.grad[0, 0]) == slope[0] and float(y.grad[0, 1]) * slope[1] > 0
+
+
+def test_an_inequality_with_a_multiplier_pulls_while_it_is_slack():
+    embedding = AugmentedLagrangian(declare(sqrt(A) <= B, outputs={A: 0, B: 1}))
+    y = torch.tensor([[1.0, 1.5]], dtype=torch.float64, requires_grad=True)
+    embedding.penalty(nn.Identity(), y, y)
+    embedding.multiplier.fill_(2.0)
+    (slope,) = torch.autograd.grad(embedding.penalty(nn.Identity(), y, y), y)
+    torch.testing.assert_close(slope, torch.tensor([[0.75, -1.5]], dtype=torch.float64))
+    at_zero = torch.tensor([[0.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    with pytest.raises(NonFiniteError, match="finite slopes"):
+        embedding.penalty(nn.Identity(), at_zero, at_zero)
+
+
+@pytest.mark.parametrize("carry", [RegressionModule, join], ids=["module", "join"])
+def test_errors_of_statements_name_the_key(carry):
+    for statement, value in ((acos(A) >= B + 2, (1.0, 0.0)), (sqrt(A) <= B - 1, (0.0, 0.0))):
+        soft = Soft(declare(statement, outputs={A: 0, B: 1}))
+        carry(nn.Identity(), {"key": soft})
+        y = torch.tensor([value], requires_grad=True)
+        with pytest.raises(NonFiniteError, match=r"rule `key` \("):
+            soft.penalty(nn.Identity(), y, y).backward()
+    with pytest.raises(NonFiniteError, match=r"rule `key` \("):  # as an optimiser by squares asks, later
+        soft.squares(nn.Identity(), y).loss()

@@ -66,6 +66,7 @@ def test_the_smallest_conflict_is_that_of_brute_force(count, seed, scale):
     systems = {}
     for k in range(count):
         matrix = rng.integers(-2, 3, size=(2, 3)).astype(float)
+        matrix[(matrix == 0).all(axis=1), 0] = 1.0
         low = rng.integers(-3, 4, size=2).astype(float)
         systems[f"r{k}"] = (matrix, low, low + rng.integers(0, 3, size=2))
     rules = {}

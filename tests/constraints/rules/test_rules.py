@@ -16,6 +16,7 @@ from constraints import (
     Guarantee,
     InfeasibleError,
     LinearEquality,
+    LinearInequality,
     OutputRule,
     ShapeError,
     SpecificationError,
@@ -194,3 +195,18 @@ def test_explanations_are_honest():
     with pytest.raises(UnsupportedError, match="cannot be guaranteed"):
         Ratio().enforce(Y)
     assert "soft" in str(Ratio().explain()).lower()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: LinearEquality([[0.0, 0.0]], [0.0]), r"coefficient other than 0 in each row, got none in rows \[0\]"),
+        (lambda: LinearEquality([[1.0, 0.0], [0.0, 0.0]], [1.0, 0.0]), r"rows \[1\]"),
+        (lambda: LinearInequality([[0.0, 0.0]], high=1.0), r"rows \[0\]"),
+        (lambda: LinearInequality([[1.0, 0.0], [0.0, 1.0]], high=[1.0, float("inf")]), r"a limit in each row.*\[1\]"),
+        (lambda: LinearInequality([[1.0, 0.0]], low=[-float("inf")]), "a limit in each row"),
+    ],
+)
+def test_rows_that_say_nothing_are_refused(make, told):
+    with pytest.raises(SpecificationError, match=told):
+        make()

@@ -50,6 +50,7 @@ from constraints.testing import (
     law_feasible,
     law_finite,
     law_floating,
+    law_gradcheck,
     law_nearest,
     law_reference,
     law_scale,
@@ -650,3 +651,50 @@ def test_an_interior_point_is_found_at_any_scale(scale):
 def test_a_partial_order_is_refused_by_export_before_its_first_call():
     with pytest.raises(UnsupportedError, match=r"one call before torch\.export"):
         torch.export.export(Mapped(PartialOrder([(1, 0)], size=2)), (torch.randn(3, 2),))
+
+
+class LongGauge(L2Ball):
+    """Rays end inside it."""
+
+    def gauge(self, origin, direction):
+        return 1.5 * super().gauge(origin, direction)
+
+
+class IdleInEvaluation(L2Ball):
+    """What is deployed is not what was tested."""
+
+    def project(self, value, context=None):
+        return super().project(value, context) if self.training else value
+
+
+class WrongSlope(L2Ball):
+    def project(self, value, context=None):
+        point = super().project(value, context)
+        return point.detach() + 0.5 * (point - point.detach())
+
+
+class Failing(L2Ball):
+    def project(self, value, context=None):
+        if value.is_floating_point() and float(value.abs().max()) > 1e3:
+            raise IndexError("out of range")
+        return super().project(value, context)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (LongGauge, r"gauge \(torch.float32\): rays end .* off the boundary"),
+        (IdleInEvaluation, "modes: project differs between training and evaluation"),
+        (WrongSlope, "gradcheck: first derivatives do not agree with differences. Jacobian mismatch"),
+        (Failing, "finite: .*IndexError: out of range"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_check_set_finds_it_and_names_the_law(kind, told):
+    with pytest.raises(AssertionError, match=told):
+        check_set(kind(1.0), normal(6, 3))
+
+
+def test_gradcheck_names_its_law():
+    with pytest.raises(AssertionError, match="gradcheck: first derivatives"):
+        law_gradcheck(WrongSlope(1.0), normal(6, 3))

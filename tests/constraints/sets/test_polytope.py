@@ -305,3 +305,34 @@ def test_a_row_of_zeros_that_nothing_meets_leaves_a_sample_without_a_point(low, 
 def test_targets_of_another_number_are_refused():
     with pytest.raises(ShapeError, match=r"`Polytope` needs a target of shape \(1,\), got \(2,\)"):
         Polytope([[1.0, 0.0]], low=0.0, equal=[[1.0, 1.0]], target=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e8])
+def test_points_nearest_to_far_values_are_inside(size, dtype):
+    """In float64 32 of 200 were outside by the rounding of the value, 1e4 sizes away."""
+    for seed in range(60):
+        draw = rng(seed)
+        n, m, p = (int(torch.randint(low, high, (1,), generator=draw)) for low, high in ((2, 9), (2, 13), (0, 2)))
+        a, c, x = (torch.randn(k, generator=draw, dtype=torch.float64) for k in ((m, n), (p, n), (n,)))
+        low, high = (a @ x + sign * torch.rand(m, generator=draw, dtype=torch.float64) for sign in (-1, 1))
+        fixed = Polytope(a, low, high, equal=c, target=c @ x)
+        system = torch.cat([torch.cat([c, a]), torch.stack([torch.cat([c @ x, end]) for end in (low, high)], 1)], 1)
+        varying = VaryingPolytope(rows=m + p, size=n, equalities=p)
+        values = (size * torch.randn(4, n, generator=draw, dtype=torch.float64)).to(dtype)
+        point = fixed.project(values)
+        assert bool(fixed.check(point).all()), seed
+        numbers = system.expand(4, -1, -1)
+        assert bool(varying.check(varying.project(values, numbers), numbers).all()), seed
+        law = 1e-9 * size if dtype == torch.float64 else 1e-4 * size
+        torch.testing.assert_close(varying.project(values, numbers), point, rtol=0.0, atol=law)
+
+
+def test_far_values_pass_gradients_on():
+    fixed = Polytope(torch.eye(3) + 0.5, low=-1.0, high=1.0)
+    values = (1e4 * torch.randn(5, 3, generator=rng(4), dtype=torch.float64)).requires_grad_()
+    near = fixed.project(values.detach())
+    (slope,) = torch.autograd.grad(fixed.project(values).sum(), values)
+    held = torch.autograd.functional.jacobian(lambda v: fixed.project(v).sum(), values.detach() + 1e-3)
+    assert bool(slope.isfinite().all()) and bool(fixed.check(near).all())
+    torch.testing.assert_close(slope, held, atol=1e-9, rtol=1e-9)

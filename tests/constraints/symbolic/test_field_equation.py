@@ -23,6 +23,7 @@ from constraints import (
 )
 from constraints.domains import Cuboid
 from constraints.embeddings import Hard
+from constraints.sampling import Uniform
 from constraints.testing import check_embedding, check_rule
 
 X, Y, T, NU = sympy.symbols("x y t nu")
@@ -330,3 +331,12 @@ def test_integrals_of_what_is_known_and_along_diagonals(equation, warns, recwarn
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
     assert rule.quantity(network, torch.rand(5, 2)).shape == (5, 1)
     assert any("does not resolve an integral" in str(one.message) for one in recwarn) is warns
+
+
+@pytest.mark.parametrize("option", [{"draws": 7}, {"sampler": Uniform()}], ids=["draws", "sampler"])
+@pytest.mark.parametrize("condition", [Eq(U.subs({X: 0, T: 0}), 1), Eq(U.diff(X).subs(X, 0).subs(T, 1), 0)], ids=str)
+def test_draws_of_fixed_places_are_refused(condition, option):
+    told = {"fields": [U], "domain": {X: (0, 1), T: (0, 1)}}
+    with pytest.raises(SpecificationError, match="all coordinates are fixed"):
+        declare(condition, **told, **option)
+    declare([condition, Eq(U.subs(X, 0), T)], **told, **option)  # one that has a use

@@ -11,7 +11,7 @@ import pytest
 import sympy
 import torch
 
-from constraints import ConstraintError, Hierarchy, RuleSet, RuleTextError, join
+from constraints import BestEffort, ConstraintError, Hierarchy, RuleSet, RuleTextError, join
 from constraints.embeddings import Hard
 from constraints.symbolic import Learnable, load_rules, read_rules
 from constraints.symbolic.grammar import read_statement
@@ -264,3 +264,24 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     with pytest.raises(RuleTextError, match="UTF-8"):
         load_rules(tmp_path / "binary")
     assert issubclass(RuleTextError, ConstraintError)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        ("a + b <= 1", {"threshold": 0.7}, "threshold=0.7, which none has"),
+        ("a + b <= 1\nb >= 0", {"margin": 0.1}, "margin=0.1, which none has"),
+        ("a -> b", {"margin": 0.1}, "margin=0.1, which none has"),
+        ("a + b <= 1", {"fallback": BestEffort()}, "fallback=BestEffort, which none has"),
+        ("a < 1\na + b <= 1", {"margin": 0.1, "threshold": 0.3}, "threshold=0.3, which none has"),
+    ],
+)
+def test_arguments_that_no_line_uses_are_refused(text, options, told):
+    with pytest.raises(RuleTextError, match=told):
+        read_rules(text, outputs=["a", "b"], **options)
+
+
+def test_arguments_that_one_line_uses_are_taken():
+    rules = read_rules("a + b <= 1\na < 1\na -> b", outputs=["a", "b"], margin=0.1)
+    assert [rule.explain().kind.split()[0] for rule in rules.values()] == ["half-space", "box", "scores"]
+    assert len(read_rules("a + b <= 1\nnot (a and b)", outputs=["a", "b"], threshold=0.7)) == 2
