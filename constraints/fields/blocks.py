@@ -14,6 +14,7 @@ from constraints.errors import ShapeError, SpecificationError
 from constraints.fields import smooth
 from constraints.fields.jet import Jet, LinearLayer
 from constraints.fields.layers import push
+from constraints.functional.one_tensor import require_network_output
 
 __all__ = ["FourierFeatures", "GatedNetwork", "Mirrored", "Product", "Residual", "Sine"]
 
@@ -195,6 +196,7 @@ class Mirrored(nn.Module):
         weight, bias = self._mirror(x)
         there = nn.functional.linear(x, weight, bias)
         here: Tensor = self.module(x)
+        require_network_output("`Mirrored`", x, here)
         self._require_width(here.shape[-1])
         half = self._half(x)
         y: Tensor = (1.0 - half.abs()) * here + half * self.module(there)

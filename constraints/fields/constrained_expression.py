@@ -17,6 +17,7 @@ from constraints.fields.jet import Jet
 from constraints.fields.layers import NoJetRuleError, push
 from constraints.fields.operators import DifferentialOperator
 from constraints.fields.streams import HIGHEST
+from constraints.functional.one_tensor import require_network_output
 from constraints.functional.precision import is_transforming, own_precision
 
 __all__ = ["ConstrainedExpression", "PlaceFunctional"]
@@ -132,6 +133,7 @@ class ConstrainedExpression(nn.Module):
         """`(*batch, d)` to `(*batch, n)`; autocast is switched off inside, so that both evaluations are alike."""
         with own_precision(x):
             y: Tensor = self.network(x)
+            require_network_output("`ConstrainedExpression`", x, y)
             self._require_width(y.shape[-1])
             self._require_pointwise(x, y)
             (broken,) = self._broken(self._value_plan, x)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from constraints.errors import ShapeError, UnsupportedError
 from constraints.fields.layers import smoothness
 from constraints.fields.operators import DifferentialOperator, MultiIndex
+from constraints.functional.one_tensor import require_tensor
 
 __all__ = ["nested_derivatives"]
 
@@ -45,6 +46,7 @@ def nested_derivatives(
             points = points.clone()
         points = points if points.requires_grad else points.detach().requires_grad_()
         u = field(points)
+        require_tensor("a field", u)
         if u.dim() != 2 or len(u) != len(points):
             raise ShapeError(f"a field needs an output (batch, n) of points (batch, d), got shape {tuple(u.shape)}")
         columns = [_Column(column, points) for column in u.unbind(-1)]

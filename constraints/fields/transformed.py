@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from constraints.errors import ShapeError
 from constraints.fields.jet import Jet
 from constraints.fields.layers import push
+from constraints.functional.one_tensor import require_network_output
 
 __all__ = ["TransformedNetwork"]
 
@@ -53,6 +54,7 @@ class TransformedNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(*batch, d)` to `(*batch, n)`."""
         y: Tensor = self.network(self.inputs(x))
+        require_network_output("`TransformedNetwork`", x, y)
         if self.factor is not None:
             factor = self.factor(x)
             self._require_width(factor.shape[-1], y.shape[-1])

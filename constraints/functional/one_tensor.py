@@ -8,7 +8,7 @@ from torch import Tensor
 
 from constraints.errors import ShapeError, SpecificationError
 
-__all__ = ["require_batch", "require_tensor"]
+__all__ = ["require_batch", "require_network_output", "require_tensor"]
 
 
 def require_tensor(owner: str, value: object) -> None:
@@ -60,6 +60,31 @@ def require_batch(owner: str, what: str, x: Tensor | None, y: Tensor) -> None:
             f"{owner} needs {what} along the last dimension of ({len(x)}, n), got shape {tuple(y.shape)} for inputs of "
             f"shape {tuple(x.shape)}: the network must not squeeze its output"
         )
+
+
+def require_network_output(owner: str, x: Tensor, y: object) -> None:
+    """Refuse what is no tensor with a row for each point.
+
+    Args:
+        owner: who needs it, for the error.
+        x: points, `(*batch, d)`.
+        y: what a network gave.
+
+    Raises:
+        SpecificationError: it is no tensor.
+        ShapeError: outputs of another batch than `(*batch, n)`.
+
+    Example:
+        >>> import torch
+        >>> require_network_output("`Mirrored`", torch.zeros(3, 2), torch.zeros(3))
+        Traceback (most recent call last):
+        constraints.errors.ShapeError: `Mirrored` needs outputs (3, n) of points (3, 2), got shape (3,)
+    """
+    require_tensor(owner, y)
+    assert isinstance(y, Tensor)
+    if y.shape[:-1] != x.shape[:-1]:
+        batch = ", ".join(map(str, x.shape[:-1]))
+        raise ShapeError(f"{owner} needs outputs ({batch}, n) of points {tuple(x.shape)}, got shape {tuple(y.shape)}")
 
 
 def _shown(part: object) -> str:

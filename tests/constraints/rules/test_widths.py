@@ -167,3 +167,34 @@ def test_fields_are_the_outputs():
         rule.measure(nn.Linear(1, 3), torch.rand(5, 1), torch.rand(5, 3))
     with pytest.raises(ShapeError, match="2 fields"):
         rule.measure(nn.Linear(1, 1), torch.rand(5, 1), torch.rand(5, 1))
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.layer(x), self.layer(x)
+
+
+CX, CT = symbols("x t")
+HELD = Function("u")(CX, CT)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Eq(HELD.subs(CX, 0), 1),
+        Eq(HELD.diff(CX).subs(CX, 0), 0),
+        Eq(HELD.subs(CX, -CX), HELD),
+        Eq(HELD.subs(CX, 0), HELD.subs(CX, 1)),
+    ],
+    ids=str,
+)
+def test_networks_under_hard_conditions_give_one_tensor_of_rows(condition):
+    held = Hard(declare(condition, fields=[HELD], domain={CX: (0, 1), CT: (0, 1)}))
+    with pytest.raises(SpecificationError, match=r"one tensor, .* got tuple of Tensor \(3, 1\), Tensor \(3, 1\)"):
+        join(Pair(), {"held": held})(torch.rand(3, 2))
+    with pytest.raises(ShapeError, match=r"needs outputs \(3, n\) of points \(3, 2\), got shape \(3,\)"):
+        join(nn.Sequential(nn.Linear(2, 1), nn.Flatten(0)), {"held": held})(torch.rand(3, 2))
