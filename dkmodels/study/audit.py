@@ -37,9 +37,12 @@ def join_studies(store: Store, planned: Mapping[str, Any]) -> dict[str, Any]:
         new["arms"] = list(arms.values())
         new["contrasts"] = [*old["contrasts"], *(c for c in new["contrasts"] if c not in old["contrasts"])]
         new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
+        new["costs"] = sorted({*old.get("costs", []), *new.get("costs", [])})
         new["created"] = old.get("created", new.get("created"))
         new["data"] = {**new["data"], **old["data"]}
         new["origin"]["arms"] = {**old["origin"]["arms"], **new["origin"]["arms"]}
+    known = {arm["name"] for arm in new["arms"]}
+    new["contrasts"] = [c for c in new["contrasts"] if {c["arm"], c["baseline"]} <= known]
     require_one_study(store, new)
     return new
 

@@ -22,7 +22,7 @@ from dkmodels.study.environment import describe_code, describe_environment
 from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
 from dkmodels.study.fingerprint import digest
 from dkmodels.study.origin import origin_of
-from dkmodels.study.preflight import check_study, remarks
+from dkmodels.study.preflight import check_study, remarks, require_contrast
 from dkmodels.study.progress import StudyProgress
 from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
@@ -109,7 +109,8 @@ class Study:
         """
         quieten()
         modules = check_study(self.task, self.arms, self.seeds)
-        plan = self._plan(command, modules, apart)
+        plan = self._plan(command, modules, apart, costs)
+        require_contrast(self.task, plan)
         for line in remarks(self.task, plan):
             self.console.print(line, markup=False, soft_wrap=True)
         self.store.write_manifest(plan)
@@ -126,9 +127,10 @@ class Study:
         self.write()
         return self
 
-    def _plan(self, command: str, modules: Mapping[str, KnowledgeModule], apart: bool) -> dict[str, Any]:
+    def _plan(self, command: str, modules: Mapping[str, KnowledgeModule], apart: bool, costs: bool) -> dict[str, Any]:
         """The manifest of this study and of what the folder holds of it already."""
         manifest = self._manifest(command, modules)
+        manifest["costs"] = self._cost_seeds() if costs else []
         try:
             return join_studies(self.store, manifest)
         except DifferentStudyError:
@@ -165,12 +167,16 @@ class Study:
                     )
                     done(arm.name, group.seed, record["status"])
 
+    def _cost_seeds(self) -> list[int]:
+        """The seeds whose costs are measured."""
+        return self.seeds[: self.task.profile.cost_seeds]
+
     def _measure(self) -> None:
         measured = {int(cost["seed"]): {row["arm"] for row in cost["rows"]} for cost in self.store.costs()}
         failed = {(cell["arm"], cell["seed"]) for cell in self.store.cells() if cell["status"] == "failed"}
         # A seed is measured whole, all arms interleaved, and again where an arm has come or was repaired since.
         wanted = {seed: {arm.name for arm in self.arms} - {a for a, s in failed if s == seed} for seed in self.seeds}
-        todo = [s for s in self.seeds[: self.task.profile.cost_seeds] if not wanted[s] <= measured.get(s, set())]
+        todo = [seed for seed in self._cost_seeds() if not wanted[seed] <= measured.get(seed, set())]
         if not todo:
             return
         cached_data.cache_clear()
@@ -227,7 +233,6 @@ class Study:
 
     def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule]) -> dict[str, Any]:
         origin = origin_of(self.task, modules)
-        kept = {arm.name for arm in self.arms}
         probe = min((cell["seed"] for cell in self.store.cells()), default=min(self.seeds))
         return {
             "format": FORMAT,
@@ -243,7 +248,9 @@ class Study:
             ],
             "rules": origin["rules"],
             "metrics": [asdict(metric) for metric in self.task.all_metrics()],
-            "contrasts": [asdict(c) for c in self.task.contrasts() if {c.arm, c.baseline} <= kept],
+            "contrasts": [
+                asdict(contrast) for contrast in self.task.contrasts()
+            ],  # of these, between arms that are there
             "command": command,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "code": describe_code(),

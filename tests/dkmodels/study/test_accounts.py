@@ -75,7 +75,21 @@ def test_a_value_that_does_not_count_is_named(value, why):
 )
 def test_costs_that_were_not_measured_are_named(costs, says):
     (line,) = account(whole(), costs).lines()
-    assert line.startswith("time in fit, a against none: 1 of 2 pairs count") and line.endswith(says)
+    what = "every cost" if "not measured" in says else "time in fit"
+    assert line.startswith(f"{what}, a against none: 1 of 2 pairs count") and line.endswith(says)
+
+
+def test_costs_that_are_all_gone_are_named():
+    """As planned, whatever is left of them; not those that nobody planned."""
+    planned, plain = {**MANIFEST, "costs": [0, 1]}, {**MANIFEST, "costs": []}
+    metrics = [MAE, BIAS, TIME]
+    (line,) = take_accounts(planned, whole(), [], metrics, [CONTRAST]).lines()
+    lost = "a was not measured, none was not measured"
+    assert line == f"every cost, a against none: 0 of 2 pairs count (seed 0: {lost}; seed 1: {lost})"
+    (line,) = take_accounts(planned, whole(), [cost(1, none=1.0, a=2.0)], metrics, [CONTRAST]).lines()
+    assert line == f"every cost, a against none: 1 of 2 pairs count (seed 0: {lost})"
+    assert take_accounts(plain, whole(), [], metrics, [CONTRAST]).lines() == []
+    assert take_accounts(planned, whole(), [], [MAE, BIAS], [CONTRAST]).lines() == [], "no cost is declared"
 
 
 def test_many_are_counted():
@@ -273,6 +287,26 @@ def test_published_effects_can_be_compared(capsys):
     assert "128 effects compared, 0 got worse" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_folder_without_cells_says_what_was_planned(copy, capsys):
+    shutil.rmtree(copy / "cells")
+    said = "0 of 9 cells done, 0 failed, 9 missing: none, seed 0; "
+    for command in ("report", "advise"):
+        assert main(arguments=[command, str(copy)]) == 2
+        assert f"has no cell that is done: {said}" in capsys.readouterr().err
+    assert main(arguments=["status", str(copy)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_deleted_costs_are_missing_everywhere(copy, capsys):
+    """Costs are planned by a run that measures them, and none is left."""
+    rewrite(copy / "study.json", costs=[0, 1])
+    text, page = told(copy, capsys)
+    assert "every cost, shares against none: 0 of 2 pairs count (seed 0: shares was not measured" in text
+    assert '<td>every cost</td><td>shares against none</td><td class="n">2</td><td class="n">0</td>' in page
+    main(arguments=["status", str(copy)])
+    assert "costs of 0 of 2 planned seeds measured" in " ".join(capsys.readouterr().out.split())
+
+
 def test_violations_of_every_rule_are_in_the_report(copy, capsys):
     _, page = told(copy, capsys)
     rows = page[page.index("Violations of every rule") :]
@@ -292,10 +326,12 @@ def test_all_cells_failed_is_exit_code_1_with_their_errors(capsys, tmp_path):
     assert main(arguments=hopeless_run(tmp_path)) == 1
     caught = capsys.readouterr()
     text = " ".join(caught.out.split())
-    assert "all 6 that were run failed" in text and "ZeroDivisionError: always" in text and caught.err == ""
+    assert "0 of 6 cells done, 6 failed, 0 missing; the first that failed: ZeroDivisionError" in text
+    assert "ZeroDivisionError: always" in text and caught.err == ""
     assert main(arguments=["report", str(tmp_path)]) == 2
     assert (
-        "has no cell that is done: all 6 that were run failed; the first: ZeroDivisionError" in capsys.readouterr().err
+        "has no cell that is done: 0 of 6 cells done, 6 failed, 0 missing; the first that failed: ZeroDivisionError"
+        in capsys.readouterr().err
     )
 
 
