@@ -23,9 +23,10 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm
 from dkmodels.study.errors import DifferentStudyError, StoreError, UsageError
+from dkmodels.study.files import changed_files, noting_files
 from dkmodels.study.fingerprint import describe
 from dkmodels.study.metric import LARGEST
-from dkmodels.study.origin import code_of, data_digest, origin_of, same_code, settings_of
+from dkmodels.study.origin import code_of, data_digest, files_of, origin_of, same_code, settings_of
 from dkmodels.study.store import FORMAT, Store, write_atomic
 from dkmodels.study.task import Data, Task, quiet_trainer
 
@@ -131,6 +132,7 @@ def fit(
         "arm": arm.name,
         "digest": fit_digest(task, arm, seed),
         "data": used,
+        "files": files_of(task, path.parent.parent),
         "curves": {name: curve for one in callbacks for name, curve in getattr(one, "curves", {}).items()},
         "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
         "steps": trainer.global_step,
@@ -217,6 +219,18 @@ def run_cell(
         "command": command,
         "pid": os.getpid(),
     }
+    with noting_files(task):
+        record |= _train_and_evaluate(task, arm, seed, store, logger, started)
+    record["files"] = {**record.get("files", {}), **files_of(task, store.folder)}
+    store.write_json(store.cell_path(arm.slug, seed), record)
+    return record
+
+
+def _train_and_evaluate(
+    task: Task, arm: Arm, seed: int, store: Store, logger: LoggerFactory | None, started: float
+) -> dict[str, Any]:
+    """What a cell's record holds of its training and evaluation, or of its failure."""
+    record: dict[str, Any] = {}
     try:
         data = cached_data(task, seed)
         record["data"] = cached_digest(task, seed)
@@ -225,6 +239,8 @@ def run_cell(
             module, training = load_fit(task, arm, seed, path)
             if training.get("data") != record["data"]:
                 raise StoreError(f"{path} was trained on other data")
+            if found := changed_files(task, training.get("files", {})):
+                raise StoreError(f"{path} was trained with other files: {'; '.join(found)}")
         except Exception:  # not there, damaged, or of another profile or other settings: train
             fit(task, arm, seed, data, path, logger, used=record["data"])
             module, training = load_fit(task, arm, seed, path)
@@ -242,6 +258,7 @@ def run_cell(
             "system": {"steps": training["steps"], "rss_mib": psutil.Process().memory_info().rss / 2**20},
             "fit": path.name,
             "trained_here": training["arm"] == arm.name,
+            "files": training.get("files", {}),
             "traceback": None,
         }
     except (KeyboardInterrupt, StoreError):
@@ -255,5 +272,4 @@ def run_cell(
             "error": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
         }
-    store.write_json(store.cell_path(arm.slug, seed), record)
     return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from constraints import Embedding
 from dkmodels.module import KnowledgeModule
 from dkmodels.study.difference import differences
 from dkmodels.study.environment import describe_code
+from dkmodels.study.files import files_read
 from dkmodels.study.fingerprint import describe, digest, public_attributes
-from dkmodels.study.sources import library_source, task_sources
+from dkmodels.study.sources import library_source, source_files, task_sources
 from dkmodels.study.task import Data, Task
 
-__all__ = ["code_of", "data_digest", "origin_of", "rule_records", "same_code", "settings_of"]
+__all__ = ["code_of", "data_digest", "files_of", "origin_of", "rule_records", "same_code", "settings_of"]
 
 DRAWN = "drawn anew at each call"
 
@@ -43,8 +45,17 @@ def origin_of(task: Task, modules: Mapping[str, KnowledgeModule] | None = None) 
 
 def code_of(task: Task) -> dict[str, Any]:
     """Digests of the sources of the task and of this library."""
-    setups = [arm.setup for arm in task.arms() if arm.setup is not None]
-    return {"source": task_sources([type(task), *setups]), "library": library_source()}
+    return {"source": task_sources(_roots(task)), "library": library_source()}
+
+
+def _roots(task: Task) -> list[Any]:
+    """Where the code of a task begins."""
+    return [type(task), *(arm.setup for arm in task.arms() if arm.setup is not None)]
+
+
+def files_of(task: Task, results: Path) -> dict[str, str]:
+    """Digests of the files that code of the user has read for a task in this process, but for those of its results."""
+    return files_read(task, source_files(_roots(task)), results)
 
 
 def same_code(task: Task, origin: Mapping[str, Any]) -> list[str]:

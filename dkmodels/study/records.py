@@ -147,6 +147,7 @@ CELL = Fields(
         "counts": Each(Rows(WHOLE, 2)),
         "system": Each(Number(null=True)),
         "fit": TEXT,
+        "files": Each(TEXT),
     },
 )
 

@@ -15,11 +15,12 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.study.advice import Advice
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
-from dkmodels.study.audit import join_studies
+from dkmodels.study.audit import join_studies, kept_files
 from dkmodels.study.cell import LoggerFactory, cached_data, cached_digest, run_cell
 from dkmodels.study.effect import Effect
 from dkmodels.study.environment import describe_code, describe_environment
 from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
+from dkmodels.study.files import changed_files, noting_files
 from dkmodels.study.fingerprint import digest
 from dkmodels.study.origin import origin_of
 from dkmodels.study.preflight import check_study, remarks, require_contrast
@@ -108,7 +109,8 @@ class Study:
             DifferentStudyError: it does, and `apart` is false; it says what differs.
         """
         quieten()
-        modules = check_study(self.task, self.arms, self.seeds)
+        with noting_files(self.task):
+            modules = check_study(self.task, self.arms, self.seeds)
         plan = self._plan(command, modules, apart, costs)
         require_contrast(self.task, plan)
         for line in remarks(self.task, plan):
@@ -131,17 +133,20 @@ class Study:
         """The manifest of this study and of what the folder holds of it already."""
         manifest = self._manifest(command, modules)
         manifest["costs"] = self._cost_seeds() if costs else []
+        edited = changed_files(self.task, kept_files(self.store))
         try:
-            return join_studies(self.store, manifest)
+            return join_studies(self.store, manifest, edited)
         except DifferentStudyError:
             if not apart:
                 raise
         folder = self.store.folder
-        self.store = Store(folder.with_name(f"{folder.name}-{digest([manifest['origin'], manifest['data']])[:8]}"))
+        self.store = Store(
+            folder.with_name(f"{folder.name}-{digest([manifest['origin'], manifest['data'], edited])[:8]}")
+        )
         self.console.print(
             f"{folder} holds cells of other rules, settings or code: this study is in {self.store.folder}"
         )
-        return join_studies(self.store, manifest)
+        return join_studies(self.store, manifest, changed_files(self.task, kept_files(self.store)))
 
     def _run_cells(self, groups: Sequence[Any], command: str) -> None:
         total = sum(len(group.arms) for group in groups)
