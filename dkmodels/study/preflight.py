@@ -26,8 +26,16 @@ SHOWN = 8
 LOOKED_AT = 512  # samples of a dataset that is not in memory
 
 
-def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, KnowledgeModule]:
+def check_study(
+    task: Task, arms: Sequence[Arm], seeds: Sequence[int], probe: int | None = None
+) -> dict[str, KnowledgeModule]:
     """Build data and every module once; returns the modules by the name of their arm.
+
+    Args:
+        task: the task.
+        arms: the arms.
+        seeds: the seeds; the data of the first are looked at.
+        probe: the seed at which modules are built; the first by default.
 
     Raises:
         UsageError: fewer than two seeds, no arms, names that are there twice, an empty data set, values that are not
@@ -56,7 +64,12 @@ def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[s
     for name, dataset in (("train", data.train), ("test", data.test), ("val", data.val)):
         if dataset is not None:
             _check_dataset(name, dataset)
-    return {arm.name: build(task, arm, min(seeds)) for arm in arms}
+    return build_all(task, arms, min(seeds) if probe is None else probe)
+
+
+def build_all(task: Task, arms: Sequence[Arm], seed: int) -> dict[str, KnowledgeModule]:
+    """A module of each arm by its name."""
+    return {arm.name: build(task, arm, seed) for arm in arms}
 
 
 def require_contrast(task: Task, manifest: Mapping[str, Any]) -> None:

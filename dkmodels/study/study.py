@@ -17,13 +17,14 @@ from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
 from dkmodels.study.audit import join_studies, kept_files
 from dkmodels.study.cell import LoggerFactory, cached_data, cached_digest, run_cell
+from dkmodels.study.difference import common
 from dkmodels.study.effect import Effect
 from dkmodels.study.environment import describe_code, describe_environment
 from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
 from dkmodels.study.files import changed_files, noting_files
 from dkmodels.study.fingerprint import digest
 from dkmodels.study.origin import origin_of
-from dkmodels.study.preflight import check_study, remarks, require_contrast
+from dkmodels.study.preflight import build_all, check_study, remarks, require_contrast
 from dkmodels.study.progress import StudyProgress
 from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
@@ -110,8 +111,7 @@ class Study:
         """
         quieten()
         with noting_files(self.task):
-            modules = check_study(self.task, self.arms, self.seeds)
-        plan = self._plan(command, modules, apart, costs)
+            plan = self._plan(command, apart, costs)
         require_contrast(self.task, plan)
         for line in remarks(self.task, plan):
             self.console.print(line, markup=False, soft_wrap=True)
@@ -129,24 +129,41 @@ class Study:
         self.write()
         return self
 
-    def _plan(self, command: str, modules: Mapping[str, KnowledgeModule], apart: bool, costs: bool) -> dict[str, Any]:
+    def _plan(self, command: str, apart: bool, costs: bool) -> dict[str, Any]:
         """The manifest of this study and of what the folder holds of it already."""
-        manifest = self._manifest(command, modules)
+        seed = self._probe()
+        modules = check_study(self.task, self.arms, self.seeds, seed)
+        manifest = self._manifest(command, modules, seed)
         manifest["costs"] = self._cost_seeds() if costs else []
         edited = changed_files(self.task, kept_files(self.store))
         try:
             return join_studies(self.store, manifest, edited)
+        except DifferentStudyError as error:
+            refused = error
+        # What is another number at each call (a time, an address, weights that no seed governs) is no difference.
+        again = origin_of(
+            self.task, build_all(self.task, self.arms, seed), seed=seed, data=cached_data(self.task, seed)
+        )
+        for key in ("arms", "callbacks"):
+            manifest["origin"][key] = common(manifest["origin"][key], again[key])
+        try:
+            return join_studies(self.store, manifest, edited)
         except DifferentStudyError:
             if not apart:
-                raise
+                raise refused from None
         folder = self.store.folder
-        self.store = Store(
-            folder.with_name(f"{folder.name}-{digest([manifest['origin'], manifest['data'], edited])[:8]}")
-        )
+        mark = digest([manifest["origin"], manifest["data"], edited])[:8]
+        self.store = Store(folder.with_name(f"{folder.name}-{mark}"))
         self.console.print(
             f"{folder} holds cells of other rules, settings or code: this study is in {self.store.folder}"
         )
         return join_studies(self.store, manifest, changed_files(self.task, kept_files(self.store)))
+
+    def _probe(self) -> int:
+        """The seed at which modules and data are compared with those of the cells that are there."""
+        held = self.store.held_manifest() or {}
+        seeds = [cell.get("origin", {}).get("seed", cell["seed"]) for cell in self.store.cells()]
+        return int(held.get("origin", {}).get("seed", min(seeds, default=min(self.seeds, default=0))))
 
     def _run_cells(self, groups: Sequence[Any], command: str) -> None:
         total = sum(len(group.arms) for group in groups)
@@ -236,9 +253,8 @@ class Study:
         if self.tracker is not None:
             self.tracker.track(self.store, say=self.console.print)
 
-    def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule]) -> dict[str, Any]:
-        origin = origin_of(self.task, modules)
-        probe = min((cell["seed"] for cell in self.store.cells()), default=min(self.seeds))
+    def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule], seed: int) -> dict[str, Any]:
+        origin = origin_of(self.task, modules, seed=seed, data=cached_data(self.task, seed))
         return {
             "format": FORMAT,
             "task": self.task.title(),
@@ -260,6 +276,6 @@ class Study:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "code": describe_code(),
             "origin": origin,
-            "data": {str(probe): cached_digest(self.task, probe)},
+            "data": {str(seed): cached_digest(self.task, seed)},
             "environment": describe_environment(),
         }
