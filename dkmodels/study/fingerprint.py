@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence, Set
@@ -36,12 +37,15 @@ __all__ = [
     "surroundings",
 ]
 
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, as Python prints it: an accident of the process
 DEPTH = 8  # of objects inside objects
 SHORT = 8  # numbers of a tensor that are written out; of longer ones a digest is kept
 #: Methods of collections that change them.
 CHANGING = frozenset(
-    {*("append", "appendleft", "extend", "insert", "add", "update", "setdefault")}
-    | {*("pop", "popitem", "remove", "discard", "clear")}
+    {
+        *("append", "appendleft", "extend", "insert", "add", "update", "setdefault"),
+        *("pop", "popitem", "remove", "discard", "clear"),
+    }
 )
 BOUND = frozenset({"index", "columns", "column"})  # what a module changes of a rule when it binds it
 
@@ -78,7 +82,7 @@ def describe(value: Any, depth: int = DEPTH, *, whole: bool = False) -> Any:
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, str):
-        return value
+        return ADDRESS.sub("", value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, bytes):

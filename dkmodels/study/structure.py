@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,6 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.study.fingerprint import describe, digest, is_users, private_attributes, public_attributes
 
 __all__ = ["describe_module", "projection"]
-
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def describe_module(module: KnowledgeModule) -> dict[str, Any]:
@@ -48,7 +45,7 @@ def _network(network: nn.Module) -> dict[str, Any]:
     count = sum(p.numel() for p in network.parameters() if _has_values(p))
     found = {
         "network": f"{type(network).__name__} of {count} parameters ({digest([shapes, kinds])})",
-        "printed": digest(ADDRESS.sub("", repr(network))),
+        "printed": digest(repr(network)),
     }
     return {**found, "layers": {name: settings for name, settings in own.items() if settings}}
 

@@ -138,8 +138,8 @@ class Study:
         edited = changed_files(self.task, kept_files(self.store))
         try:
             return join_studies(self.store, manifest, edited)
-        except DifferentStudyError as error:
-            refused = error
+        except DifferentStudyError:
+            pass
         # What is another number at each call (a time, an address, weights that no seed governs) is no difference.
         again = origin_of(
             self.task, build_all(self.task, self.arms, seed), seed=seed, data=cached_data(self.task, seed)
@@ -150,7 +150,7 @@ class Study:
             return join_studies(self.store, manifest, edited)
         except DifferentStudyError:
             if not apart:
-                raise refused from None
+                raise
         folder = self.store.folder
         mark = digest([manifest["origin"], manifest["data"], edited])[:8]
         self.store = Store(folder.with_name(f"{folder.name}-{mark}"))
