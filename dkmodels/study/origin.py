@@ -87,16 +87,18 @@ def settings_of(task: Task) -> dict[str, Any]:
     for name in ("seeds", "rounds", "cost_seeds"):
         described.pop(name)
     made = _made(task)
-    told = {name: DRAWN if made.get(name) == DRAWN else value for name, value in described.items()}
-    return {**told, "trainer": describe(task.trainer_options(), whole=True), "made": made}
+    drawn = made if isinstance(made, dict) else {}
+    told = {name: DRAWN if drawn.get(name) == DRAWN else value for name, value in described.items()}
+    trainer = common(*(describe(task.trainer_options(), whole=True) for _ in range(2)))
+    return {**told, "trainer": trainer, "made": made}
 
 
-def _made(task: Task) -> dict[str, Any]:
+def _made(task: Task) -> dict[str, Any] | str:
     """What of a task is private, or lies in private attributes of its attributes, as its constructor leaves it."""
     try:
         first, second = (_attributes(task.anew()) for _ in range(2))
     except Exception:  # a task that cannot be made twice, or was copied: what is private is not known
-        return {}
+        return DRAWN
     made = {name: common(value, second.get(name)) for name, value in first.items()}
     plain = describe(public_attributes(task))
     return {name: value for name, value in made.items() if plain.get(name) != value}

@@ -121,8 +121,13 @@ class Task(ABC):
         state = super().__getstate__()
         return {k: v for k, v in state.items() if k != "_made_with"} if isinstance(state, dict) else state
 
+    def __setstate__(self, state: Any) -> None:
+        """Restore a copy, whose arguments are not known."""
+        self.__dict__.update(state)
+        self.__dict__.pop("_made_with", None)
+
     def anew(self) -> Self:
-        """A task made with the same arguments, as this one was before anybody used it."""
+        """A task made with the same arguments, as this one was before anybody used it; not for a copy."""
         args, kwargs = self._made_with
         return type(self)(*args, **kwargs)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -10,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from dkmodels.study import Store, Study, load_task
+from dkmodels.study.difference import DRAWN, differences
 from dkmodels.study.errors import DifferentStudyError
 from dkmodels.study.fingerprint import describe, surroundings
+from dkmodels.study.origin import origin_of
 
 SOURCE = """
 import functools
@@ -201,6 +204,21 @@ def test_accidents_of_a_process_are_no_difference(tmp_path, monkeypatch):
     assert study(tmp_path, seeds=1 + 1).run(costs=False).effects()
     (tmp_path / "r/study.json").unlink()
     assert study(tmp_path).run(costs=False).effects(), "what was planned is seen from the cells"
+
+
+def test_a_copied_task_is_no_other_task(tmp_path, monkeypatch):
+    """Its constructor's arguments are lost, so that what is private is compared with nothing."""
+    monkeypatch.setenv("NUMBER", "1.0")
+    write(tmp_path, [])
+    task = load_task(f"{tmp_path / 'kept.py'}:Kept", "quick")
+    task.data(0)
+    assert task.anew()._calls == 0 and task._calls == 1
+    copied = pickle.loads(pickle.dumps(task))
+    first, second = origin_of(task), origin_of(copied)
+    assert second["settings"]["made"] == DRAWN and first["settings"]["made"]["_beta"] == "1.0"
+    assert differences(first, second) == []
+    vars(copied)["width"] = 3
+    assert differences(first, origin_of(copied)) == ["settings, width: nothing became 3"]
 
 
 def test_what_a_function_changes_is_no_setting():
