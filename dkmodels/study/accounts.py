@@ -8,7 +8,7 @@ from typing import Any, final
 
 from dkmodels.study.metric import Contrast, Metric
 
-__all__ = ["Accounts", "Omission", "take_accounts"]
+__all__ = ["Accounts", "Omission", "planned_costs", "take_accounts"]
 
 Cell = tuple[str, int]  # arm and seed
 SHOWN = 8
@@ -87,7 +87,8 @@ def take_accounts(
 ) -> Accounts:
     """Compare what was planned with what is there.
 
-    Costs are planned for the first seeds, as many as the profile says, once any was measured.
+    Costs are planned for the seeds that the manifest names; in one of an older version, for the first seeds, as many as
+    the profile says, once any was measured.
 
     Args:
         manifest: what the study is.
@@ -109,7 +110,7 @@ def take_accounts(
             values = {key: _reason(cell["metrics"].get(metric.name), metric) for key, cell in there.items()}
             lost = _omission(metric.name, contrast, seeds, states, values)
             omissions += [lost] if lost and (whole is None or lost.paired < whole.paired) else []
-    omissions += _costs(manifest, costs, metrics, contrasts, states) if costs else []
+    omissions += _costs(planned_costs(manifest, costs), costs, metrics, contrasts, states)
     return Accounts(
         planned=len(planned),
         done=sum(state == "done" for state in states.values()),
@@ -117,6 +118,20 @@ def take_accounts(
         missing=tuple(key for key in planned if states[key] == "missing"),
         omissions=tuple(omissions),
     )
+
+
+def planned_costs(manifest: Mapping[str, Any], costs: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The seeds whose costs are planned or measured.
+
+    Example:
+        >>> planned_costs({"seeds": [0, 1, 2], "costs": [0, 1]}, [{"seed": 2}])
+        [0, 1, 2]
+    """
+    planned = manifest.get("costs")
+    if planned is None:  # of an older version
+        text = str(manifest.get("settings", {}).get("cost_seeds", ""))
+        planned = manifest["seeds"][: int(text)] if text.isdecimal() and costs else []
+    return sorted({*map(int, planned), *(int(cost["seed"]) for cost in costs)})
 
 
 def _reason(value: Any, metric: Metric) -> str:
@@ -151,28 +166,32 @@ def _omission(
 
 
 def _costs(
-    manifest: Mapping[str, Any],
+    seeds: Sequence[int],
     costs: Sequence[Mapping[str, Any]],
     metrics: Sequence[Metric],
     contrasts: Sequence[Contrast],
     states: Mapping[Cell, str],
 ) -> list[Omission]:
-    """Pairs that lack a cost, of each metric and phase that was measured for any arm at any seed."""
+    """Pairs that lack all costs, and pairs that lack one, of each metric and phase that was measured for any arm."""
     declared = {metric.name: metric for metric in metrics if metric.kind == "cost"}
-    text = str(manifest.get("settings", {}).get("cost_seeds", ""))
-    first = manifest["seeds"][: int(text)] if text.isdecimal() else []
-    seeds = sorted({*map(int, first), *(int(cost["seed"]) for cost in costs)})
+    if not declared:
+        return []
     measured: dict[tuple[str, str], dict[Cell, str]] = {}
+    rows = {(row["arm"], int(cost["seed"])) for cost in costs for row in cost["rows"]}
     for cost in costs:
         for row in cost["rows"]:
             if row["metric"] in declared:
                 reason = _reason(row["value"], declared[row["metric"]])
                 measured.setdefault((row["metric"], row["phase"]), {})[row["arm"], cost["seed"]] = reason
     found = []
-    for (name, phase), values in measured.items():
-        arms = {arm for arm, _ in values}
-        reasons = {key: values.get(key, "was not measured") for key in states}
-        for contrast in [c for c in contrasts if {c.arm, c.baseline} & arms]:
-            lost = _omission(" in ".join(filter(None, (name, phase))), contrast, seeds, states, reasons)
-            found += [lost] if lost else []
+    unmeasured = {key: "" if key in rows else "was not measured" for key in states}
+    for contrast in contrasts:
+        # An arm without any cost is in no pair of any: one line tells of all.
+        whole = _omission("every cost", contrast, seeds, states, unmeasured)
+        found += [whole] if whole else []
+        for (name, phase), values in measured.items():
+            if {contrast.arm, contrast.baseline} & {arm for arm, _ in values}:
+                reasons = {key: values.get(key, "was not measured") for key in states}
+                lost = _omission(" in ".join(filter(None, (name, phase))), contrast, seeds, states, reasons)
+                found += [lost] if lost and (whole is None or lost.paired < whole.paired) else []
     return found

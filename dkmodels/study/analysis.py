@@ -76,10 +76,9 @@ class Analysis:
         cells = store.cells()
         done = [cell for cell in cells if cell["status"] == "done"]
         if not done:
-            first = next((f"; the first: {cell.get('error')}" for cell in cells), "")
-            raise NothingDoneError(
-                f"{store.folder} has no cell that is done: all {len(cells)} that were run failed{first}"
-            )
+            failed = next((f"; the first that failed: {cell.get('error')}" for cell in cells), "")
+            states = take_accounts(manifest, cells, [], [], []).summary
+            raise NothingDoneError(f"{store.folder} has no cell that is done: {states}{failed}")
         measurements = store.measurements(metrics)
         found = effects(manifest["task"], measurements, metrics, contrasts)
         # Arms with a setup of their own are compared where contrasts say so, not by their rules.

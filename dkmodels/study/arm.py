@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,32 @@ from typing import final
 from constraints import Embedding
 from dkmodels.module import KnowledgeModule
 from dkmodels.study.errors import UsageError
+from dkmodels.study.fingerprint import closed_over, describe, digest
 from dkmodels.study.metric import ADD_ONE_IN, ALL, LEAVE_ONE_OUT, Contrast
 
 __all__ = ["Arm", "standard_arms", "standard_contrasts"]
 
 FACTORIAL_LIMIT = 4
 LONGEST_SLUG = 80  # a file name holds 255 bytes, with the seed, the host and more
+
+
+def _said(value: object) -> str:
+    """A value of a setup: as it is written where that is all of it, else its class and a digest of what it holds.
+
+    Example:
+        >>> import torch
+        >>> _said([1, "a"]), _said(torch.zeros(5000))
+        ("[1, 'a']", 'Tensor #b4689f06ecbeaff8')
+    """
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return repr(value)
+    if (
+        type(value) in (list, tuple, dict, set, frozenset)
+        and len(repr(value)) <= LONGEST_SLUG
+        and "<" not in repr(value)
+    ):
+        return repr(value)
+    return f"{getattr(value, '__qualname__', type(value).__qualname__)} #{digest(describe(value, whole=True))}"
 
 
 @final
@@ -68,9 +89,15 @@ class Arm:
             return ""
         inner, told = self.setup, ""
         if isinstance(inner, partial):
-            told = ", ".join([*map(repr, inner.args), *(f"{key}={value!r}" for key, value in inner.keywords.items())])
+            keywords = [f"{key}={_said(value)}" for key, value in inner.keywords.items()]
+            told = ", ".join([*map(_said, inner.args), *keywords])
             inner = inner.func
-        return f"{inner.__module__}.{inner.__qualname__}" + (f"({told})" if told else "")
+        around = closed_over(inspect.unwrap(inner)) if inspect.isfunction(inner) else {}
+        owner = getattr(inner, "__self__", None)
+        held = [around] if around else []
+        held += [] if owner is None or inspect.isclass(owner) else [describe(owner, whole=True)]
+        name = f"{inner.__module__}.{inner.__qualname__}" + (f" #{digest(held)}" if held else "")
+        return name + (f"({told})" if told else "")
 
     @property
     def slug(self) -> str:

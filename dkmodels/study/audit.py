@@ -8,16 +8,23 @@ from typing import Any
 
 from dkmodels.study.difference import differences
 from dkmodels.study.errors import DifferentStudyError, UsageError
+from dkmodels.study.files import NEWER, WRITTEN
 from dkmodels.study.records import FORMAT
 from dkmodels.study.store import Store, finite
 
-__all__ = ["conflicts", "join_studies", "require_one_study"]
+__all__ = ["conflicts", "join_studies", "kept_files", "require_one_study"]
 
 SHOWN = 3
+CHOICES = "choose another --out, or run with --apart"
 
 
-def join_studies(store: Store, planned: Mapping[str, Any]) -> dict[str, Any]:
+def join_studies(store: Store, planned: Mapping[str, Any], edited: Sequence[str] = ()) -> dict[str, Any]:
     """The manifest of a planned study, with the arms and seeds besides of the one that the folder holds.
+
+    Args:
+        store: the folder.
+        planned: the manifest of the planned study.
+        edited: which files that the folder's cells read were edited since, in words.
 
     Raises:
         DifferentStudyError: the folder holds cells of other rules, settings or code.
@@ -28,8 +35,10 @@ def join_studies(store: Store, planned: Mapping[str, Any]) -> dict[str, Any]:
     if old is None:
         # What a lost study.json had planned is seen from the cells.
         new["seeds"] = sorted({*new["seeds"], *(cell["seed"] for cell in store.cells())})
+        if edited:
+            raise DifferentStudyError(f"{store.folder} holds cells of other files; {'; '.join(edited)}: {CHOICES}")
     else:
-        _require_same(store, old, new)
+        _require_same(store, old, new, edited)
         arms = {arm["name"]: arm for arm in old["arms"]}
         for arm in new["arms"]:
             if arms.setdefault(arm["name"], arm) != arm:
@@ -37,14 +46,17 @@ def join_studies(store: Store, planned: Mapping[str, Any]) -> dict[str, Any]:
         new["arms"] = list(arms.values())
         new["contrasts"] = [*old["contrasts"], *(c for c in new["contrasts"] if c not in old["contrasts"])]
         new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
+        new["costs"] = sorted({*old.get("costs", []), *new.get("costs", [])})
         new["created"] = old.get("created", new.get("created"))
         new["data"] = {**new["data"], **old["data"]}
         new["origin"]["arms"] = {**old["origin"]["arms"], **new["origin"]["arms"]}
+    known = {arm["name"] for arm in new["arms"]}
+    new["contrasts"] = [c for c in new["contrasts"] if {c["arm"], c["baseline"]} <= known]
     require_one_study(store, new)
     return new
 
 
-def _require_same(store: Store, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _require_same(store: Store, old: Mapping[str, Any], new: Mapping[str, Any], edited: Sequence[str]) -> None:
     if old.get("format") != new["format"]:
         raise UsageError(
             f"{store.folder} holds a study of format {old.get('format')}, which does not record the code and the "
@@ -59,12 +71,12 @@ def _require_same(store: Store, old: Mapping[str, Any], new: Mapping[str, Any]) 
     if new["metrics"] != old["metrics"]:
         found.append("metrics or their smallest useful gains")
     found += [f"data of seed {seed}" for seed, used in old["data"].items() if new["data"].get(seed, used) != used]
+    found += edited
     if found:
         before, after = (str(origin.get("commit"))[:10] for origin in (old["origin"], new["origin"]))
         at = "" if before == after else f" (commit {before} became {after})"
         raise DifferentStudyError(
-            f"{store.folder} holds a study of other rules, settings or code; {'; '.join(found)}{at}: choose another "
-            "--out, or run with --apart"
+            f"{store.folder} holds a study of other rules, settings or code; {'; '.join(found)}{at}: {CHOICES}"
         )
 
 
@@ -81,6 +93,21 @@ def require_one_study(store: Store, manifest: Mapping[str, Any]) -> None:
             f"{store.folder} needs cells of one study, made with the same rules, settings and code; "
             f"{'; '.join(found[:SHOWN])}{more}: choose another --out, run with --apart, or move these files away"
         )
+
+
+def _files(store: Store) -> dict[str, dict[str, list[str]]]:
+    """By file that cells read and none wrote, the cells by the digest of what they read."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for cell in store.cells():
+        for name, mark in (cell.get("files") or {}).items():
+            if mark != NEWER:
+                found.setdefault(name, {}).setdefault(mark, []).append(f"{cell['arm']}, seed {cell['seed']}")
+    return {name: marks for name, marks in found.items() if WRITTEN not in marks}
+
+
+def kept_files(store: Store) -> dict[str, str]:
+    """The files that the cells of a folder read, with the digests that they agree on."""
+    return {name: mark for name, (mark, *others) in _files(store).items() if not others}
 
 
 def conflicts(store: Store, manifest: Mapping[str, Any]) -> list[str]:
@@ -111,6 +138,10 @@ def conflicts(store: Store, manifest: Mapping[str, Any]) -> list[str]:
             causes.setdefault(f"data of seed {seed} differ between cells", []).extend(
                 place for places in digests.values() for place in places
             )
+    for name, marks in _files(store).items():
+        if len(marks) > 1:
+            places = [place for places in marks.values() for place in places]
+            causes.setdefault(f"file {name} differs between cells", []).extend(places)
     return [f"{_places(places)}: {cause}" for cause, places in causes.items()]
 
 

@@ -23,9 +23,9 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.random import seed_streams
 from dkmodels.study.arm import Arm
 from dkmodels.study.errors import DifferentStudyError, StoreError, UsageError
-from dkmodels.study.fingerprint import describe
+from dkmodels.study.files import changed_files, noting_files
 from dkmodels.study.metric import LARGEST
-from dkmodels.study.origin import code_of, data_digest, origin_of, same_code, settings_of
+from dkmodels.study.origin import data_digest, files_of, origin_of, same_code
 from dkmodels.study.store import FORMAT, Store, write_atomic
 from dkmodels.study.task import Data, Task, quiet_trainer
 
@@ -48,20 +48,23 @@ def fit_key(task: Task, arm: Arm) -> str:
     return f"{Arm(' + '.join(training) or 'none').slug}-{mark}"
 
 
-def fit_digest(task: Task, arm: Arm, seed: int) -> str:
+def fit_digest(task: Task, arm: Arm, seed: int, origin: Mapping[str, Any] | None = None) -> str:
     """Changes where a fit would: code, settings, seed, the training rules with their numbers, the setup.
 
     More seeds, and how costs are measured, change no fit.
+
+    Args:
+        task: the task.
+        arm: the arm.
+        seed: the seed.
+        origin: what the study is made with, as it was planned; what the task is now by default.
     """
+    origin = origin_of(task) if origin is None else origin
     rules = task.rules()
-    training = {
-        name: [type(e).__name__, repr(e.rule), e.settings(), describe(dict(e.rule.constraint.named_buffers()))]
-        for name, e in rules.items()
-        if name in arm.rules and e.trains
-    }
-    told = [task.title(), settings_of(task), code_of(task), seed, training, arm.setting]
-    text = json.dumps(told, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
+    training = {name: origin["rules"].get(name) for name, e in rules.items() if name in arm.rules and e.trains}
+    made = [origin[name] for name in ("task", "settings", "source", "library")]
+    text = json.dumps([*made, seed, training, arm.setting], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _split(found: Mapping[str, float | tuple[int, int]]) -> tuple[dict[str, float], dict[str, list[int]]]:
@@ -110,7 +113,15 @@ class _Curves(Callback):
 
 
 def fit(
-    task: Task, arm: Arm, seed: int, data: Data, path: Path, logger: LoggerFactory | None = None, *, used: str = ""
+    task: Task,
+    arm: Arm,
+    seed: int,
+    data: Data,
+    path: Path,
+    logger: LoggerFactory | None = None,
+    *,
+    used: str = "",
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Train and keep weights, curves and figures in one file; `used` is the digest of the data."""
     module = build(task, arm, seed)
@@ -129,8 +140,9 @@ def fit(
     record = {
         "state": module.state_dict(),
         "arm": arm.name,
-        "digest": fit_digest(task, arm, seed),
+        "digest": fit_digest(task, arm, seed, origin),
         "data": used,
+        "files": files_of(task, path.parent.parent),
         "curves": {name: curve for one in callbacks for name, curve in getattr(one, "curves", {}).items()},
         "seconds": {"fit": time.perf_counter() - wall, "fit_cpu": time.process_time() - cpu},
         "steps": trainer.global_step,
@@ -141,7 +153,9 @@ def fit(
     write_atomic(path, file.getvalue())
 
 
-def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModule, dict[str, Any]]:
+def load_fit(
+    task: Task, arm: Arm, seed: int, path: Path, origin: Mapping[str, Any] | None = None
+) -> tuple[KnowledgeModule, dict[str, Any]]:
     """The trained module of an arm, in evaluation mode, and the record of its training.
 
     Raises:
@@ -151,7 +165,7 @@ def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModu
         record = torch.load(path, weights_only=True)
     except FileNotFoundError:
         raise StoreError(f"{path} is not there: run the study first") from None
-    if record["digest"] != fit_digest(task, arm, seed):
+    if record["digest"] != fit_digest(task, arm, seed, origin):
         raise StoreError(f"{path} was trained with other code or settings")
     module = build(task, arm, seed)
     module.load_state_dict(record.pop("state"))
@@ -160,8 +174,13 @@ def load_fit(task: Task, arm: Arm, seed: int, path: Path) -> tuple[KnowledgeModu
 
 @lru_cache(maxsize=1)
 def cached_data(task: Task, seed: int) -> Data:
-    """The data of the latest seed: arms of one seed run after each other."""
-    return task.data(seed)
+    """The data of the latest seed: arms of one seed run after each other. Made in one thread, as in workers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return task.data(seed)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)
@@ -217,17 +236,37 @@ def run_cell(
         "command": command,
         "pid": os.getpid(),
     }
+    with noting_files(task):
+        record |= _train_and_evaluate(task, arm, seed, store, origin, logger, started)
+    record["files"] = {**record.get("files", {}), **files_of(task, store.folder)}
+    store.write_json(store.cell_path(arm.slug, seed), record)
+    return record
+
+
+def _train_and_evaluate(
+    task: Task,
+    arm: Arm,
+    seed: int,
+    store: Store,
+    origin: Mapping[str, Any],
+    logger: LoggerFactory | None,
+    started: float,
+) -> dict[str, Any]:
+    """What a cell's record holds of its training and evaluation, or of its failure."""
+    record: dict[str, Any] = {}
     try:
         data = cached_data(task, seed)
         record["data"] = cached_digest(task, seed)
         path = store.fit_path(fit_key(task, arm), seed)
         try:
-            module, training = load_fit(task, arm, seed, path)
+            module, training = load_fit(task, arm, seed, path, origin)
             if training.get("data") != record["data"]:
                 raise StoreError(f"{path} was trained on other data")
+            if found := changed_files(task, training.get("files", {})):
+                raise StoreError(f"{path} was trained with other files: {'; '.join(found)}")
         except Exception:  # not there, damaged, or of another profile or other settings: train
-            fit(task, arm, seed, data, path, logger, used=record["data"])
-            module, training = load_fit(task, arm, seed, path)
+            fit(task, arm, seed, data, path, logger, used=record["data"], origin=origin)
+            module, training = load_fit(task, arm, seed, path, origin)
         evaluated = time.perf_counter()
         torch.manual_seed(seed_streams(seed)["rules"])
         metrics, counts = _split(task.evaluate(module, data, seed))
@@ -242,6 +281,7 @@ def run_cell(
             "system": {"steps": training["steps"], "rss_mib": psutil.Process().memory_info().rss / 2**20},
             "fit": path.name,
             "trained_here": training["arm"] == arm.name,
+            "files": training.get("files", {}),
             "traceback": None,
         }
     except (KeyboardInterrupt, StoreError):
@@ -255,5 +295,4 @@ def run_cell(
             "error": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
         }
-    store.write_json(store.cell_path(arm.slug, seed), record)
     return record

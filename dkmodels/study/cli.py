@@ -16,7 +16,7 @@ from rich.console import Console
 
 from constraints import ConstraintError, RuleTextError
 from dkmodels.rule_file import explain_rule_file
-from dkmodels.study.accounts import take_accounts
+from dkmodels.study.accounts import planned_costs, take_accounts
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
 from dkmodels.study.audit import conflicts
@@ -276,9 +276,10 @@ def _cell(options: Namespace, shipped: Mapping[str, str], console: Console) -> i
 def _status(folder: str, console: Console) -> int:
     store = Store(folder)
     manifest = store.manifest()
-    accounts = take_accounts(manifest, store.cells(), [], [], [])
+    accounts, costs = take_accounts(manifest, store.cells(), [], [], []), store.costs()
     console.print(
-        f"{manifest['task']} ({manifest['profile']}): {accounts.summary}; costs of {len(store.costs())} seeds measured",
+        f"{manifest['task']} ({manifest['profile']}): {accounts.summary}; costs of {len(costs)} of "
+        f"{len(planned_costs(manifest, costs))} planned seeds measured",
         markup=False,
         soft_wrap=True,
     )

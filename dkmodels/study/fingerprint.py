@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dis
 import enum
 import functools
 import hashlib
 import inspect
 import json
+import re
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -17,14 +20,33 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from constraints import Rule
+from dkmodels.study.places import LIBRARY, is_of_user
 
-__all__ = ["describe", "digest", "public_attributes", "source_text"]
+__all__ = [
+    "closed_over",
+    "describe",
+    "digest",
+    "is_users",
+    "private_attributes",
+    "public_attributes",
+    "source_text",
+    "surroundings",
+]
 
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, as Python prints it: an accident of the process
 DEPTH = 8  # of objects inside objects
 SHORT = 8  # numbers of a tensor that are written out; of longer ones a digest is kept
+#: Methods of collections that change them.
+CHANGING = frozenset(
+    {
+        *("append", "appendleft", "extend", "insert", "add", "update", "setdefault"),
+        *("pop", "popitem", "remove", "discard", "clear"),
+    }
+)
 BOUND = frozenset({"index", "columns", "column"})  # what a module changes of a rule when it binds it
 
 
@@ -39,11 +61,17 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def describe(value: Any, depth: int = DEPTH) -> Any:
+def describe(value: Any, depth: int = DEPTH, *, whole: bool = False) -> Any:
     """A JSON value without addresses, order of sets or other accidents of a process.
 
     Tensors and arrays are described by dtype, shape and a digest of their bytes; functions by their source; other
     objects by their class and their public attributes.
+
+    Args:
+        value: what is described.
+        depth: how many objects inside objects are followed.
+        whole: whether private attributes of the user's objects count too, and what functions read of their
+            surroundings: of objects that were just built, whose caches are empty.
 
     Example:
         >>> describe({"low": 0.4, "bounds": (1, None)})
@@ -54,7 +82,7 @@ def describe(value: Any, depth: int = DEPTH) -> Any:
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, str):
-        return value
+        return ADDRESS.sub("", value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, bytes):
@@ -69,17 +97,22 @@ def describe(value: Any, depth: int = DEPTH) -> Any:
         return str(value)
     if depth <= 0:
         return type(value).__qualname__
+
+    def inner(item: Any) -> Any:
+        return describe(item, depth - 1, whole=whole)
+
     if isinstance(value, Mapping):
-        return {str(describe(key, depth - 1)): describe(item, depth - 1) for key, item in value.items()}
+        return {str(inner(key)): inner(item) for key, item in value.items()}
     if isinstance(value, Set):
-        return sorted(json.dumps(describe(item, depth - 1), sort_keys=True) for item in value)
+        return sorted(json.dumps(inner(item), sort_keys=True) for item in value)
     if isinstance(value, Sequence):
-        return [describe(item, depth - 1) for item in value]
+        return [inner(item) for item in value]
     if isinstance(value, functools.partial):
-        return ["partial", *(describe(part, depth - 1) for part in (value.func, value.args, value.keywords))]
+        return ["partial", *(inner(part) for part in (value.func, value.args, value.keywords))]
     if inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, functools._lru_cache_wrapper):
-        return _function(value, depth)
-    return {"class": type(value).__qualname__, **_attributes(value, depth)}
+        return _function(value, depth, whole)
+    attributes = {**public_attributes(value), **(private_attributes(value) if whole else {})}
+    return {"class": type(value).__qualname__, **{name: inner(item) for name, item in attributes.items()}}
 
 
 def _bytes(content: bytes) -> str:
@@ -104,7 +137,7 @@ def _array(value: np.ndarray[Any, Any], depth: int) -> Any:
     return f"{value.dtype} {value.shape} {_bytes(np.ascontiguousarray(value).tobytes())}"
 
 
-def _function(value: Any, depth: int) -> Any:
+def _function(value: Any, depth: int, whole: bool) -> Any:
     """A function by its source, or its code where there is none; with the values it closes over."""
     name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     if inspect.isclass(value) or not (hasattr(value, "__code__") or hasattr(value, "__func__")):
@@ -114,9 +147,128 @@ def _function(value: Any, depth: int) -> Any:
     if code is None:
         return name
     cells = [_content(cell) for cell in getattr(function, "__closure__", None) or ()]
-    # What a function closes over may change as it is called: only values that cannot are told.
-    free = [_constant(cell, depth) for cell in [*cells, *(getattr(function, "__defaults__", None) or ())]]
-    return [name, _bytes(json.dumps(_code(code)).encode("utf-8", "surrogatepass")), *free]
+    defaults = [*(getattr(function, "__defaults__", None) or ()), *(function.__kwdefaults__ or {}).values()]
+    told = [name, _bytes(json.dumps(_code(code)).encode("utf-8", "surrogatepass"))]
+    if not whole:
+        # What a function closes over may change as it is called: only values that cannot are told.
+        return [*told, *(_constant(cell, depth) for cell in [*cells, *defaults])]
+    around = surroundings(function, depth - 1)
+    owner = getattr(value, "__self__", None)
+    own = [] if owner is None or inspect.isclass(owner) else [describe(owner, depth - 1, whole=whole)]
+    told += [describe(default, depth - 1, whole=whole) for default in defaults]
+    return [*told, *([around] if around else []), *own]
+
+
+def surroundings(function: Any, depth: int = DEPTH) -> dict[str, Any]:
+    """What a function reads of the scopes around it, by name: plain values, and functions; none that it changes.
+
+    What it sets, appends to or stores in is no setting, and no more are names that begin with an underscore or have
+    "cache" or "memo" in them.
+
+    Example:
+        >>> def make(settings):
+        ...     return lambda x: settings["rate"] * x
+        >>> surroundings(make({"rate": 0.1}))
+        {'settings': {'rate': '0.1'}}
+    """
+    code = function.__code__
+    found = dict(zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True))
+    reads, changes = _names(code)
+    found |= {name: function.__globals__[name] for name in reads if name in function.__globals__}
+    return {
+        name: describe(item, depth - 1, whole=True)
+        for name, item in sorted(found.items())
+        if name not in changes and not _is_cache(name) and _is_plain(item, depth)
+    }
+
+
+def closed_over(function: Any) -> dict[str, Any]:
+    """What of its `surroundings` a function closes over."""
+    free = function.__code__.co_freevars
+    return {name: item for name, item in surroundings(function).items() if name in free} if free else {}
+
+
+def _is_cache(name: str) -> bool:
+    return name.startswith("_") or "cache" in name.lower() or "memo" in name.lower()
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value is numbers, texts, arrays, functions of the user, or collections of these."""
+    if depth <= 0:
+        return False
+    if isinstance(value, functools.partial):
+        return all(_is_plain(part, depth - 1) for part in (value.func, value.args, value.keywords))
+    if isinstance(value, Mapping):
+        return all(_is_plain(item, depth - 1) for item in value.values())
+    if isinstance(value, (list, tuple, Set)):
+        return all(_is_plain(item, depth - 1) for item in value)
+    if inspect.isfunction(value):
+        return is_users(value)
+    kinds = (bool, int, float, complex, str, bytes, type(None), Path, enum.Enum, Tensor, np.ndarray, np.generic)
+    return isinstance(value, (*kinds, sympy.Basic))
+
+
+def _names(code: CodeType) -> tuple[set[str], set[str]]:
+    """Global names that code reads, and names of the scopes around it that it sets or whose values it changes."""
+    steps = list(dis.get_instructions(code))
+    reads = {str(step.argval) for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    changes: set[str] = set()
+    for i, step in enumerate(steps):
+        name = str(step.argval)
+        if step.opname == "STORE_GLOBAL" or (step.opname == "STORE_DEREF" and name in code.co_freevars):
+            changes.add(name)
+        elif step.opname in ("LOAD_GLOBAL", "LOAD_DEREF"):
+            after = [(other.opname, other.argval) for other in steps[i + 1 : i + 3]]
+            stored = any(operation in ("STORE_SUBSCR", "DELETE_SUBSCR") for operation, _ in after[1:])
+            called = any(
+                operation in ("LOAD_METHOD", "LOAD_ATTR") and item in CHANGING for operation, item in after[:1]
+            )
+            changes |= {name} if stored or called else set()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            more, others = _names(constant)
+            reads, changes = reads | more, changes | others
+    return reads, changes
+
+
+def is_users(kind: Any) -> bool:
+    """Whether a class or function is defined by the user: in a file that is none of an installed package, or a console.
+
+    Example:
+        >>> is_users(nn.Linear), is_users(is_users)
+        (False, False)
+    """
+    name = getattr(kind, "__module__", None) or ""
+    place = getattr(sys.modules.get(name), "__file__", None)
+    return is_of_user(Path(place).resolve()) if isinstance(place, str) else name == "__main__"
+
+
+@functools.lru_cache(maxsize=1)
+def _bookkeeping() -> frozenset[str]:
+    """Private attributes that torch, Lightning and torchmetrics keep of their own accord."""
+    return frozenset(name for kind in (nn.Module, LightningModule) for name in vars(kind()))
+
+
+def private_attributes(value: Any) -> dict[str, Any]:
+    """Private attributes of an object of a user's class, and what the methods of that class read around them.
+
+    Of an object of this library, only plain values: the rest is kept by the library itself.
+    """
+    users = is_users(type(value))
+    if not users and (type(value).__module__ or "").partition(".")[0] not in LIBRARY:
+        return {}
+    found = {
+        name: item
+        for name, item in getattr(value, "__dict__", {}).items()
+        if name.startswith("_") and name not in _bookkeeping() and (users or _is_plain(item, 4))
+    }
+    for kind in type(value).__mro__ if users else ():
+        if is_users(kind):
+            for name, item in vars(kind).items():
+                function = inspect.unwrap(item) if inspect.isfunction(item) else None
+                if function is not None and (around := closed_over(function)):
+                    found[f"{kind.__qualname__}.{name}"] = around
+    return found
 
 
 def _constant(value: Any, depth: int) -> Any:
@@ -157,10 +309,6 @@ def public_attributes(value: Any) -> dict[str, Any]:
         and name not in changing
         and not isinstance(inspect.getattr_static(type(value), name, None), functools.cached_property)
     }
-
-
-def _attributes(value: Any, depth: int) -> dict[str, Any]:
-    return {name: describe(item, depth - 1) for name, item in public_attributes(value).items()}
 
 
 def source_text(text: str) -> str:

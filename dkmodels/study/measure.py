@@ -70,7 +70,9 @@ def measure_seed(
     Raises:
         DifferentStudyError: the code is not that of the plan.
     """
-    if origin is not None and (found := same_code(task, origin)):
+    if origin is None:
+        origin = origin_of(task)
+    elif found := same_code(task, origin):
         raise DifferentStudyError(f"the code of the task changed while the study ran; {'; '.join(found)}")
     torch.set_num_threads(1)
     meter = find_meter(task.cost_device)
@@ -78,10 +80,10 @@ def measure_seed(
     rows: list[dict[str, Any]] = []
     uncounted: dict[str, list[str]] = {}
     for arm in arms:
-        figure, method = peak_memory(lambda arm=arm: _inference(task, arm, seed, store, data), task.cost_device)  # type: ignore[misc]
+        figure, method = peak_memory(lambda arm=arm: _inference(task, arm, seed, store, data, origin), task.cost_device)  # type: ignore[misc]
         if figure is not None:
             rows.append(_row(arm, "peak_memory", figure / 2**20, method, "inference"))
-    modules = {arm: _load(task, arm, seed, store) for arm in arms}
+    modules = {arm: _load(task, arm, seed, store, origin) for arm in arms}
     workloads = {arm: task.workloads(module, data) for arm, module in modules.items()}
     phases = list(dict.fromkeys(phase for loads in workloads.values() for phase in loads))
     for phase in phases:
@@ -102,7 +104,7 @@ def measure_seed(
         "rows": rows,
         "uncounted": uncounted,
         "rounds": task.profile.rounds,
-        "origin": origin if origin is not None else origin_of(task),
+        "origin": origin,
     }
     store.write_json(store.cost_path(seed), record)
     return record
@@ -175,12 +177,14 @@ def count_flops(workload: Workload) -> tuple[float, list[str]]:
     return counter.get_total_flops() / items, sorted(missed)
 
 
-def _load(task: Task, arm: Arm, seed: int, store: Store) -> KnowledgeModule:
-    return load_fit(task, arm, seed, store.fit_path(fit_key(task, arm), seed))[0].to(task.cost_device)
+def _load(task: Task, arm: Arm, seed: int, store: Store, origin: Mapping[str, Any]) -> KnowledgeModule:
+    return load_fit(task, arm, seed, store.fit_path(fit_key(task, arm), seed), origin)[0].to(task.cost_device)
 
 
-def _inference(task: Task, arm: Arm, seed: int, store: Store, data: Data) -> list[Callable[[], Any]]:
-    loads = task.workloads(_load(task, arm, seed, store), data)
+def _inference(
+    task: Task, arm: Arm, seed: int, store: Store, data: Data, origin: Mapping[str, Any]
+) -> list[Callable[[], Any]]:
+    loads = task.workloads(_load(task, arm, seed, store, origin), data)
     return [load.run for phase, load in loads.items() if not phase.startswith("train")]
 
 

@@ -20,13 +20,22 @@ from dkmodels.study.metric import Contrast, headlines
 from dkmodels.study.task import Task
 from dkmodels.study.verdict import smallest_decidable_n
 
-__all__ = ["check_study", "remarks"]
+__all__ = ["check_study", "remarks", "require_contrast"]
 
+SHOWN = 8
 LOOKED_AT = 512  # samples of a dataset that is not in memory
 
 
-def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, KnowledgeModule]:
+def check_study(
+    task: Task, arms: Sequence[Arm], seeds: Sequence[int], probe: int | None = None
+) -> dict[str, KnowledgeModule]:
     """Build data and every module once; returns the modules by the name of their arm.
+
+    Args:
+        task: the task.
+        arms: the arms.
+        seeds: the seeds; the data of the first are looked at.
+        probe: the seed at which modules are built; the first by default.
 
     Raises:
         UsageError: fewer than two seeds, no arms, names that are there twice, an empty data set, values that are not
@@ -55,7 +64,32 @@ def check_study(task: Task, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[s
     for name, dataset in (("train", data.train), ("test", data.test), ("val", data.val)):
         if dataset is not None:
             _check_dataset(name, dataset)
-    return {arm.name: build(task, arm, min(seeds)) for arm in arms}
+    return build_all(task, arms, min(seeds) if probe is None else probe)
+
+
+def build_all(task: Task, arms: Sequence[Arm], seed: int) -> dict[str, KnowledgeModule]:
+    """A module of each arm by its name."""
+    return {arm.name: build(task, arm, seed) for arm in arms}
+
+
+def require_contrast(task: Task, manifest: Mapping[str, Any]) -> None:
+    """Refuse a study whose arms are in no question of the task: it could train for hours and compare nothing.
+
+    Args:
+        task: the task.
+        manifest: what is planned, with the arms that the folder holds already.
+
+    Raises:
+        UsageError: no contrast of the task names any of the arms.
+    """
+    contrasts = task.contrasts()
+    arms = [arm["name"] for arm in manifest["arms"]]
+    if not any({c.arm, c.baseline} & set(arms) for c in contrasts):
+        pairs = "; ".join(f"{c.arm} against {c.baseline}" for c in contrasts[:SHOWN]) or "none"
+        raise UsageError(
+            f"a study needs arms that it can compare, got {arms}, none of them in a contrast of task `{task.title()}`, "
+            f"which are {pairs}: name one in `Task.contrasts`"
+        )
 
 
 def remarks(task: Task, manifest: Mapping[str, Any]) -> list[str]:
@@ -80,7 +114,13 @@ def remarks(task: Task, manifest: Mapping[str, Any]) -> list[str]:
             f"{'s' * (looks > 1)}: at least {counts}"
         )
     lost = [arm["name"] for arm in manifest["arms"] if all(arm["name"] not in (c.arm, c.baseline) for c in contrasts)]
-    if lost and contrasts:
+    if not contrasts:
+        partners = sorted({name for c in task.contrasts() for name in (c.arm, c.baseline)} - set(lost))
+        found.append(
+            f"no contrast is between two arms of this study ({', '.join(lost)}): there will be no effect until this "
+            f"folder holds their partners, {', '.join(partners)}"
+        )
+    elif lost:
         found.append(f"no contrast compares {', '.join(lost)}: trained, and in no effect")
     return found
 

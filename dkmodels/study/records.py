@@ -147,6 +147,7 @@ CELL = Fields(
         "counts": Each(Rows(WHOLE, 2)),
         "system": Each(Number(null=True)),
         "fit": TEXT,
+        "files": Each(TEXT),
     },
 )
 
@@ -168,7 +169,11 @@ MANIFEST = Fields(
         "metrics": Rows(Fields({"name": TEXT, "direction": TEXT, "gain": Number()})),
         "contrasts": Rows(Fields(dict.fromkeys(("rule", "embedding", "arm", "baseline", "family"), TEXT))),
     },
-    {"settings": OBJECT, "rules": OBJECT, "code": OBJECT, "environment": OBJECT, "origin": OBJECT, "reference": TEXT},
+    {
+        **dict.fromkeys(("settings", "rules", "code", "environment", "origin"), OBJECT),
+        "costs": Rows(WHOLE),
+        "reference": TEXT,
+    },
 )
 
 

@@ -9,7 +9,8 @@ from typing import final
 
 from dkmodels.study.effect import Effect, Verdict, smallest_decidable_n
 from dkmodels.study.metric import LEAVE_ONE_OUT, Metric
-from dkmodels.study.statistics import expected_gain, seeds_needed, t_quantile
+from dkmodels.study.power import MOST, POWER, seeds_needed
+from dkmodels.study.statistics import expected_gain, t_quantile
 
 SMOKE = "smoke result, never a verdict"
 
@@ -24,7 +25,8 @@ class RuleAdvice:
         embedding: How it is imposed.
         verdict: Verdict over correctness and cost together.
         reason: One sentence in plain words.
-        more_seeds: Further seeds (of every arm) that would decide an UNDECIDED rule at 80 % power, else 0.
+        more_seeds: Further seeds (of every arm) with which all rows of an UNDECIDED rule are decided with a probability
+            of 80 %, if effects and spreads are those measured so far; 0 where decided or where no number would do.
         expected_gain: What these seeds can be expected to bring, in units of the smallest useful gain of the headline
             metric; see :func:`expected_gain`. 0 where decided, None where nothing can be expected from the data.
         seconds: Price of these seeds in seconds.
@@ -99,16 +101,19 @@ class Judge:
         return Verdict.EQUIVALENT if all(row.verdict is Verdict.EQUIVALENT for row in rows) else Verdict.UNDECIDED
 
     def needs(self, rows: Sequence[Effect]) -> tuple[int, int, float | None]:
-        """Of correctness rows: seeds short of any verdict, seeds short of 80 % power, expected gain in margins."""
+        """Of correctness rows: seeds short of any verdict, of 80 % power (0: beyond reach), further gain in margins."""
         floors = [smallest_decidable_n(row.comparisons or 1) - row.n_seeds for row in rows]
         short, more, gain = max(0, min(floors, default=0)), max([0, *floors]), 0.0
+        power = 1 - (1 - POWER) / max(1, len(rows))  # of each row, so that all of them are decided with POWER
         for row in rows:
             n, margin = row.n_seeds, self.metrics[row.metric].margin
-            floor = smallest_decidable_n(row.comparisons or 1)
             if row.low is None or row.high is None or n < 3:
                 return short, more, None
             sd = (row.high - row.low) / 2 * math.sqrt(n) / t_quantile(0.975, n - 1)
-            missing = max(floor, seeds_needed(sd, margin)) - n
+            needed = seeds_needed(row.difference, sd, margin, comparisons=row.comparisons or 1, power=power)
+            if needed == MOST and short == 0:
+                return short, 0, 0.0
+            missing = needed - n
             if missing > 0:
                 more = max(more, missing)
                 gain = max(gain, (expected_gain(row.sign * row.difference, sd, n, missing, margin) or 0.0) / margin)
@@ -156,12 +161,15 @@ class Judge:
         elif more > 0:
             why = "Too few seeds for so small or so noisy an effect."
         else:
-            why = "It has the seeds planned for, and lies too close to the smallest useful gain to tell: your choice."
+            why = "It lies too close to the smallest useful gain to tell, with any number of seeds: your choice."
         paid = None if joules is None else more * joules
         if short > 0 and more:
             why += f" {more} more seeds allow one, for {price(more * seconds, paid, method)}."
         elif more:
-            why += f" {more} more seeds should decide it (80 % power), for {price(more * seconds, paid, method)}."
+            why += (
+                f" {more} more seeds should decide it (80 % power, if effect and spread are those measured), "
+                f"for {price(more * seconds, paid, method)}."
+            )
         return RuleAdvice(
             rule=rows[0].rule,
             embedding=rows[0].embedding,

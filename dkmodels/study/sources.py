@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-import site
 import sys
-import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -17,11 +15,10 @@ from typing import Any
 
 from dkmodels.study.errors import DifferentStudyError
 from dkmodels.study.fingerprint import describe, digest, source_text
+from dkmodels.study.places import LIBRARY, is_of_user
 
-__all__ = ["library_source", "task_sources"]
+__all__ = ["library_source", "source_files", "task_sources"]
 
-#: Packages whose sources are recorded as one digest.
-LIBRARY = ("constraints", "dkmodels")
 #: Files of dkmodels/study that make a cell or measure its cost; the others only read them.
 MAKING = ("arm", "cell", "energy", "measure", "metric", "task")
 
@@ -60,30 +57,48 @@ def task_sources(roots: Iterable[Any]) -> dict[str, str]:
         {}
     """
     found: dict[str, str] = {}
-    waiting: list[ModuleType | str] = []
+    for kind in _kinds(roots):
+        if _file(_module(kind)) is None and not _installed(kind):
+            found[f"{kind.__module__}.{kind.__qualname__}"] = _class_digest(kind)  # of a notebook or a console
+    for name, path, text, module in _walk(roots):
+        found[name] = _require_loaded(path, digest(source_text(text)), module)
+    return dict(sorted(found.items()))
+
+
+def source_files(roots: Iterable[Any]) -> dict[str, Path]:
+    """The files of the modules of `task_sources`."""
+    return {name: path for name, path, _, _ in _walk(roots)}
+
+
+def _kinds(roots: Iterable[Any]) -> Iterator[Any]:
     for root in roots:
         inner = inspect.unwrap(root.func if isinstance(root, partial) else root)
-        for kind in getattr(inner, "__mro__", (inner,)):
-            module = sys.modules.get(getattr(kind, "__module__", "") or "")
-            if _file(module) is None and not _installed(kind):
-                found[f"{kind.__module__}.{kind.__qualname__}"] = _class_digest(kind)  # of a notebook or a console
-            elif module is not None:
-                waiting.append(module)
+        yield from getattr(inner, "__mro__", (inner,))
+
+
+def _module(kind: Any) -> ModuleType | None:
+    return sys.modules.get(getattr(kind, "__module__", "") or "")
+
+
+def _walk(roots: Iterable[Any]) -> Iterator[tuple[str, Path, str, ModuleType | None]]:
+    """The user's modules that define or serve some classes and functions: name, file, source, and what is loaded."""
+    waiting: list[ModuleType | str] = [module for kind in _kinds(roots) if (module := _module(kind)) is not None]
+    names: set[str] = set()
     seen: set[Path] = set()
     while waiting:
         entry = waiting.pop()
         module, name = (entry, entry.__name__) if isinstance(entry, ModuleType) else (sys.modules.get(entry), entry)
         path = _file(module) or _find(name)
-        if path is None or path in seen or not _of_user(path):
+        if path is None or path in seen or not is_of_user(path):
             continue
         seen.add(path)
         text = path.read_text(encoding="utf-8", errors="replace")
         # A script has another name where it runs, in its workers, and where it is named as a file.
         shown = path.stem if name in ("__main__", "__mp_main__") else name.removeprefix("dkmodels_task_")
-        found[shown] = _require_loaded(path, digest(source_text(text)), module)
+        names.add(shown)
+        yield shown, path, text, module
         package = getattr(module, "__package__", None) or name.rpartition(".")[0]
-        waiting += [imported for imported in _imports(text, package) if imported not in found]
-    return dict(sorted(found.items()))
+        waiting += [imported for imported in _imports(text, package) if imported not in names]
 
 
 #: By file, the digest of its source when it was first seen, and the spec of the module that had been loaded from it.
@@ -112,28 +127,12 @@ def _find(name: str) -> Path | None:
         return None
     try:
         top = importlib.util.find_spec(package)
-        if top is None or (top.origin is not None and not _of_user(Path(top.origin).resolve())):
+        if top is None or (top.origin is not None and not is_of_user(Path(top.origin).resolve())):
             return None
         spec = importlib.util.find_spec(name)
     except Exception:  # finders of other packages raise what they like
         return None
     return Path(spec.origin).resolve() if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-@lru_cache(maxsize=1)
-def _foreign() -> tuple[Path, ...]:
-    """Folders of the standard library, of installed packages and of this library."""
-    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [*site.getsitepackages(), site.getusersitepackages()]
-    library = [importlib.util.find_spec(package) for package in LIBRARY]
-    places += [str(Path(spec.origin).parent) for spec in library if spec and spec.origin]
-    return tuple(Path(place).resolve() for place in places if place)
-
-
-def _of_user(path: Path) -> bool:
-    # Packages may lie in folders that are no longer this interpreter's own: a path file, PYTHONPATH, Debian.
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return not installed and not any(path.is_relative_to(place) for place in _foreign())
 
 
 def _installed(kind: Any) -> bool:

@@ -24,7 +24,6 @@ __all__ = [
     "interactions",
     "paired_interval",
     "pairing_correlation",
-    "seeds_needed",
     "shapley",
     "sign_flip_p",
     "t_quantile",
@@ -106,36 +105,6 @@ def holm(ps: ArrayLike) -> Array:
     adjusted = np.full(p.shape, np.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
     return adjusted
-
-
-def seeds_needed(sd: float, gain: float) -> int:
-    r"""Seeds that find an effect of size ``gain`` at 5 % two-sided with 80 % power.
-
-    The smallest :math:`n \ge 2` with :math:`n \ge ((t_{.975,n-1} + t_{.80,n-1})\, s / gain)^2`. The right side falls
-    with n, so that counting up from the normal quantiles ends at the only crossing.
-
-    Source: Cohen (1988), Statistical Power Analysis, chapter 2, doi:10.4324/9780203771587.
-
-    Args:
-        sd: Standard deviation of the paired differences, >= 0.
-        gain: Smallest useful gain, > 0, on the same scale.
-
-    Raises:
-        ValueError: If ``sd`` is negative, ``gain`` is not positive, or either is not finite.
-
-    Example:
-        >>> seeds_needed(1.0, 1.0), seeds_needed(2.0, 1.0), seeds_needed(0.0, 1.0)
-        (10, 34, 2)
-    """
-    if not (math.isfinite(sd) and sd >= 0 and math.isfinite(gain) and gain > 0):
-        raise ValueError(f"`seeds_needed` needs finite sd >= 0 and gain > 0, got sd={sd}, gain={gain}")
-    ratio = (1.959964 + 0.841621) * sd / gain  # with normal quantiles: a lower bound, a few seeds short
-    if ratio > 1000:
-        return math.ceil(min(ratio * ratio, 1e18))  # beyond a million seeds the last few do not matter
-    n = max(2, math.ceil(ratio * ratio))
-    while n < ((t_quantile(0.975, n - 1) + t_quantile(0.80, n - 1)) * sd / gain) ** 2:
-        n += 1
-    return n
 
 
 def expected_gain(mean: float, sd: float, n: int, more: int, margin: float) -> float | None:

@@ -15,14 +15,16 @@ from dkmodels.module import KnowledgeModule
 from dkmodels.study.advice import Advice
 from dkmodels.study.analysis import Analysis
 from dkmodels.study.arm import Arm
-from dkmodels.study.audit import join_studies
+from dkmodels.study.audit import join_studies, kept_files
 from dkmodels.study.cell import LoggerFactory, cached_data, cached_digest, run_cell
+from dkmodels.study.difference import common
 from dkmodels.study.effect import Effect
 from dkmodels.study.environment import describe_code, describe_environment
 from dkmodels.study.errors import DifferentStudyError, NothingDoneError, UsageError
+from dkmodels.study.files import changed_files, noting_files
 from dkmodels.study.fingerprint import digest
 from dkmodels.study.origin import origin_of
-from dkmodels.study.preflight import check_study, remarks
+from dkmodels.study.preflight import build_all, check_study, remarks, require_contrast
 from dkmodels.study.progress import StudyProgress
 from dkmodels.study.schedule import Shard, pending_groups, pool, run_groups, stop
 from dkmodels.study.store import FORMAT, Store
@@ -108,8 +110,9 @@ class Study:
             DifferentStudyError: it does, and `apart` is false; it says what differs.
         """
         quieten()
-        modules = check_study(self.task, self.arms, self.seeds)
-        plan = self._plan(command, modules, apart)
+        with noting_files(self.task):
+            plan = self._plan(command, apart, costs)
+        require_contrast(self.task, plan)
         for line in remarks(self.task, plan):
             self.console.print(line, markup=False, soft_wrap=True)
         self.store.write_manifest(plan)
@@ -126,20 +129,41 @@ class Study:
         self.write()
         return self
 
-    def _plan(self, command: str, modules: Mapping[str, KnowledgeModule], apart: bool) -> dict[str, Any]:
+    def _plan(self, command: str, apart: bool, costs: bool) -> dict[str, Any]:
         """The manifest of this study and of what the folder holds of it already."""
-        manifest = self._manifest(command, modules)
+        seed = self._probe()
+        modules = check_study(self.task, self.arms, self.seeds, seed)
+        manifest = self._manifest(command, modules, seed)
+        manifest["costs"] = self._cost_seeds() if costs else []
+        edited = changed_files(self.task, kept_files(self.store))
         try:
-            return join_studies(self.store, manifest)
+            return join_studies(self.store, manifest, edited)
+        except DifferentStudyError:
+            pass
+        # What is another number at each call (a time, an address, weights that no seed governs) is no difference.
+        again = origin_of(
+            self.task, build_all(self.task, self.arms, seed), seed=seed, data=cached_data(self.task, seed)
+        )
+        for key in ("arms", "callbacks"):
+            manifest["origin"][key] = common(manifest["origin"][key], again[key])
+        try:
+            return join_studies(self.store, manifest, edited)
         except DifferentStudyError:
             if not apart:
                 raise
         folder = self.store.folder
-        self.store = Store(folder.with_name(f"{folder.name}-{digest([manifest['origin'], manifest['data']])[:8]}"))
+        mark = digest([manifest["origin"], manifest["data"], edited])[:8]
+        self.store = Store(folder.with_name(f"{folder.name}-{mark}"))
         self.console.print(
             f"{folder} holds cells of other rules, settings or code: this study is in {self.store.folder}"
         )
-        return join_studies(self.store, manifest)
+        return join_studies(self.store, manifest, changed_files(self.task, kept_files(self.store)))
+
+    def _probe(self) -> int:
+        """The seed at which modules and data are compared with those of the cells that are there."""
+        held = self.store.held_manifest() or {}
+        seeds = [cell.get("origin", {}).get("seed", cell["seed"]) for cell in self.store.cells()]
+        return int(held.get("origin", {}).get("seed", min(seeds, default=min(self.seeds, default=0))))
 
     def _run_cells(self, groups: Sequence[Any], command: str) -> None:
         total = sum(len(group.arms) for group in groups)
@@ -165,12 +189,16 @@ class Study:
                     )
                     done(arm.name, group.seed, record["status"])
 
+    def _cost_seeds(self) -> list[int]:
+        """The seeds whose costs are measured."""
+        return self.seeds[: self.task.profile.cost_seeds]
+
     def _measure(self) -> None:
         measured = {int(cost["seed"]): {row["arm"] for row in cost["rows"]} for cost in self.store.costs()}
         failed = {(cell["arm"], cell["seed"]) for cell in self.store.cells() if cell["status"] == "failed"}
         # A seed is measured whole, all arms interleaved, and again where an arm has come or was repaired since.
         wanted = {seed: {arm.name for arm in self.arms} - {a for a, s in failed if s == seed} for seed in self.seeds}
-        todo = [s for s in self.seeds[: self.task.profile.cost_seeds] if not wanted[s] <= measured.get(s, set())]
+        todo = [seed for seed in self._cost_seeds() if not wanted[seed] <= measured.get(seed, set())]
         if not todo:
             return
         cached_data.cache_clear()
@@ -225,10 +253,8 @@ class Study:
         if self.tracker is not None:
             self.tracker.track(self.store, say=self.console.print)
 
-    def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule]) -> dict[str, Any]:
-        origin = origin_of(self.task, modules)
-        kept = {arm.name for arm in self.arms}
-        probe = min((cell["seed"] for cell in self.store.cells()), default=min(self.seeds))
+    def _manifest(self, command: str, modules: Mapping[str, KnowledgeModule], seed: int) -> dict[str, Any]:
+        origin = origin_of(self.task, modules, seed=seed, data=cached_data(self.task, seed))
         return {
             "format": FORMAT,
             "task": self.task.title(),
@@ -243,11 +269,13 @@ class Study:
             ],
             "rules": origin["rules"],
             "metrics": [asdict(metric) for metric in self.task.all_metrics()],
-            "contrasts": [asdict(c) for c in self.task.contrasts() if {c.arm, c.baseline} <= kept],
+            "contrasts": [
+                asdict(contrast) for contrast in self.task.contrasts()
+            ],  # of these, between arms that are there
             "command": command,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "code": describe_code(),
             "origin": origin,
-            "data": {str(probe): cached_digest(self.task, probe)},
+            "data": {str(seed): cached_digest(self.task, seed)},
             "environment": describe_environment(),
         }

@@ -130,7 +130,7 @@ def print_effects(effects: Sequence[Effect], *, metrics: Sequence[Metric], conso
     """
     console = console or Console()
     if not effects:
-        console.print("no effects: no two arms have a seed in common")
+        console.print("no effects: no contrast has a seed at which both of its arms have a value")
     for metric in ranked(metrics):
         if any(row.metric == metric.name for row in effects):
             console.print(effects_table(effects, metric, ascii_only=not console.is_terminal))

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, final
 
 import torch
 from pytorch_lightning import Callback, Trainer
@@ -107,6 +107,29 @@ class Task(ABC):
         "standard": Profile(seeds=8, epochs=10),
         "full": Profile(seeds=16, epochs=20),
     }
+
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments, for `anew`."""
+        task = super().__new__(cls)
+        task._made_with = (args, kwargs)
+        return task
+
+    def __getstate__(self) -> Any:
+        """Leave the arguments out, which need not be fit for another process."""
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k != "_made_with"} if isinstance(state, dict) else state
+
+    def __setstate__(self, state: Any) -> None:
+        """Restore a copy, whose arguments are not known."""
+        self.__dict__.update(state)
+        self.__dict__.pop("_made_with", None)
+
+    def anew(self) -> Self:
+        """A task made with the same arguments, as this one was before anybody used it; not for a copy."""
+        args, kwargs = self._made_with
+        return type(self)(*args, **kwargs)
 
     def __init__(self, profile: str = "standard") -> None:
         if profile not in self.profiles:

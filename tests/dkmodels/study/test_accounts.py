@@ -302,7 +302,7 @@ def test_deleted_costs_are_missing_everywhere(copy, capsys):
     rewrite(copy / "study.json", costs=[0, 1])
     text, page = told(copy, capsys)
     assert "every cost, shares against none: 0 of 2 pairs count (seed 0: shares was not measured" in text
-    assert "every cost, shares against none: 0 of 2 pairs count" in page
+    assert '<td>every cost</td><td>shares against none</td><td class="n">2</td><td class="n">0</td>' in page
     main(arguments=["status", str(copy)])
     assert "costs of 0 of 2 planned seeds measured" in " ".join(capsys.readouterr().out.split())
 
@@ -326,11 +326,8 @@ def test_all_cells_failed_is_exit_code_1_with_their_errors(capsys, tmp_path):
     assert main(arguments=hopeless_run(tmp_path)) == 1
     caught = capsys.readouterr()
     text = " ".join(caught.out.split())
-    assert (
-        "0 of 6 cells done, 6 failed, 0 missing; the first that failed: ZeroDivisionError" in text
-        and "ZeroDivisionError: always" in text
-        and caught.err == ""
-    )
+    assert "0 of 6 cells done, 6 failed, 0 missing; the first that failed: ZeroDivisionError" in text
+    assert "ZeroDivisionError: always" in text and caught.err == ""
     assert main(arguments=["report", str(tmp_path)]) == 2
     assert (
         "has no cell that is done: 0 of 6 cells done, 6 failed, 0 missing; the first that failed: ZeroDivisionError"

@@ -265,8 +265,8 @@ def test_the_table_and_the_advice_agree() -> None:
 
 
 def test_seeds_that_are_enough_for_some_rules_name_the_others() -> None:
-    quiet = study({"none": 0.0, "a": 0.1}, n=8, noise=0.12)
-    loud = study({"none": 0.0, "b": 0.1, "c": 0.1}, n=8, noise=0.45)
+    quiet = study({"none": 0.0, "a": 0.14}, n=8, noise=0.2)
+    loud = study({"none": 0.0, "b": 0.14, "c": 0.14}, n=8, noise=0.6)
     found = advice([*quiet, *loud])
     need = {rule.rule: rule.more_seeds for rule in found.rules}
     assert need["a"] == found.more_seeds < 100 < need["b"] == need["c"]

@@ -244,7 +244,7 @@ def test_a_fit_is_rebuilt_at_its_own_seed_and_only_there(tiny, tmp_path, monkeyp
     assert 0 < record["seconds"]["fit_cpu"] < record["seconds"]["fit"] * 64
     assert {path.name for path in tmp_path.iterdir()} == {"r"}, "no logger writes beside the results"
     _, training = load_fit(task, Arm("none"), 3, tmp_path / "r" / "fits" / record["fit"])
-    assert training.keys() == {"arm", "digest", "data", "curves", "seconds", "steps", "rss"}
+    assert training.keys() == {"arm", "digest", "data", "files", "curves", "seconds", "steps", "rss"}
     assert training["data"] == record["data"] and training["steps"] == record["system"]["steps"]
 
 

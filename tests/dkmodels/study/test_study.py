@@ -1,5 +1,6 @@
 """A whole study: run, resume, fail, retry, share out, die."""
 
+import io
 import json
 import os
 import random
@@ -315,3 +316,28 @@ def test_counts_reach_the_report(tiny, tmp_path):
     run_cell(task, Arm("none"), 0, Store(tmp_path))
     rows = Store(tmp_path).measurements(list(task.metrics()))
     assert [(r.value, r.count) for r in rows if r.metric.startswith("violation")] == [(0.25, (1, 4))]
+
+
+def test_arms_that_cannot_be_compared_are_refused_before_anything_is_trained(tiny, tmp_path):
+    """Those that can be later, when the folder holds their partners, are told of; a factorial may be extended."""
+    task, quiet = tiny(), Console(quiet=True)
+    odd = [Arm("one", ("shares",)), Arm("two", ("positive",))]
+    with pytest.raises(UsageError, match=r"arms that it can compare, got \['one', 'two'\].* shares against none"):
+        Study(task, odd, out=tmp_path / "odd", console=quiet).run(costs=False)
+    task.contrasts = list
+    with pytest.raises(UsageError, match="none of them in a contrast of task `tiny`, which are none"):
+        Study(task, seeds=2, out=tmp_path / "odd", console=quiet).run(costs=False)
+    assert not (tmp_path / "odd").exists()
+    text = io.StringIO()
+    one = Study(tiny(), odd_out(tiny(), "shares"), seeds=2, out=tmp_path / "r", console=Console(file=text))
+    one.run(costs=False)
+    said = " ".join(text.getvalue().split())
+    line = "no contrast is between two arms of this study (shares): there will be no effect until this folder holds"
+    assert f"{line} their partners, all, " in said and "none" in said.partition(line)[2]
+    more = Study(tiny(), odd_out(tiny(), "none"), seeds=2, out=tmp_path / "r", console=quiet).run(costs=False)
+    assert {effect.arm for effect in more.effects()} == {"shares"}
+
+
+def odd_out(task, name):
+    """The arm of a task with a name."""
+    return [arm for arm in task.arms() if arm.name == name]
