@@ -24,7 +24,7 @@ from constraints.functional.one_tensor import require_tensor
 from constraints.functional.precision import forward_in_own_precision, one_precision
 from constraints.symbolic.conditions import Condition, Period, Surface
 from constraints.symbolic.construction import construct
-from constraints.symbolic.extent import Bounds, covers, ramp
+from constraints.symbolic.extent import Bounds, ramp
 from constraints.symbolic.formula_field import FormulaField, Piecewise
 
 __all__ = ["ConditionedNetwork"]
@@ -118,12 +118,11 @@ class ConditionedNetwork(nn.Module):
         return Piecewise(field, FormulaField(beyond, self.coordinates), known)
 
     def _distance(self, surface: Surface) -> nn.Module:
-        """Of a boundary, and of a cylinder one that also leaves free what is beyond its ends."""
+        """Of a boundary, and of a cylinder around the domain one that also leaves free what is beyond its ends."""
         if not surface.extent or not surface.encloses(self.bounds):
             return surface.domain.distance()
-        beyond = ramp(surface.extent, self.coordinates)
-        within = sympy.Integer(0) if covers(surface.extent, self.bounds) else beyond
-        return _Sum(surface.domain.distance(), self._formulas([within], [beyond]))
+        ends = self._formulas([sympy.Integer(0)], [ramp(surface.extent, self.coordinates)])
+        return _Sum(surface.domain.distance(), ends)
 
     def _named(self, axes: set[int]) -> str:
         return ", ".join(str(self.coordinates[axis]) for axis in sorted(axes))

@@ -19,7 +19,8 @@ from constraints.symbolic.trial import try_conditions, try_surfaces
 
 __all__ = ["Construction", "Correction", "Reflection", "construct"]
 
-TOGETHER = "no field is known with slopes together with these conditions on parts of sides: embed one of them as Soft"
+Held = tuple[tuple[Extent, ...], Functional]
+"""A functional of the network, and on which parts of its side it must be 0."""
 
 
 @final
@@ -69,7 +70,7 @@ class Reflection:
 
     def share(self, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         """`w`: 1 within the extent, less beyond it."""
-        return 1 / (1 + ramp(self.extent, coordinates))
+        return _share([self.extent], coordinates)
 
     def apply(self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
         """The field of a known network."""
@@ -160,17 +161,15 @@ def construct(
     beyond = list(factors)
     corrections: list[Correction] = []
     for surface in surfaces:
-        if not covers(surface.extent, known) and not surface.encloses(known):
-            raise UnsupportedError(
-                "no field is known with a value on a boundary within the domain, along a part of it: embed it as Soft"
-            )
+        if not covers(surface.extent, known):  # a factor that vanishes on a part alone would be steep beside it
+            raise UnsupportedError("no field is known with a value on a part of a boundary: embed it as Soft")
         if offsets[surface.field] != 0 or sum(one.field == surface.field for one in surfaces) > 1:
             raise UnsupportedError("no field is known that has values on several boundaries: join the domains")
         offsets[surface.field] = surface.value
     for axis, x in enumerate(coordinates):
         own = [c for c in full if c.axis == axis]
         inputs += _angles(own, x, known.get(axis)) if angles else [x]
-        rest: list[tuple[int, Extent, Functional]] = []
+        rest: list[tuple[int, tuple[Extent, ...], Functional]] = []
         for k in range(fields):
             pins = distinct_pins([c for c in own if isinstance(c, Pin) and c.field == k], x)
             periods = [] if angles else [c for c in own if isinstance(c, Period) and c.field == k]
@@ -178,14 +177,10 @@ def construct(
             factor, free, left = _factor(pins, periods, coordinates, axis, known)
             factors[k] *= factor
             beyond[k] *= free
-            rest += [(k, extent, functional) for extent, functional in left]
+            rest += [(k, extents, functional) for extents, functional in left]
         if rest:
             corrections.append(_correction(rest, axis, coordinates, own, known))
     offsets = [_average(offset, k, lines, coordinates) for k, offset in enumerate(offsets)]
-    on_parts = any(f.has(sympy.Max) for f in factors)
-    slopes_on_parts = any(s.has(sympy.Max) for one in corrections for s in one.switching)
-    if (corrections and on_parts) or (len(corrections) > 1 and slopes_on_parts):
-        raise UnsupportedError(TOGETHER)
     found = Construction(
         tuple(inputs),
         tuple(factors),
@@ -362,48 +357,55 @@ def _factor(
     coordinates: Sequence[sympy.Symbol],
     axis: int,
     known: Bounds,
-) -> tuple[sympy.Expr, sympy.Expr, list[tuple[Extent, Functional]]]:
-    """What vanishes where values are given; the same with what is beyond the parts left free; and what is left to hold.
+) -> tuple[sympy.Expr, sympy.Expr, list[Held]]:
+    """What vanishes where values are given; the same that leaves free what is beyond the domain; and what is left.
 
-    The last are functionals of the network, not of its product with the factor.
+    Values on parts of sides are left, too: a factor that vanishes on a part alone is so steep beside it that the
+    network cannot make up for it.
     """
     x, bounds = coordinates[axis], known.get(axis)
     blocks, rest = split([*(pin.functional for pin in pins), *(period.functional for period in periods)])
     factor, free = sympy.Integer(1), sympy.Integer(1)
     length = _length(bounds)
-    for at in [at for at in blocks if _within(at, pins, bounds)]:  # a factor would change its sign around the part
+    for at in [at for at in blocks if _on_parts(at, pins, axis, known)]:
         rest = [*({(at, k): sympy.Integer(1)} for k in range(blocks.pop(at))), *rest]
     for at, count in blocks.items():
         upper = bounds is not None and float(at) >= bounds[1]
         distance = (at - x if upper else x - at) / length
-        extents = list(dict.fromkeys(pin.extent for pin in pins if pin.at == at)) or [()]
-        at_end = bounds is not None and (upper or float(at) <= bounds[0])
-        for extent in extents:
-            beyond = distance + ramp(extent, coordinates) if at_end else distance
-            factor *= (distance if covers(extent, known) else beyond) ** count
-            free *= beyond**count
+        (extent, *_) = [pin.extent for pin in pins if pin.at == at and covers(pin.extent, known)] or [()]
+        factor *= distance**count
+        free *= (distance + ramp(extent, coordinates)) ** count
     if bounds is not None and len(blocks) == 2:
         factor, free = 4 * factor, 4 * free  # 1 in the middle
-    left = []
+    left: list[Held] = []
     sources: list[Pin | Period] = [*pins, *periods]
-    if rest and factor.has(sympy.Max):
-        raise UnsupportedError(TOGETHER)
     for functional in rest:
-        extents = list(dict.fromkeys(c.extent for c in sources if set(functional) & set(c.functional)))
+        extents = dict.fromkeys(c.extent for c in sources if set(functional) & set(c.functional))
         inner = multiply(functional, factor, x)
         if inner:
-            left.append((extents[0] if len(extents) == 1 else (), inner))
+            left.append((tuple(extents), inner))
     return factor, free, [left[i] for i in independent([functional for _, functional in left])]
 
 
-def _within(at: sympy.Expr, pins: Sequence[Pin], bounds: tuple[float, float] | None) -> bool:
-    """Whether a place is inside the domain, and its conditions hold on a part of it, as far as is known."""
-    inside = bounds is None or bounds[0] < float(at) < bounds[1]
-    return inside and any(pin.extent for pin in pins if pin.at == at)
+def _on_parts(at: sympy.Expr, pins: Sequence[Pin], axis: int, known: Bounds) -> bool:
+    """Whether the values at a place are given on a part of it, as far as is known."""
+    extents = [pin.extent for pin in pins if pin.at == at]
+    bounds = known.get(axis)
+    if bounds is None or bounds[0] < float(at) < bounds[1]:
+        return any(extents)
+    return bool(extents) and not any(covers(extent, known) for extent in extents)
+
+
+def _share(extents: Sequence[Extent], coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
+    """1 on each of several parts, less beyond them."""
+    free = sympy.Integer(1)
+    for extent in extents:
+        free *= 1 - 1 / (1 + ramp(extent, coordinates))
+    return 1 - free
 
 
 def _correction(
-    rest: Sequence[tuple[int, Extent, Functional]],
+    rest: Sequence[tuple[int, tuple[Extent, ...], Functional]],
     axis: int,
     coordinates: Sequence[sympy.Symbol],
     own: Sequence[AxisCondition],
@@ -419,14 +421,14 @@ def _correction(
         low, high = min(places, key=float) - 1, max(places, key=float) + 1
     center = centers[0] if centers else (low + high) / 2
     switching: list[sympy.Expr] = []
-    ordered: list[tuple[int, Extent, Functional]] = []
+    ordered: list[tuple[int, tuple[Extent, ...], Functional]] = []
     for field in dict.fromkeys(k for k, _, _ in rest):
         several = [one for one in rest if one[0] == field]
         switching += switching_functions([functional for _, _, functional in several], x, center, (high - low) / 2)
         ordered += several
+    beyond = [s * _share(extents, coordinates) for s, (_, extents, _) in zip(switching, ordered, strict=True)]
     within = [
-        s / (1 + ramp(e, coordinates)) if not covers(e, known) else s
-        for s, (_, e, _) in zip(switching, ordered, strict=True)
+        s if any(covers(extent, known) for extent in extents) else free
+        for s, free, (_, extents, _) in zip(switching, beyond, ordered, strict=True)
     ]
-    beyond = [s / (1 + ramp(e, coordinates)) for s, (_, e, _) in zip(switching, ordered, strict=True)]
     return Correction(axis, tuple((k, f) for k, _, f in ordered), tuple(within), tuple(beyond))

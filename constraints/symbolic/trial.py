@@ -62,8 +62,8 @@ def try_conditions(
         for at in places:
             if abs(_number(homogeneous.apply(fields[c.field], coordinates), at)) > 1e-8 * _size(c):
                 raise UnsupportedError(
-                    f"no field is known that holds these conditions along {coordinates[c.axis]} for field "
-                    f"{c.field + 1} together: periods must be those of all fields"
+                    f"no field is known that holds these conditions along {coordinates[c.axis]} together with the "
+                    f"others of field {c.field + 1}: embed one of them as Soft"
                 )
 
 
