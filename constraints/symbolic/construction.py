@@ -39,10 +39,12 @@ class Correction:
     switching: tuple[sympy.Expr, ...]
     beyond: tuple[sympy.Expr, ...]
 
-    def apply(self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
-        """The field of a known network."""
+    def apply(
+        self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol], *, within: bool
+    ) -> sympy.Expr:
+        """The field of a known network; `within`: by the formula that holds within all extents."""
         x = coordinates[self.axis]
-        for (k, functional), s in zip(self.functionals, self.switching, strict=True):
+        for (k, functional), s in zip(self.functionals, self.switching if within else self.beyond, strict=True):
             if k == field:
                 broken = sum(a * network.diff(x, n).subs(x, at) for (at, n), a in functional.items())
                 network -= s * broken
@@ -72,13 +74,15 @@ class Reflection:
         """`w`: 1 within the extent, less beyond it."""
         return _share([self.extent], coordinates)
 
-    def apply(self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol]) -> sympy.Expr:
-        """The field of a known network."""
+    def apply(
+        self, network: sympy.Expr, field: int, coordinates: Sequence[sympy.Symbol], *, within: bool
+    ) -> sympy.Expr:
+        """The field of a known network; `within`: by the formula that holds within all extents."""
         x, sign = coordinates[self.axis], self.signs[field]
         if not sign:
             return network
         there = sign * network.subs(x, 2 * exact(sympy.Float(self.center)) - x)
-        return network + (there - network) * (self.share(coordinates) if self.partial else 1) / 2
+        return network + (there - network) * (1 if within and not self.partial else self.share(coordinates)) / 2
 
 
 @final

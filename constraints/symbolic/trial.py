@@ -31,7 +31,11 @@ def try_conditions(
     """Refuse a field that does not obey: where its offset does not, the conditions contradict each other."""
     waves = [sympy.Rational(7 + 3 * i, 10) * f for i, f in enumerate(found.inputs)]
     network = sympy.sin(sum(waves, sympy.Integer(1)))
-    fields = [factor * _stand_in(network, found, coordinates, k) for k, factor in enumerate(found.factors)]
+    fields = [
+        [factor * _stand_in(network, found, coordinates, k, within=within) for k, factor in enumerate(factors)]
+        for within, factors in ((True, found.factors), (False, found.beyond))
+        if within or _reaches_beyond(conditions, bounds)
+    ]
     draw = random.Random(0)
     shares = [[draw.uniform(0.05, 0.95) for _ in coordinates] for _ in range(3)]
     for c in conditions:
@@ -60,11 +64,19 @@ def try_conditions(
                 f"together with those along other coordinates"
             )
         for at in places:
-            if abs(_number(homogeneous.apply(fields[c.field], coordinates), at)) > 1e-8 * _size(c):
+            broken = [abs(_number(homogeneous.apply(one[c.field], coordinates), at)) for one in fields]
+            if max(broken) > 1e-8 * _size(c):
                 raise UnsupportedError(
                     f"no field is known that holds these conditions along {coordinates[c.axis]} together with the "
                     f"others of field {c.field + 1}: embed one of them as Soft"
                 )
+
+
+def _reaches_beyond(conditions: Sequence[AxisCondition], bounds: Bounds) -> bool:
+    """Whether places of conditions are outside the domain, where the field is made by other formulas."""
+    places = [(c.axis, c.at) for c in conditions if isinstance(c, Pin)]
+    places += [(c.axis, at) for c in conditions if isinstance(c, Period) for at in (c.low, c.high)]
+    return any(axis in bounds and not bounds[axis][0] <= float(at) <= bounds[axis][1] for axis, at in places)
 
 
 def _size(c: AxisCondition) -> float:
@@ -125,12 +137,14 @@ def try_surfaces(
                 )
 
 
-def _stand_in(network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int) -> sympy.Expr:
+def _stand_in(
+    network: sympy.Expr, found: Construction, coordinates: Sequence[sympy.Symbol], field: int, *, within: bool
+) -> sympy.Expr:
     """What a function in the network's place becomes: averaged over the mirrors, without what breaks slopes."""
     for reflection in found.reflections:
-        network = reflection.apply(network, field, coordinates)
+        network = reflection.apply(network, field, coordinates, within=within)
     for correction in found.corrections:
-        network = correction.apply(network, field, coordinates)
+        network = correction.apply(network, field, coordinates, within=within)
     return network
 
 
