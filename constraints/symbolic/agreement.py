@@ -33,6 +33,7 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
         broken = _broken_value([first], pins) or _broken_equation(first, pins)
         if broken:
             raise InfeasibleError(f"rules `{one}` and `{two}`: conditions contradict each other: {broken}")
+    _require_equations(rules)
     for two, second in rules.items():
         for pin in (c for c in second.conditions if isinstance(c, Pin)):
             same = {n: r for n, r in rules.items() if n != two and r.fields == second.fields and _meets(r, pin)}
@@ -49,6 +50,22 @@ def require_consistent(rules: Mapping[str, FieldEquation]) -> None:
             require_agreement(pins, first.coordinates)
         except InfeasibleError as error:
             raise InfeasibleError(f"rules `{one}` and `{two}`: {error}") from error
+
+
+def _require_equations(rules: Mapping[str, FieldEquation]) -> None:
+    """Refuse values of two or three rules at one place that break an equation, or inequality, of another there."""
+    for one, first in rules.items():
+        told = {
+            name: [c for c in rule.conditions if isinstance(c, Pin) and _meets(first, c)]
+            for name, rule in rules.items()
+            if name != one and rule.fields == first.fields
+        }
+        told = {name: pins for name, pins in told.items() if pins} if first.pointwise() else {}
+        for several in (*itertools.combinations(told, 2), *itertools.combinations(told, 3)):
+            broken = _broken_equation(first, [pin for name in several for pin in told[name]])
+            if broken:
+                named = ", ".join(f"`{name}`" for name in several)
+                raise InfeasibleError(f"rules {named} and `{one}`: conditions contradict each other: {broken}")
 
 
 def _meets(rule: FieldEquation, pin: Pin) -> bool:

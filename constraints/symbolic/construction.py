@@ -196,7 +196,7 @@ def construct(
         tuple(dict.fromkeys(c.extent for c in full if c.extent)),
     )
     try_conditions(found, lines, coordinates, known)
-    try_surfaces(found, surfaces, lines, coordinates)
+    try_surfaces(found, surfaces, lines, coordinates, known)
     return found
 
 

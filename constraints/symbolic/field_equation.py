@@ -172,8 +172,10 @@ class FieldEquation(FieldRule):
         ranges = with_limits(gap, self.ranges)
         gap = without_far_steps(as_real(gap), ranges)
         require_no_jump_derivatives(gap, ranges)
-        for part, known in local_parts(without_tested(gap), self.coordinates, ranges):
-            require_smooth_coefficients(read_equation(part, self.fields), self.coordinates, known)
+        local, *inner = local_parts(without_tested(gap), self.coordinates, ranges)
+        for part, known in (local, *inner):
+            read = read_equation(part, self.fields)
+            require_smooth_coefficients(read, self.coordinates, known, weak=part is not local[0])
         return read_equation(gap, self.fields, self.nodes)
 
     def _region(self, domain: Region) -> Domain:

@@ -162,8 +162,6 @@ def require_no_jump_derivatives(e: sympy.Basic, ranges: Ranges | None = None) ->
         Traceback (most recent call last):
         constraints.errors.SpecificationError: a derivative through the jump of sign(x) is lost, got ...
     """
-    for delta in e.atoms(sympy.DiracDelta):
-        raise SpecificationError(f"a derivative through a jump is lost, got {delta}, which is one. {ADVICE}")
     for derivative in e.atoms(sympy.Derivative):
         inner, variables = derivative.expr, set(derivative.variables)
         if isinstance(inner, AppliedUndef):
@@ -179,17 +177,24 @@ def require_no_jump_derivatives(e: sympy.Basic, ranges: Ranges | None = None) ->
 
 
 def require_smooth_coefficients(
-    equation: Equation, coordinates: Sequence[sympy.Symbol], ranges: Ranges | None = None
+    equation: Equation,
+    coordinates: Sequence[sympy.Symbol],
+    ranges: Ranges | None = None,
+    *,
+    weak: bool = False,
 ) -> None:
     """Refuse coefficients that jump along a coordinate and multiply the highest derivative along it.
 
     Such a product is what remains of a derivative through the jump once sympy has carried it out: of `(k T')'` where
-    `k` jumps it leaves `k T''`. A first derivative in an equation of several fields is let pass, as in `q = -k T'`.
+    `k` jumps it leaves `k T''`. A first derivative in an equation of several fields is let pass, as in `q = -k T'`,
+    unless the coefficient jumps with a field other than that which is differentiated, as the density of
+    `(rho(phi) v)_t` does.
 
     Args:
         equation: with a symbol for each derivative.
         coordinates: of its fields.
         ranges: of the coordinates; a jump outside is none.
+        weak: whether this is an integrand, of which first derivatives are those of a weak form.
 
     Raises:
         SpecificationError: names the coefficient and the derivative.
@@ -205,7 +210,9 @@ def require_smooth_coefficients(
     """
     ranges = ranges or {}
     if equation.expression.has(sympy.DiracDelta):
-        raise SpecificationError(f"a derivative through a jump is lost, got {equation.shown}. {ADVICE}")
+        raise SpecificationError(
+            f"a derivative through a jump is lost, got {equation.shown}, with DiracDelta. {ADVICE}"
+        )
     pieces = [p for p in equation.expression.atoms(sympy.Piecewise) if _jumps(p, ranges)]
     if not pieces and equation.expression.is_polynomial():
         return
@@ -214,7 +221,7 @@ def require_smooth_coefficients(
         if not any(term.orders):
             continue
         factor = equation.expression.diff(symbol)
-        first = sum(term.orders) == 1 and len(fields) > 1
+        first = sum(term.orders) == 1 and (weak or len(fields) > 1)
         for axis, x in enumerate(coordinates):
             if not term.orders[axis] or not factor.free_symbols:
                 continue
@@ -224,14 +231,22 @@ def require_smooth_coefficients(
                     f"along {x} in {equation.shown} cancels on both sides of it. {ADVICE}"
                 )
             jump = next((p for p in pieces if _carries(p, symbol, factor, {x, *equation.terms})), None)
-            if jump is None and not first and _hides_jump(factor, [x, *equation.terms], ranges):
+            if first and (weak or jump is None or not _of_other_field(jump, term, equation)):
+                continue
+            if jump is None and _hides_jump(factor, [x, *equation.terms], ranges):
                 jump = factor
-            if jump is not None and not first and not _is_derivative(factor, term, axis, equation, x):
+            if jump is not None and not _is_flux(equation, symbol, axis, x, ranges):
                 raise SpecificationError(
                     f"{_shown(jump, equation)} jumps along {x} and multiplies a derivative of order "
                     f"{sum(term.orders)} in {equation.shown}: a derivative through the jump is lost. {ADVICE}; "
                     f"where none was meant, divide by the coefficient, or write it with Heaviside"
                 )
+
+
+def _of_other_field(jump: sympy.Piecewise, term: Term, equation: Equation) -> bool:
+    """Whether a `Piecewise` jumps with a field other than that of a term."""
+    decided_by = {s for _, condition in jump.args for s in condition.free_symbols}
+    return any(equation.terms[s].field != term.field for s in decided_by & set(equation.terms))
 
 
 def _with_symbols(e: sympy.Expr, variables: set[sympy.Symbol]) -> tuple[sympy.Expr, list[sympy.Symbol]]:
@@ -278,13 +293,30 @@ def _hides_jump(e: sympy.Expr, moving: Iterable[sympy.Symbol], ranges: Ranges) -
     return not rest.is_polynomial() and has_jump(rest, moved, known)
 
 
-def _is_derivative(factor: sympy.Expr, term: Term, axis: int, equation: Equation, x: sympy.Symbol) -> bool:
-    """Whether a coefficient is the derivative of that of the next higher derivative, as in `k T'' + k' T'`."""
-    orders = tuple(n + (i == axis) for i, n in enumerate(term.orders))
-    for symbol, other in equation.terms.items():
-        if (other.field, other.place, other.orders) == (term.field, term.place, orders):
-            return bool(sympy.simplify(equation.expression.diff(symbol).diff(x) - factor) == 0)
-    return False
+def _is_flux(equation: Equation, symbol: sympy.Symbol, axis: int, x: sympy.Symbol, ranges: Ranges) -> bool:
+    """Whether a coefficient jumps only as the slope of a continuous one: `k T'' + k' T'` is the derivative of `k T'`.
+
+    Such derivatives are taken off, the highest first; what then multiplies the term must not jump.
+    """
+    rest, moving = equation.expression, [x, *equation.terms]
+    by_orders = {(t.field, t.place, t.orders): s for s, t in equation.terms.items()}
+
+    def above(s: sympy.Symbol) -> sympy.Symbol | None:
+        t = equation.terms[s]
+        orders = tuple(n + (i == axis) for i, n in enumerate(t.orders))
+        return by_orders.get((t.field, t.place, orders))
+
+    for one, highest in sorted(equation.terms.items(), key=lambda item: -item[1].orders[axis]):
+        below = next((s for s in equation.terms if above(s) == one), None)
+        factor = rest.diff(one)
+        if below is None or highest.orders[axis] < 2 or factor.is_number or factor.has(one):
+            continue
+        if has_jump(*_real(factor, moving, ranges)):
+            return False
+        slope = factor.diff(x) + sum((factor.diff(s) * up for s in equation.terms if (up := above(s))), sympy.S.Zero)
+        rest -= factor * one + slope * below
+    left = rest.diff(symbol)
+    return not left.has(sympy.DiracDelta) and not has_jump(*_real(left, moving, ranges))
 
 
 def _jumps(part: sympy.Basic, ranges: Ranges) -> bool:

@@ -176,7 +176,9 @@ def find_imbalance(rules: Mapping[str, FieldEquation], space: Polynomials) -> st
     line = len(space.low) == 1
     enough, unseen_size = (ENOUGH_1D, UNSEEN_1D) if line else (ENOUGH, UNSEEN)
     system = linearise(rules, Polynomials(space.low, space.high, max(space.degree, enough)))
-    kept = [(name, rule, i) for i, (name, rule) in enumerate(rules.items()) if system.linear[i]]
+    kept = [  # what is learnt may balance the rest
+        (name, rule, i) for i, (name, rule) in enumerate(rules.items()) if system.linear[i] and not rule.learnables
+    ]
     if not kept:
         return ""
     seen = []

@@ -113,9 +113,20 @@ def read_equation(gap: sympy.Expr, fields: Sequence[AppliedUndef], nodes: int | 
         return name(Term(term.field, tuple(p.subs(put) for p in term.place), term.orders))
 
     real = as_real(gap)
-    expression = walk(as_real(by_quadrature(real, nodes).doit()).doit())
+    expression = _without_vanishing(walk(as_real(by_quadrature(real, nodes).doit()).doit()))
     parts = tuple(one.map(lambda e: walk(as_real(e.doit()).doit())) for one in integrands(real, nodes))
     return Equation(expression, {symbol: term for term, symbol in found.items()}, str(gap), parts)
+
+
+def _without_vanishing(e: sympy.Expr) -> sympy.Expr:
+    """Without the Dirac deltas of a term whose factors are 0 there, as of `Max(u, 0)**2` differentiated twice."""
+    for delta in e.atoms(sympy.DiracDelta):
+        (at, *_) = delta.args
+        place = sympy.Dummy(real=True)
+        factor = e.xreplace({delta: place}).diff(place)
+        if at.is_Symbol and factor.subs(at, 0) == 0:
+            e = e.xreplace({delta: sympy.Integer(0)})
+    return e
 
 
 def as_real(e: sympy.Expr) -> sympy.Expr:

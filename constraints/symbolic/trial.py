@@ -116,6 +116,7 @@ def try_surfaces(
     surfaces: Sequence[Surface],
     conditions: Sequence[AxisCondition],
     coordinates: Sequence[sympy.Symbol],
+    bounds: Bounds,
 ) -> None:
     """Refuse values on boundaries that the other conditions do not leave as they are, or that disturb these."""
     if not surfaces:
@@ -123,13 +124,19 @@ def try_surfaces(
     if any(not isinstance(c, Pin) or any(k for k, _ in c.factors) for c in conditions):
         raise UnsupportedError("no field is known that has values on a boundary, and slopes, periods or mirrors")
     like = torch.zeros((), dtype=torch.float64)
+    pins = [(coordinates[c.axis], float(c.at)) for c in conditions if isinstance(c, Pin)]
     for surface in surfaces:
         draw = torch.Generator().manual_seed(0)
-        points = surface.domain.sample(20, partial(torch.rand, generator=draw, dtype=torch.float64), like)
+        points = surface.domain.sample(200, partial(torch.rand, generator=draw, dtype=torch.float64), like)
         places = [dict(zip(coordinates, point, strict=True)) for point in points.tolist()]
-        rounding = _rounding([found.offsets[surface.field], surface.value], places)
-        for at in places:
+        places.sort(key=lambda at: min((abs(at[x] - value) for x, value in pins), default=0.0))
+        rounding = _rounding([found.offsets[surface.field], surface.value], places[:20])
+        for at in places[:20]:  # the nearest to other conditions, where they may meet
             if abs(_number(found.offsets[surface.field] - surface.value, at)) > rounding:
+                if any(not covers(one.extent, bounds) for one in conditions):
+                    raise UnsupportedError(
+                        "no field is known with values on a boundary and a part of a plane: embed one of them as Soft"
+                    )
                 where = {str(s): round(v, 3) for s, v in at.items()}
                 raise InfeasibleError(
                     f"conditions contradict each other where they meet the boundary: they do not hold at {where} "

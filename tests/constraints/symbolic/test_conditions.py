@@ -585,3 +585,14 @@ def test_names_of_outputs_in_another_order_than_the_fields_are_refused():
         FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["v", "u"])
     FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["u", "v"])
     FieldModule(nn.Linear(2, 2), {"twice": Soft(double)}, outputs=["velocity", "pressure"])
+
+
+def test_a_slit_in_a_plate_is_no_contradiction():
+    rim = declare(Eq(SIDE, 1), fields=[SIDE], domain={(X, Y): Cuboid([-1, -1], [1, 1]).boundary()})
+    for ends, error, message in (
+        ((-0.5, 0.5), UnsupportedError, "a part of a plane: embed one of them as Soft"),
+        ((-1, 1), InfeasibleError, r"do not hold at \{'x': (-)?0.0.*, 'y': (-)?1.0\}"),
+    ):
+        slit = declare(Eq(NAME(0, Y), 0), fields=[SIDE], domain={X: (-1, 1), Y: ends})
+        with pytest.raises(error, match=message):
+            join(network(2), {"rim": Hard(rim), "slit": Hard(slit)})

@@ -327,3 +327,56 @@ def test_the_mixed_form_tells_the_right_temperature_from_the_wrong_one():
     assert float(rule.quantity(true, x).detach().abs().max()) < 1e-12
     assert float((true(x)[0, 1] - true(x)[1, 1]).abs()) < 1e-12
     assert float((wrong(x)[0, 1] - wrong(x)[1, 1]).abs()) > 5  # what q' = 0 in the mean sees
+
+
+TABLE = Piecewise((1 + F, Rational(1, 2) > F), (Rational(3, 2), True))
+BEND = Piecewise((1 + (X - Rational(1, 2)) ** 2, Rational(1, 2) < X), (1, True))
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        (TABLE * F.diff(X)).diff(X),
+        Piecewise((F**2, F > 0), (0, True)).diff(X, 2),
+        (Max(F, 0) ** 2).diff(X, 2),
+        (Max(F, 0) ** 3).diff(X, 2),
+        (BEND * F.diff(X, 2)).diff(X, 2),
+    ],
+    ids=str,
+)
+def test_slopes_of_continuous_coefficients_may_jump(gap):
+    rule = declare(Eq(gap, 0), fields=[F], domain={X: (0, 1)}, draws=0)
+    assert bool(
+        rule.quantity(nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)), torch.rand(9, 1)).isfinite().all()
+    )
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        (Piecewise((1 + F, Rational(1, 2) > F), (3, True)) * F.diff(X)).diff(X),
+        (Piecewise((X + Rational(1, 2), Rational(1, 2) < X), (1, True)) * F.diff(X, 2)).diff(X, 2),
+    ],
+    ids=["value", "slope twice"],
+)
+def test_coefficients_that_jump_beside_a_slope(gap):
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq(gap, 1), fields=[F], domain={X: (0, 1)})
+
+
+@pytest.mark.parametrize("integrand", [K * F.diff(X) * cos(X), K * F.diff(X) ** 2], ids=["weak form", "energy"])
+def test_the_weak_form_is_let_pass(integrand):
+    rule = declare(Eq(Integral(integrand, (X, 0, 1)), 0), fields=[F], domain={X: (0, 1)}, draws=0)
+    value = rule.quantity(nn.Identity(), torch.zeros(1, 1, dtype=torch.float64))
+    right = {True: 10 * sin(1) - 9 * sin(Rational(1, 2)), False: Rational(11, 2)}[integrand.has(cos)]
+    assert float(value.detach()) == pytest.approx(float(right), abs=0.3)  # the nodes do not resolve the jump
+
+
+@pytest.mark.parametrize("along", [T, X])
+def test_a_density_that_jumps_with_another_field(along):
+    """`(rho(phi) v)_t` of sympy is `rho v_t`: where the front passes, the momentum jumps."""
+    density = Piecewise((1, H > 0), (10, True))
+    with pytest.raises(SpecificationError, match=r"jump.*mixed form"):
+        declare(Eq((density * U).diff(along), 0), fields=[U, H], domain=SQUARE)
+    own = Piecewise((1, U > 0), (3, True))
+    declare([Eq(H, -own * U.diff(X)), Eq(H.diff(X), U.diff(T))], fields=[U, H], domain=SQUARE)

@@ -9,6 +9,7 @@ from torch import nn
 from constraints import (
     Hard,
     InfeasibleError,
+    Learnable,
     Monitor,
     Soft,
     SpecificationError,
@@ -530,3 +531,26 @@ def test_a_driven_cavity_in_one_list():
     assert Soft(cavity).penalty(nn.Linear(2, 1), x, x).isfinite()
     with pytest.raises(UnsupportedError, match="where they meet"):
         Hard(cavity)
+
+
+def test_values_of_several_rules_that_break_an_equation():
+    first, second = Function("v")(X), Function("w")(X)
+    told = [Eq(first, second + 1), Eq(second.diff(X), 1), Eq(first.subs(X, 0), 0), Eq(second.subs(X, 0), 0)]
+    found = check_problem(problem(told, (first, second), LINE)).contradiction
+    assert found.startswith("rules `rule2`, `rule3` and `rule0`: conditions contradict each other")
+    assert check_problem(problem([*told[:3], Eq(second.subs(X, 0), -1)], (first, second), LINE)).contradiction == ""
+
+
+@pytest.mark.parametrize(
+    ("equation", "conditions"),
+    [
+        (lambda h: Eq(SLOPE, -h * U1), [Eq(NAME(0), 1), Eq(NAME(1), Rational(1, 2))]),  # h = ln 2
+        (lambda h: Eq(CURVATURE, X - h), [Eq(SLOPE.subs(X, 0), 0), Eq(SLOPE.subs(X, 1), 0)]),  # h = 1/2
+        (lambda h: Eq(CURVATURE + h * U1, 0), [Eq(NAME(0), 0), Eq(NAME(1), 0), Eq(SLOPE.subs(X, 0), 1)]),  # h = pi^2
+    ],
+)
+def test_what_is_learnt_may_balance_the_rest(equation, conditions):
+    h = sympy.Symbol("h")
+    rules = problem(conditions, (U1,), LINE)
+    rules["learnt"] = declare(equation(h), fields=[U1], domain=LINE, parameters={h: Learnable(initial=0.1)})
+    assert check_problem(rules).contradiction == ""
