@@ -11,6 +11,7 @@ from torch import Tensor
 
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import Certificate, default_tolerance, project_affine
+from constraints.functional.coupling import coupled_rows, largest_of_each
 from constraints.sets.attainable import certify_context, settle_context
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 from constraints.sets.fallback import Fallback, Raise
@@ -47,6 +48,7 @@ class Affine(ProjectableConstraint):
 
     matrix: Tensor
     inverse: Tensor
+    groups: Tensor
     target: Tensor | None
     closed_form = True
 
@@ -67,6 +69,7 @@ class Affine(ProjectableConstraint):
                 f"`Affine` with an input-dependent target needs independent rows, got {a.shape[0]} rows of rank {rank}"
             )
         inverse = torch.linalg.pinv(a)
+        self.register_buffer("groups", coupled_rows(a), persistent=False)
         b = None
         if target is not None:
             b = as_buffer("Affine", "target", target)
@@ -99,11 +102,12 @@ class Affine(ProjectableConstraint):
         self._require_context(value, context, self.equalities)
         return context.to(value)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the largest row: that of `|A| |y| + |b|`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of each row, `|A| |y| + |b|`, or of a larger one that shares columns with it, `(*batch, m)`."""
         terms = value.detach().abs() @ self.matrix.to(value).abs().mT + self._target(value, context).detach().abs()
         # At 0 nothing is left to be relative to: a point there is reached to the third rounding of numbers of size one.
-        return default_tolerance(terms, terms=value.shape[-1], least=torch.finfo(value.dtype).eps ** 2)
+        terms = largest_of_each(terms, self.groups)
+        return default_tolerance(terms[..., None], terms=value.shape[-1], least=torch.finfo(value.dtype).eps ** 2)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`A y - b`, `(*batch, m)`."""

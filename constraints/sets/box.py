@@ -52,12 +52,12 @@ class Box(ProjectableConstraint):
         self.register_buffer("low", lower.clone(), persistent=False)
         self.register_buffer("high", upper.clone(), persistent=False)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the value and of the bounds near it, `(*batch,)`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of each number and of the bounds near it, `(*batch, n)`."""
         self._require_shape(value)
         low, high = self.low.to(value), self.high.to(value)
         nearer = torch.where(value > high, high, torch.where(value < low, low, 0.0))
-        return default_tolerance(value.detach().abs() + nearer.abs())
+        return default_tolerance((value.detach().abs() + nearer.abs())[..., None])
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """Signed distance beyond the nearer bound, `(*batch, n)`; `context` is not used."""

@@ -91,14 +91,17 @@ class BoxEquality(ProjectableConstraint):
             raise SpecificationError("`BoxEquality` without a fixed target needs one as context, got None")
         return self.target.to(value)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the balance, `|a| (|y| + |bounds|) + |b|`, or of the bounds, whichever is more."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the balance, `|a| (|y| + |bounds|) + |b|`, or of its bounds; of other bounds their own."""
         bounds = torch.stack([self.box.low, self.box.high]).abs()
         bounds = torch.where(bounds.isfinite(), bounds, 0.0).amax(dim=0).to(value)
         size = self.coefficients.to(value).abs() * (value.detach().abs() + bounds)
         weighed = size.sum(dim=-1, keepdim=True)
         weighed = weighed + self._target(value, context).detach().abs()
-        return torch.maximum(default_tolerance(weighed, terms=value.shape[-1]), self.box.tolerance(value))
+        own, weighs = self.box.tolerances(value), self.coefficients.to(value) != 0.0
+        largest = torch.where(weighs, own, 0.0).amax(dim=-1)
+        common = torch.maximum(default_tolerance(weighed, terms=value.shape[-1]), largest)[..., None]
+        return torch.cat([common, torch.where(weighs, common, own)], dim=-1)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """`a y - b`, then the box's residuals: `(*batch, 1 + n)`."""

@@ -87,9 +87,25 @@ class Constraint(nn.Module, ABC):
         return self.violation(value, context) <= tolerance
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Violation that rounding alone can cause, from the dtype, the size and the magnitude, `(*batch,)`."""
+        """Violation that rounding alone can cause, `(*batch,)`: what is violated by more is outside.
+
+        It is the largest of `tolerances`; where conditions are violated by more than their own, the least of theirs, so
+        that a large number does not hide what is broken beside it.
+        """
+        each = self.tolerances(value, context)
+        if each.shape[-1] == 1:
+            return each[..., 0]
+        broken = self.excess(value, context).detach() > each
+        least = torch.where(broken, each, torch.inf).amin(dim=-1)
+        return torch.where(broken.any(dim=-1), least, each.amax(dim=-1))
+
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Of each condition the violation that rounding alone can cause, `(*batch, m)`, or one of all, `(*batch, 1)`.
+
+        By default from the dtype, the size and the magnitude of the whole value.
+        """
         flat = value.flatten(-self.event_dim)
-        return default_tolerance(flat, terms=flat.shape[-1])
+        return default_tolerance(flat, terms=flat.shape[-1])[..., None]
 
     def require_values(self, value: Tensor) -> None:
         """Refuse values that are not floating-point, of another shape, or NaN, before a map of a rule's own."""
@@ -214,6 +230,13 @@ def as_buffer(owner: str, name: str, numbers: Tensor | Sequence[object] | float,
         kind = "finite numbers" if finite else "numbers that are not NaN"
         raise NonFiniteError(f"`{owner}` needs {kind} for {name}, got {tensor.tolist()}")
     return tensor.clone()  # what the user does to their tensor later must not change the set
+
+
+def largest_tolerance(constraint: Constraint, value: Tensor) -> Tensor:
+    """The largest tolerance of any condition at a magnitude, inside or not, `(*batch,)`."""
+    if type(constraint).tolerance is Constraint.tolerance:
+        return constraint.tolerances(value).amax(dim=-1)
+    return constraint.tolerance(value)
 
 
 def whole_batches(solve: Solve) -> Solve:

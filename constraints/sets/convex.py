@@ -123,11 +123,11 @@ class Convex(ProjectableConstraint):
         residual = self.program.residual_where(flat, coefficients, asked)
         return residual.reshape(*value.shape[:-1], residual.shape[-1])
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """What rounding of the value alone does to the residual, `(*batch,)`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """What rounding of the value alone does to the residual, `(*batch, 1)`."""
         flat, coefficients = self._spread(value.detach(), context)
         moved = self._scale(flat.double(), coefficients.detach().double()).to(value.dtype).amax(dim=-1, keepdim=True)
-        return default_tolerance(moved, terms=value.shape[-1]).reshape(value.shape[:-1])
+        return default_tolerance(moved, terms=value.shape[-1]).reshape(*value.shape[:-1], 1)
 
     @whole_batches
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:

@@ -83,8 +83,10 @@ class Disjunction(ProjectableConstraint):
         return torch.cat(worst, dim=-1).amin(dim=-1, keepdim=True)
 
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """The largest of the branches' tolerances."""
-        return torch.stack([branch.tolerance(value, context) for branch in self._each()]).amax(dim=0)
+        """The largest of the branches' tolerances; where no branch holds, the least."""
+        each = torch.stack([branch.tolerance(value, context) for branch in self._each()])
+        violation = torch.stack([branch.violation(value, context).detach() for branch in self._each()])
+        return torch.where((violation <= each).any(dim=0), each.amax(dim=0), each.amin(dim=0))
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point of the nearest branch `(*batch, n)`, and whether some branch has one."""

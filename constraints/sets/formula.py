@@ -81,8 +81,8 @@ class Formula(Constraint):
         residual = self.function.residual_where(value, context, lambda found: needed(_finite(found)))
         return _finite(residual)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the value times how fast the residuals change there, `(*batch,)`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the value times how fast each residual changes there, `(*batch, m)`."""
         given = value.detach()
         step = torch.finfo(given.dtype).eps ** 0.5 * (1.0 + given.abs())
         with torch.no_grad():
@@ -93,8 +93,8 @@ class Formula(Constraint):
                 moved[..., i] += step[..., i]
                 change = (self.residual(moved, context) - here).abs() / step[..., i : i + 1]
                 slopes.append((change * (1.0 + given[..., i : i + 1].abs())).nan_to_num(nan=0.0, posinf=0.0))
-            terms = torch.stack(slopes).amax(dim=0).amax(dim=-1, keepdim=True)
-        return default_tolerance(terms, terms=given.shape[-1], least=1.0)  # of its terms nothing is known
+            terms = torch.stack(slopes).amax(dim=0)
+        return default_tolerance(terms[..., None], terms=given.shape[-1], least=1.0)  # of its terms nothing is known
 
 
 def _finite(residual: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from constraints.functional import (
     project_box,
     solve_polytope,
 )
+from constraints.functional.coupling import coupled_rows, largest_of_each
 from constraints.sets.constraint import ProjectableConstraint, as_buffer
 from constraints.sets.fallback import Fallback, Raise
 
@@ -69,6 +70,7 @@ class Polytope(ProjectableConstraint):
     norms: Tensor
     single: Tensor
     column: Tensor
+    groups: Tensor
 
     def __init__(
         self,
@@ -110,6 +112,7 @@ class Polytope(ProjectableConstraint):
         # Rows on one output alone are bounds, which can be kept exactly: y >= 0 must not become -1e-17.
         single = ((a != 0).sum(dim=1) == 1).nonzero().flatten()
         self.register_buffer("single", single, persistent=False)
+        self.register_buffer("groups", coupled_rows(torch.cat([self.equal, self.matrix])), persistent=False)
         self.register_buffer("column", (a[single] != 0).to(torch.uint8).argmax(dim=1), persistent=False)
         # One row an output, with coefficient 1: nothing to be combined.
         self.plain = len(self.column.unique()) == len(single) and bool((a[single, self.column] == 1.0).all())
@@ -148,10 +151,11 @@ class Polytope(ProjectableConstraint):
         beyond = torch.maximum(low - position, position - high)
         return torch.cat([value @ self.equal.to(value).mT - target, beyond], dim=-1)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the largest row: that of `|A| |y| + |b|`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of each row, `|A| |y| + |b|`, or of a larger one that shares columns with it, `(*batch, p + m)`."""
         target, low, high = (part.to(value) for part in self.limits(context))
-        return row_tolerance(value, self.matrix.to(value), low, high, self.equal.to(value), target)
+        sizes = row_sizes(value, self.matrix.to(value), low, high, self.equal.to(value), target)
+        return default_tolerance(largest_of_each(sizes, self.groups)[..., None], terms=value.shape[-1])
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
@@ -236,10 +240,11 @@ class VaryingPolytope(ProjectableConstraint):
         gap = (equal @ value[..., None]).squeeze(-1) - target
         return torch.cat([gap, torch.maximum(low - position, position - high)], dim=-1)
 
-    def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
-        """Rounding of the largest row: that of `|A| |y| + |b|`."""
+    def tolerances(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rounding of the largest row: that of `|A| |y| + |b|`, `(*batch, 1)`."""
         matrix, low, high, equal, target = (part.to(value) for part in self._parts(value, context))
-        return row_tolerance(value, matrix, low, high, equal, target)
+        sizes = row_sizes(value, matrix, low, high, equal, target)
+        return default_tolerance(sizes, terms=value.shape[-1])[..., None]
 
     def solve(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Certificate]:
         """The nearest point `(*batch, n)`, and for each sample whether it is inside and the nearest."""
@@ -257,13 +262,14 @@ class VaryingPolytope(ProjectableConstraint):
         return self.fallback.settle("VaryingPolytope", *self.solve(value, context))
 
 
-def row_tolerance(value: Tensor, matrix: Tensor, low: Tensor, high: Tensor, equal: Tensor, target: Tensor) -> Tensor:
-    """Rounding of the largest row, `(*batch,)`."""
+def row_sizes(value: Tensor, matrix: Tensor, low: Tensor, high: Tensor, equal: Tensor, target: Tensor) -> Tensor:
+    """Of each residual the size of what it sums, `(*batch, p + m)`."""
     size = value.detach().abs()[..., None]
     bound = torch.maximum(low.detach().abs().nan_to_num(posinf=0.0), high.detach().abs().nan_to_num(posinf=0.0))
     rows = (matrix.detach().abs() @ size).squeeze(-1) + bound
     equalities = (equal.detach().abs() @ size).squeeze(-1) + target.detach().abs()
-    return default_tolerance(torch.cat([rows, equalities], dim=-1), terms=value.shape[-1])
+    batch = torch.broadcast_shapes(rows.shape[:-1], equalities.shape[:-1])
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in (equalities, rows)], dim=-1)
 
 
 def _matrix(name: str, numbers: Sequence[Sequence[float]] | Tensor) -> Tensor:

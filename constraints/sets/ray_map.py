@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from constraints.errors import InfeasibleError, ShapeError, SpecificationError
 from constraints.functional import project_ray, squash_ray
 from constraints.sets.affine import Affine
-from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, as_buffer
+from constraints.sets.constraint import Constraint, ProjectableConstraint, RayTraceable, as_buffer, largest_tolerance
 from constraints.sets.interior import find_interior, null_space
 
 __all__ = ["RayMap"]
@@ -82,7 +82,7 @@ class RayMap(ProjectableConstraint):
     def tolerance(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The largest of the parts', at `|y| + |p|`: the map adds the two, `(*batch,)`."""
         reach = value.detach().abs() + self.interior.to(value).abs()
-        return torch.stack([part.tolerance(reach) for part in self._parts()]).amax(dim=0)
+        return torch.stack([largest_tolerance(part, reach) for part in self._parts()]).amax(dim=0)
 
     def residual(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         """The equalities' residual, then those of the sets, `(*batch, m)`."""

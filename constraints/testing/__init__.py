@@ -26,6 +26,7 @@ from constraints.functional import default_tolerance
 from constraints.networks import FiniteGroup
 from constraints.rules import CellRule, Equivariance, FieldRule, Invariance, OutputRule, Rule
 from constraints.sets import Certifying, Constraint, ProjectableConstraint, RayTraceable, Squashing
+from constraints.sets.constraint import largest_tolerance
 from constraints.sets.interior import find_interior
 from constraints.testing.conventions import (
     law_convex,
@@ -422,7 +423,7 @@ def law_gauge(constraint: Constraint, origin: Tensor, directions: Tensor, *, sec
         leaves = gauge > 0
         end = p + d / torch.where(leaves, gauge, 1.0).unsqueeze(-1)
         off = constraint.residual(end).amax(dim=-1).abs()
-        allowed = 8.0 * constraint.tolerance(end.abs() + p.abs())
+        allowed = 8.0 * largest_tolerance(constraint, end.abs() + p.abs())
         assert bool((off <= allowed)[leaves].all()), (
             f"gauge ({dtype}): rays end {float(off.max()):.3g} off the boundary"
         )
