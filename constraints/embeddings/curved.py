@@ -89,6 +89,13 @@ class IntersectionRule(OutputRule):
                     f"no joint projection is known for rules {names}: `{name}` has no projection onto its nearest "
                     f"point. State the rules as one, declare([...]), or embed it as Soft"
                 )
+            if not getattr(rule.constraint, "convex", False):
+                kind = type(rule.constraint).__name__
+                raise UnsupportedError(
+                    f"no joint projection is known for rules {names}: the set of `{name}`, a `{kind}`, is not convex, "
+                    f"or is not mapped onto its nearest point. State the rules as one, declare([...]), or embed one of "
+                    f"them as Soft"
+                )
         widths = [rule.context_width for rule in rules.values()]
         if widths.count(None) > 1 or any(isinstance(rule.constraint, VaryingPolytope) for rule in rules.values()):
             raise UnsupportedError(
@@ -102,8 +109,8 @@ class IntersectionRule(OutputRule):
             )
         except InfeasibleError as error:
             raise InfeasibleError(
-                f"rules contradict each other: no output satisfies {names} together ({error})"
-            ) from None
+                f"rules contradict each other: no output satisfies {names} together, their sets have no common point"
+            ) from error
         except SpecificationError as error:
             raise UnsupportedError(f"no joint projection is known for rules {names}: {error}") from None
         super().__init__(constraint, name=" and ".join(rules), outputs=list(range(outputs)))

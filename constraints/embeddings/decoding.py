@@ -64,6 +64,10 @@ class Decoding(nn.Module):
         self.keys = tuple(parts)
         self.parts = nn.ModuleList(parts.values())
 
+    def holds(self, rule: Rule) -> bool:
+        """Whether the answer obeys a rule whatever the network gives."""
+        return any(part is rule for part in self.modules())
+
     def forward(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """The obeying answer, `(*batch, n)`.
 

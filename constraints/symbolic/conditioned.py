@@ -27,7 +27,7 @@ from constraints.symbolic.construction import construct
 from constraints.symbolic.extent import Bounds, ramp
 from constraints.symbolic.formula_field import FormulaField, Piecewise
 
-__all__ = ["ConditionedNetwork"]
+__all__ = ["ConditionedNetwork", "input_width"]
 
 
 @final
@@ -69,7 +69,7 @@ class ConditionedNetwork(nn.Module):
         super().__init__()
         self.conditions, self.coordinates, self.fields = tuple(conditions), tuple(coordinates), fields
         self.bounds: Bounds = dict(bounds or {})
-        width = _inputs(network)
+        width = input_width(network)
         periods = {c.axis for c in conditions if isinstance(c, Period)}
         widths = sorted({len(self.coordinates), len(self.coordinates) + len(periods)})
         if width is not None and (periods or width < widths[0]) and width not in widths:
@@ -168,8 +168,13 @@ class ConditionedNetwork(nn.Module):
             )
 
 
-def _inputs(network: nn.Module) -> int | None:
-    """How many inputs a network takes, where it, or its first layer, has the attribute."""
+def input_width(network: nn.Module) -> int | None:
+    """How many inputs a network takes, where it, or its first layer, has the attribute.
+
+    Example:
+        >>> input_width(nn.Sequential(nn.Linear(3, 8), nn.Tanh())), input_width(nn.Tanh())
+        (3, None)
+    """
     first = next((part for part in network.modules() if not list(part.children())), None)
     for module in (network, first):
         width = getattr(module, "in_features", None)

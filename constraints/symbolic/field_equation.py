@@ -25,6 +25,7 @@ from constraints.rules.squares import Squares
 from constraints.sampling import Sampler, Uniform
 from constraints.sets.zero import NonPositive, Zero
 from constraints.symbolic.architecture import Architecture, Conditioned, Structured, bounds_of, find_architecture
+from constraints.symbolic.conditioned import input_width
 from constraints.symbolic.conditions import Condition
 from constraints.symbolic.extent import Bounds, hull
 from constraints.symbolic.field_residual import Basis, FieldResidual
@@ -322,7 +323,11 @@ class FieldEquation(FieldRule):
         """
         d = len(self.coordinates)
         if points.shape[-1] != d:
-            raise ShapeError(f"rule `{self.name}` needs points (*batch, {d}), got shape {tuple(points.shape)}")
+            names = ", ".join(map(str, self.coordinates))
+            raise ShapeError(
+                f"rule `{self.name}` needs points (*batch, {d}) of its coordinates ({names}), got shape "
+                f"{tuple(points.shape)}"
+            )
         flat = points.reshape(-1, d)
         self._require_inside(flat)
         whole = self._at(field, flat)
@@ -399,9 +404,23 @@ class FieldEquation(FieldRule):
             found = self._residual.evaluate(
                 field, points, leaves, check=watch, now=penalised if self.training else None
             )
-        except ShapeError as error:
-            raise ShapeError(f"rule `{self.name}`: {error}") from error
+        except (ShapeError, RuntimeError) as error:
+            self._require_inputs(field, points, error)
+            if isinstance(error, ShapeError):
+                raise ShapeError(f"rule `{self.name}`: {error}") from error
+            raise
         return found
+
+    def _require_inputs(self, field: nn.Module, points: Tensor, error: Exception) -> None:
+        """Say of an error that the network takes another number of inputs than there are coordinates, where it does."""
+        inputs, d = input_width(field), len(self.coordinates)
+        if inputs in (None, d) or _accepts(field, points):
+            return
+        names = ", ".join(map(str, self.coordinates))
+        raise ShapeError(
+            f"rule `{self.name}` needs a network of its {d} coordinates ({names}), got `{type(field).__name__}` of "
+            f"{inputs} inputs: name all inputs as coordinates, or pass a network of these alone"
+        ) from error
 
     def _require_resolved(self, values: Tensor) -> None:
         """Warn, once, where quadrature does not resolve an integrand, from the values of all at their nodes."""
@@ -496,6 +515,16 @@ class FieldEquation(FieldRule):
             cost=f"one evaluation of the model{' with its derivatives' if self.order else ''}{places}",
             why=derivatives + learnt + soft,
         )
+
+
+def _accepts(field: nn.Module, points: Tensor) -> bool:
+    """Whether a network can be called with points."""
+    try:
+        with torch.no_grad():
+            field(points)
+    except (ShapeError, RuntimeError):
+        return False
+    return True
 
 
 def _places(equation: Equation) -> list[sympy.Expr]:

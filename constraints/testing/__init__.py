@@ -40,6 +40,7 @@ from constraints.testing.conventions import (
     law_threads,
     law_transforms,
 )
+from constraints.testing.distance import law_distance
 
 __all__ = [
     "check_embedding",
@@ -47,6 +48,7 @@ __all__ = [
     "check_set",
     "law_batch_shape",
     "law_convex",
+    "law_distance",
     "law_dtype",
     "law_empty_batch",
     "law_far",
@@ -101,6 +103,7 @@ def check_set(
             _run(law_reference, constraint, values, context)
         for law in (law_feasible, law_idempotent, law_far, law_batch_shape, law_dtype):
             _run(law, constraint, values, context)
+        _run(law_distance, constraint, values, context)
         _run(law_gradcheck, constraint, values, context, **smooth)
     if isinstance(constraint, Squashing):
         _run(law_squash, constraint, values, context, **smooth)
@@ -140,6 +143,8 @@ def _inner_point(constraint: Constraint, values: Tensor) -> Tensor | None:
 def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Run every law of rules: violations are well formed, the explanation is true, enforced outputs obey.
 
+    What the rule enforces or decodes leaves outputs alone of which it does not speak.
+
     Args:
         rule: the rule, bound to its outputs.
         model: the model that gave `y`.
@@ -160,9 +165,13 @@ def check_rule(rule: Rule, model: nn.Module, x: Tensor, y: Tensor) -> None:
         return
     for mode, tried in (("", rule), (" in evaluation mode", copy.deepcopy(rule).eval())):
         if "Hard" in possible:
-            _obeys(tried, model, x, tried.enforce(y, x), f"enforce{mode}")
+            enforced = tried.enforce(y, x)
+            _obeys(tried, model, x, enforced, f"enforce{mode}")
+            _leaves_others(tried, y, enforced, f"enforce{mode}")
         if "Decode" in possible and type(rule).decode is not OutputRule.decode:
-            _obeys(tried, model, x, tried.decode(y, x), f"decode{mode}")
+            decoded = tried.decode(y, x)
+            _obeys(tried, model, x, decoded, f"decode{mode}")
+            _leaves_others(tried, y, decoded, f"decode{mode}")
 
 
 def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None:
@@ -179,7 +188,11 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
     if isinstance(embedding, Hard):
         _obeys(embedding.rule, wrapped, x, y, name)
         tried = copy.deepcopy(wrapped).eval()
-        _obeys(embedding.rule, tried, x, tried(x), f"{name} in evaluation mode")
+        y_evaluated = tried(x)
+        _obeys(embedding.rule, tried, x, y_evaluated, f"{name} in evaluation mode")
+        if isinstance(embedding.rule, OutputRule):  # in evaluation mode, as dropout gives other numbers at each call
+            before = copy.deepcopy(network).eval()(x)
+            _leaves_others(embedding.rule, before, y_evaluated, f"{name}, joined to the network,")
     if isinstance(embedding, Hard) and embedding.smooth:
         law_smooth(embedding, network(x).detach(), x)
     already = isinstance(embedding.rule, FieldRule) and embedding.rule.guaranteed(network)
@@ -197,6 +210,8 @@ def check_embedding(embedding: Embedding, network: nn.Module, x: Tensor) -> None
         assert not penalty.requires_grad and float(penalty) == 0.0, f"{name}: no penalty, got {float(penalty)}"
     decoded = embedding.decode(y, x)
     assert decoded.shape == y.shape, f"{name}: decode keeps the shape {tuple(y.shape)}, got {tuple(decoded.shape)}"
+    if isinstance(embedding.rule, OutputRule):
+        _leaves_others(embedding.rule, y, decoded, f"decode of {name}")
     law_serialises(embedding)
 
 
@@ -222,9 +237,7 @@ def law_smooth(embedding: Hard, values: Tensor, x: Tensor) -> None:
         assert bool(grad.isfinite().all()), f"{rule.name}: squash has a gradient that is not finite"
         alive = (rule.select(grad) != 0).reshape(len(grad), -1).any(dim=-1)
         assert bool(alive.all()), f"{rule.name}: squash has no gradient for {int((~alive).sum())} samples"
-        if rule.index is not None:
-            others = torch.ones(y.shape[-1], dtype=torch.bool).index_fill(0, rule.index.cpu(), False)
-            assert torch.equal(y[..., others], given[..., others]), f"{rule.name}: squash moved outputs of others"
+        _leaves_others(rule, given, y, "squash")
 
 
 def law_symmetric(network: nn.Module, rule: Invariance | Equivariance, x: Tensor, *, draws: int = 3) -> None:
@@ -468,6 +481,16 @@ def _require_derivatives(law: str, function: Callable[..., Any], inputs: list[Te
 def _flat(constraint: Constraint, value: Tensor) -> Tensor:
     """One vector a value, `(*batch, n)`."""
     return value.flatten(-constraint.event_dim)
+
+
+def _leaves_others(rule: OutputRule, before: Tensor, after: Tensor, what: str) -> None:
+    """A map of a rule changes no output of which the rule does not speak."""
+    if rule.index is None:
+        return
+    others = torch.ones(after.shape[-1], dtype=torch.bool).index_fill(0, rule.index.cpu(), False)
+    moved = (after[..., others] != before[..., others].to(after)).flatten(0, -2).any(dim=0)
+    columns = others.nonzero().flatten()[moved.cpu()].tolist()
+    assert not columns, f"{rule.name}: {what} moved outputs of others, {columns}: it speaks of {rule.index.tolist()}"
 
 
 def _obeys(rule: Rule, model: nn.Module, x: Tensor, y: Tensor, how: str) -> None:

@@ -132,6 +132,13 @@ def test_what_cannot_be_joined():
         join(network(), {"thrust": Hard(ThrustOf()), "other": Hard(ConeOf())}, outputs=4)
 
 
+def test_a_set_that_is_not_convex_is_named():
+    labels = declare(sympy.Implies(A, B), outputs={A: 0, B: 1}, threshold=0.5)
+    told = "rules `thrust`, `labels`: the set of `labels`, a `Disjunction`, is not convex"
+    with pytest.raises(UnsupportedError, match=told):
+        join(network(2), {"thrust": Hard(Thrust()), "labels": Hard(labels)}, outputs=2)
+
+
 def test_a_cone_beside_bounds():
     class Grip(OutputRule):
         def __init__(self):

@@ -1,8 +1,11 @@
 """What is deployed decodes."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from constraints import (
     Bounds,
@@ -10,10 +13,12 @@ from constraints import (
     DecodedNetwork,
     FixedSum,
     Hard,
+    MonotoneIn,
     Soft,
     SpecificationError,
     Transition,
     UnsupportedError,
+    join,
 )
 from dkmodels import RegressionModule
 
@@ -59,3 +64,39 @@ def test_a_rule_without_an_embedding_is_refused():
 def test_nothing_to_decode_is_refused(embeddings):
     with pytest.raises(SpecificationError, match=r"needs a Decode rule, got (no rules|Hard of `sum`)"):
         DecodedNetwork(nn.Identity(), embeddings)
+
+
+SHAPE = {
+    "m": lambda: Hard(MonotoneIn([0])),
+    "sum": lambda: Hard(FixedSum(outputs=[0, 1])),
+}
+
+
+@pytest.mark.parametrize("name", list(SHAPE))
+def test_a_hard_rule_that_the_network_does_not_hold_is_refused(name):
+    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))
+    embeddings = {name: SHAPE[name](), "b": Decode(Bounds(low=0.0, high=1.0, outputs=[2]))}
+    with pytest.raises(UnsupportedError, match=rf"holds the hard rule `{name}`, got `Sequential`, .*`module.network`"):
+        DecodedNetwork(network, embeddings, outputs=3)
+    joined = join(network, embeddings, outputs=3)
+    x = torch.randn(5, 2)
+    for held in (joined, copy.deepcopy(joined), AveragedModel(joined), torch.compile(joined)):
+        DecodedNetwork(held, embeddings, outputs=3)
+    answer = DecodedNetwork(joined, embeddings, outputs=3)(x)
+    assert float(embeddings["b"].rule.measure(joined, x, answer).max()) == 0.0
+
+
+def test_a_hard_rule_that_is_decoded_with_others_needs_no_map_before():
+    both = {"sum": Hard(FixedSum()), "cap": Decode(Bounds(high=0.6))}
+    y = DecodedNetwork(nn.Identity(), both, outputs=3)(torch.tensor([[0.8, 0.1, 0.1]]))
+    torch.testing.assert_close(y, torch.tensor([[0.6, 0.2, 0.2]]))
+
+
+def test_shapes_are_held_below_the_maps_of_outputs():
+    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    embeddings = {
+        "m": Hard(MonotoneIn([0])),
+        "low": Hard(Bounds(low=0.0)),
+        "cap": Decode(Bounds(high=1.0)),
+    }
+    DecodedNetwork(join(network, embeddings, outputs=1), embeddings, outputs=1)

@@ -34,7 +34,7 @@ from constraints import (
     join,
 )
 from constraints.embeddings.intersection import JointRule
-from constraints.testing import check_embedding
+from constraints.testing import check_embedding, check_rule
 from tests.constraints.rules.transitions import Stays
 
 
@@ -68,6 +68,42 @@ X = torch.rand(8, 2, generator=torch.Generator().manual_seed(0))
 )
 def test_laws(embed, rule):
     check_embedding(embed(rule()), network(), X)
+
+
+class ClampsAll(OutputRule):
+    """About column 0, and `enforce` clamps all columns."""
+
+    def __init__(self):
+        super().__init__(Box(low=0.0), outputs=[0])
+
+    def enforce(self, y, x=None):
+        return y.clamp(min=0.0)
+
+
+class DecodesAll(OutputRule):
+    """About column 0, and `decode` sets all columns to 0."""
+
+    def __init__(self):
+        super().__init__(Box(low=0.0), outputs=[0])
+
+    def decode(self, y, x=None):
+        return torch.zeros_like(y)
+
+
+@pytest.mark.parametrize(("rule", "what"), [(ClampsAll, "enforce"), (DecodesAll, "decode")])
+def test_a_map_that_moves_outputs_of_others_is_found(rule, what):
+    y = network()(X) - 1.0
+    with pytest.raises(AssertionError, match=rf"{what} moved outputs of others, \[1, 2\]: it speaks of \[0\]"):
+        check_rule(rule(), network(), X, y)
+
+
+@pytest.mark.parametrize(("rule", "embed", "what"), [(ClampsAll, Hard, "Hard, joined"), (DecodesAll, Decode, "decode")])
+def test_an_embedding_that_moves_outputs_of_others_is_found(rule, embed, what):
+    low = network()
+    nn.init.constant_(low[-1].bias, -2.0)
+    with pytest.raises(AssertionError, match=rf"{what}.* moved outputs of others, \[1, 2\]: it speaks of \[0\]"):
+        check_embedding(embed(rule()), low, X)
+    check_embedding(embed(Bounds(low=0.0, outputs=[0])), low, X)
 
 
 @pytest.mark.parametrize("embed", [Soft, AugmentedLagrangian, Monitor])

@@ -45,6 +45,7 @@ from constraints.testing import (
     check_set,
     law_batch_shape,
     law_convex,
+    law_distance,
     law_empty_batch,
     law_far,
     law_feasible,
@@ -285,6 +286,35 @@ class Clipped(ProjectableConstraint):
         return torch.where(value.abs() > 100.0, value, value.clamp(-1.0, 1.0))
 
 
+class Squared(ProjectableConstraint):
+    """The residual is squared: next to the set it vanishes."""
+
+    size = 2
+
+    def residual(self, value, context=None):
+        return (value - 1.0).clamp(min=0.0) ** 2
+
+    def project(self, value, context=None):
+        return value.clamp(max=1.0)
+
+
+class SquaredBall(L2Ball):
+    """The same, with a tolerance small enough that `check` tells."""
+
+    def residual(self, value, context=None):
+        return super().residual(value, context).clamp(min=0.0) ** 2
+
+    def tolerance(self, value, context=None):
+        return 1e-9 * super().tolerance(value, context)
+
+
+class Small(Squared):
+    """The residual is linear, and of another size than the values."""
+
+    def residual(self, value, context=None):
+        return 1e-4 * (value - 1.0)
+
+
 class Pooled(ProjectableConstraint):
     """Looks at the other samples, where there are many."""
 
@@ -341,11 +371,19 @@ def test_a_map_that_does_not_depend_on_the_value_has_derivatives_of_zero():
         (law_threads, Stateful(), "a concurrent call differs"),
         (law_far, Clipped(), "of values times 1e\\+03, the violation"),
         (law_batch_shape, Pooled(), "in a large batch"),
+        (law_distance, Squared(), r"\(torch.float32\): check takes a point outside by 0.001 of its size for inside"),
+        (law_distance, SquaredBall(1.0), "to a tenth of the distance, the violation falls .*: expected about 10"),
+        (law_distance, Small(), "check takes a point outside by 0.01 of its size for inside"),
     ],
 )
 def test_laws_catch_what_breaks_them(law, constraint, says):
     with pytest.raises(AssertionError, match=says):
         law(constraint, normal(20, 2))
+
+
+def test_a_violation_may_grow_with_the_square_far_away():
+    law_distance(Radial(), 100.0 * normal(20, 2))
+    law_distance(Apart(), normal(20, 2))
 
 
 class Answering(ProjectableConstraint):
@@ -686,6 +724,7 @@ class Failing(L2Ball):
         (LongGauge, r"gauge \(torch.float32\): rays end .* off the boundary"),
         (IdleInEvaluation, "modes: project differs between training and evaluation"),
         (WrongSlope, "gradcheck: first derivatives do not agree with differences. Jacobian mismatch"),
+        (SquaredBall, "distance: to a tenth of the distance, the violation falls"),
         (Failing, "finite: .*IndexError: out of range"),
     ],
     ids=lambda one: getattr(one, "__name__", ""),

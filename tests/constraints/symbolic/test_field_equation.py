@@ -14,6 +14,7 @@ from constraints import (
     AugmentedLagrangian,
     FieldEquation,
     Learnable,
+    Monitor,
     NonFiniteError,
     ShapeError,
     Soft,
@@ -23,6 +24,7 @@ from constraints import (
 )
 from constraints.domains import Cuboid
 from constraints.embeddings import Hard
+from constraints.fields import TransformedNetwork
 from constraints.sampling import Uniform
 from constraints.testing import check_embedding, check_rule
 
@@ -340,3 +342,29 @@ def test_draws_of_fixed_places_are_refused(condition, option):
     with pytest.raises(SpecificationError, match="all coordinates are fixed"):
         declare(condition, **told, **option)
     declare([condition, Eq(U.subs(X, 0), T)], **told, **option)  # one that has a use
+
+
+class Cubes(nn.Module):
+    """No jets pass it."""
+
+    def forward(self, x):
+        return x**3
+
+
+@pytest.mark.parametrize("width", [8, 1])
+@pytest.mark.parametrize("bend", [nn.Tanh, Cubes])
+@pytest.mark.parametrize("embed", [Soft, Monitor])
+def test_a_network_of_other_inputs_than_coordinates_is_refused(embed, bend, width):
+    rule = FieldEquation([Eq(U.diff(T), U.diff(X, 2))], [U], domain={(X, T): Cuboid([0.0, 0.0], [1.0, 1.0])}, draws=4)
+    field = nn.Sequential(nn.Linear(3, width), bend(), nn.Linear(width, 1))
+    told = r"needs a network of its 2 coordinates \(x, t\), got `Sequential` of 3 inputs"
+    with pytest.raises(ShapeError, match=told):
+        embed(rule).measure(field, torch.rand(5, 3), torch.rand(5, 1))
+    whole = FieldEquation([Eq(U.diff(T), U.diff(X, 2))], [U])
+    with pytest.raises(ShapeError, match=r"needs points \(\*batch, 2\) of its coordinates \(x, t\), got shape"):
+        embed(whole).measure(field, torch.rand(5, 3), torch.rand(5, 1))
+    features = TransformedNetwork(field, inputs=nn.Linear(2, 3))
+    assert embed(rule).measure(features, torch.rand(5, 3), torch.rand(5, 1)).shape == (5,)
+    two = TransformedNetwork(nn.Linear(3, 2), inputs=nn.Linear(2, 3))
+    with pytest.raises(ShapeError, match="its 1 fields need a model with an output for each, got 2 outputs"):
+        embed(rule).measure(two, torch.rand(5, 3), torch.rand(5, 1))
