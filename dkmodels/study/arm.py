@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import final
 
 from constraints import Embedding
@@ -22,6 +23,14 @@ __all__ = ["Arm", "standard_arms", "standard_contrasts"]
 
 FACTORIAL_LIMIT = 4
 LONGEST_SLUG = 80  # a file name holds 255 bytes, with the seed, the host and more
+
+
+def _module(function: Callable[..., object]) -> str:
+    """The module of a function: of a script the same where it runs, in its workers, and where it is named as a file."""
+    name = str(function.__module__)
+    if name in ("__main__", "__mp_main__"):
+        return Path(inspect.getsourcefile(function) or name).stem
+    return name.removeprefix("dkmodels_task_")
 
 
 def _said(value: object) -> str:
@@ -96,7 +105,7 @@ class Arm:
         owner = getattr(inner, "__self__", None)
         held = [around] if around else []
         held += [] if owner is None or inspect.isclass(owner) else [describe(owner, whole=True)]
-        name = f"{inner.__module__}.{inner.__qualname__}" + (f" #{digest(held)}" if held else "")
+        name = f"{_module(inner)}.{inner.__qualname__}" + (f" #{digest(held)}" if held else "")
         return name + (f"({told})" if told else "")
 
     @property

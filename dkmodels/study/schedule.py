@@ -81,13 +81,13 @@ def _pending(cell: dict[str, Any] | None, retry_failed: bool) -> bool:
     return cell is None or (cell["status"] == "failed" and retry_failed)
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
+def pool(workers: int, source: Source) -> ProcessPoolExecutor:
     """Worker processes that begin from nothing."""
     return ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=start_worker,
-        initargs=(os.getpid(), list(sys.path)),
+        initargs=(os.getpid(), list(sys.path), source),
     )
 
 
@@ -107,7 +107,7 @@ def run_groups(
     """
     waiting = list(groups)
     while waiting:
-        executor = pool(workers)
+        executor = pool(workers, source)
         running: dict[Future[list[tuple[str, int, str]]], Group] = {}
         heard: set[Path] = set()
         broken = False

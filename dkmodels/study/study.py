@@ -207,7 +207,7 @@ class Study:
             for seed in todo:
                 arms = [arm for arm in self.arms if (arm.name, seed) not in failed]
                 # A fresh process each: its memory and caches are nobody else's.
-                executor = pool(1)
+                executor = pool(1, source)
                 try:
                     executor.submit(measure_in_worker, source, arms, seed, self.store.folder).result()
                 finally:

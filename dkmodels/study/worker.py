@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -68,8 +69,11 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=r".*(does not have many workers|lightning|tensorboard|litlogger).*")
 
 
-def start_worker(parent: int, path: Sequence[str]) -> None:
-    """Make this process a worker: quiet, single-threaded, gone when its parent is."""
+def start_worker(parent: int, path: Sequence[str], source: Source) -> None:
+    """Make this process a worker: quiet, single-threaded, gone when its parent is.
+
+    The task is loaded first: arms may have functions of its file, which are found under its name.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     sys.path[:] = list(path)
     torch.set_num_threads(1)
@@ -81,6 +85,8 @@ def start_worker(parent: int, path: Sequence[str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    with contextlib.suppress(Exception):  # told where the task is needed
+        source.task()
 
 
 def run_group(

@@ -341,3 +341,33 @@ def test_arms_that_cannot_be_compared_are_refused_before_anything_is_trained(tin
 def odd_out(task, name):
     """The arm of a task with a name."""
     return [arm for arm in task.arms() if arm.name == name]
+
+
+def test_an_arm_with_a_function_of_its_own_file_runs_and_its_costs_are_measured(tmp_path):
+    """In a worker the file of a task has another name than in a script."""
+    (tmp_path / "tiny.py").write_text(Path(TINY).read_text())
+    (tmp_path / "mini.py").write_text(
+        "from dkmodels.study import Arm, Contrast, Profile, Study\n"
+        "from tiny import Tiny\n"
+        "def slow(module):\n"
+        "    module.learning_rate = 0.001\n"
+        "class Mine(Tiny):\n"
+        '    profiles = {"quick": Profile(seeds=2, epochs=1, rounds=1, cost_seeds=1)}\n'
+        "    def arms(self):\n"
+        '        return [Arm("positive", ("positive",)), Arm("slow", ("positive",), setup=slow)]\n'
+        "    def contrasts(self):\n"
+        '        return [Contrast(rule="rate", embedding="-", arm="slow", baseline="positive", family="extra")]\n'
+        'if __name__ == "__main__":\n'
+        '    Study(Mine("quick"), seeds=2, out="out").run()\n'
+    )
+    found = subprocess.run([sys.executable, "mini.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    more = [sys.executable, "-m", "dkmodels", "run", "mini.py:Mine", "--profile", "quick", "--seeds", "3"]
+    more += ["--out", "out", "--track", "false", "--workers", "1"]
+    found = subprocess.run(more, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    store = Store(tmp_path / "out")
+    assert sorted((cell["arm"], cell["seed"], cell["status"]) for cell in store.cells()) == [
+        (arm, seed, "done") for arm in ("positive", "slow") for seed in (0, 1, 2)
+    ]
+    assert {row["arm"] for row in store.costs()[0]["rows"]} == {"positive", "slow"}
