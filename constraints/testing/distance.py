@@ -47,7 +47,7 @@ def law_distance(constraint: ProjectableConstraint, values: Tensor, context: Ten
     away = _largest(constraint, value - point)
     size = torch.maximum(away, _largest(constraint, point))
     outside = away > 1e-3 * size
-    factor = size / away.clamp(min=torch.finfo(away.dtype).tiny)
+    factor = torch.where(outside, size / torch.where(outside, away, 1.0), 0.0)  # those inside stay where they are
     step = (value - point) * factor.reshape(*factor.shape, *[1] * constraint.event_dim)
     seen = []
     for share in SHARES:
